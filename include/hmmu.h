@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HMMU: heterogeneous memory management in user space. Everything at once.
+ */
+#ifndef HMMU_H
+#define HMMU_H
+
+#include <hmmu/base.h>
+#include <hmmu/device.h>
+#include <hmmu/log.h>
+#include <hmmu/memory.h>
+#include <hmmu/migrate.h>
+#include <hmmu/mirror.h>
+#include <hmmu/notifier.h>
+#include <hmmu/platform.h>
+#include <hmmu/port.h>
+#include <hmmu/range.h>
+#include <hmmu/soft.h>
+#include <hmmu/space.h>
+
+#endif

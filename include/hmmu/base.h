@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_BASE_H
+#define HMMU_BASE_H
+
+/*
+ * What every other public header needs: how calls are exported, the version,
+ * and the page sizes. It declares no function.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HMMU_VERSION_MAJOR 0
+#define HMMU_VERSION_MINOR 1
+#define HMMU_VERSION_PATCH 0
+
+/* Major, minor, patch in one number, so that two versions compare with <. */
+#define HMMU_VERSION_ENCODE(major, minor, patch) \
+	(((major)*10000) + ((minor)*100) + (patch))
+#define HMMU_VERSION                                                \
+	HMMU_VERSION_ENCODE(HMMU_VERSION_MAJOR, HMMU_VERSION_MINOR, \
+			    HMMU_VERSION_PATCH)
+#define HMMU_VERSION_STRING "0.1.0"
+
+/* The library is built with hidden visibility: only HMMU_API is exported. */
+#define HMMU_API	    __attribute__((visibility("default")))
+
+/* Every non-void public call carries it; see each call's Return section. */
+#define HMMU_MUST_CHECK	    __attribute__((warn_unused_result))
+
+#ifdef __cplusplus
+#define HMMU_BEGIN_DECLS extern "C" {
+#define HMMU_END_DECLS	 }
+#else
+#define HMMU_BEGIN_DECLS
+#define HMMU_END_DECLS
+#endif
+
+/*
+ * The three leaf sizes of an x86-64 page table. A "page" without an adjective
+ * is the smallest, a "large" page is 2 MiB, a "huge" page is 1 GiB.
+ */
+#define HMMU_PAGE_LG2	     12
+#define HMMU_PAGE_BYTES	     (1ul << HMMU_PAGE_LG2)
+#define HMMU_LARGE_LG2	     21
+#define HMMU_LARGE_BYTES     (1ul << HMMU_LARGE_LG2)
+#define HMMU_HUGE_LG2	     30
+#define HMMU_HUGE_BYTES	     (1ul << HMMU_HUGE_LG2)
+
+#define HMMU_PAGES_PER_LARGE 512u
+
+#endif

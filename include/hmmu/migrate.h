@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Migration: pages to a device's memory, and home.
+ *
+ * Best effort and honest about it: what can not move stays where it is, and
+ * the result says how many pages stayed and why. The program goes on all the
+ * while; a CPU touch of a moved page brings it home by itself.
+ */
+#ifndef HMMU_MIGRATE_H
+#define HMMU_MIGRATE_H
+
+#include <hmmu/base.h>
+
+HMMU_BEGIN_DECLS
+
+struct hmmu_space;
+struct hmmu_device;
+
+/**
+ * enum hmmu_stay - why a page did not move
+ * @HMMU_STAY_UNMAPPED:  nothing is mapped there.
+ * @HMMU_STAY_KIND:      not private anonymous memory: only that can move (DP9).
+ * @HMMU_STAY_PROTECTED: the mapping is not readable and writable.
+ * @HMMU_STAY_LOCKED:    the mapping is locked (mlock).
+ * @HMMU_STAY_SHARED:    the page is shared with another process after a fork,
+ *                       or by same-page merging, and could not be made private.
+ * @HMMU_STAY_PINNED:    somebody holds the page (direct I/O, RDMA, io_uring).
+ * @HMMU_STAY_FOREIGN:   the program's own userfaultfd watches the mapping.
+ * @HMMU_STAY_HMMU:      HMMU's own memory, or the C library's or loader's.
+ * @HMMU_STAY_IN_USE:    the stack or thread record of a thread inside HMMU.
+ * @HMMU_STAY_KERNEL:    a thread's stack, which the kernel itself writes, and
+ *                       an ordinary user's userfaultfd does not serve that.
+ * @HMMU_STAY_FULL:      the device memory is full.
+ * @HMMU_STAY_CHANGED:   the program kept changing the mapping meanwhile.
+ * @HMMU_STAY_REASONS:   how many reasons there are.
+ */
+enum hmmu_stay {
+	HMMU_STAY_UNMAPPED = 0,
+	HMMU_STAY_KIND,
+	HMMU_STAY_PROTECTED,
+	HMMU_STAY_LOCKED,
+	HMMU_STAY_SHARED,
+	HMMU_STAY_PINNED,
+	HMMU_STAY_FOREIGN,
+	HMMU_STAY_HMMU,
+	HMMU_STAY_IN_USE,
+	HMMU_STAY_KERNEL,
+	HMMU_STAY_FULL,
+	HMMU_STAY_CHANGED,
+	HMMU_STAY_REASONS,
+};
+
+/**
+ * hmmu_stay_text() - a reason in words
+ * @reason: enum hmmu_stay.
+ * Return: a static string, "unknown" for a number that is no reason.
+ * Since: 0.1
+ */
+HMMU_API const char *hmmu_stay_text(unsigned int reason);
+
+/**
+ * struct hmmu_migrate_result - what a migration did
+ * @size:          sizeof(*result) as built, bytes.
+ * @pages_moved:   4 KiB pages moved by this call.
+ * @large_moved:   2 MiB pages among them that moved as one.
+ * @pages_already: pages that were there already.
+ * @pages_stayed:  pages that stayed.
+ * @stayed:        the same by reason.
+ */
+struct hmmu_migrate_result {
+	size_t size;
+	uint64_t pages_moved;
+	uint64_t large_moved;
+	uint64_t pages_already;
+	uint64_t pages_stayed;
+	uint64_t stayed[HMMU_STAY_REASONS];
+};
+
+/**
+ * hmmu_migrate_to_device() - move pages into a device's memory
+ * @device: a device with memory.
+ * @start:  first byte, page aligned (inclusive).
+ * @end:    one past the last byte, page aligned (exclusive).
+ * @result: in: size; out: what happened. May be NULL.
+ *
+ * The range may span mappings, holes and pages that are away already. Absent
+ * pages of private anonymous memory become zeroed device pages (MV8). Whole
+ * large pages move whole. Pages held by another device stay (FOREIGN) - bring
+ * them home first.
+ *
+ * Context: May sleep. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
+ * Return:
+ *   0           done; @result says how much moved, which may be nothing
+ *   -EINVAL     NULL, misaligned, empty or wrapping range, no memory
+ *   -EOPNOTSUPP this kernel can not take pages out; see `hmmu info`
+ *   -ENOMEM     no memory for HMMU's own records; what moved is in @result
+ * Source: contract MV1-MV34.
+ * Since: 0.1
+ */
+HMMU_API HMMU_MUST_CHECK int
+hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
+		       uintptr_t end, struct hmmu_migrate_result *result);
+
+/**
+ * hmmu_migrate_home() - move pages back to system memory
+ * @space:  an open space.
+ * @start:  first byte, page aligned (inclusive).
+ * @end:    one past the last byte, page aligned (exclusive).
+ * @result: in: size; out: what happened. May be NULL.
+ *
+ * Context: May sleep. Not from a callback.
+ * Return:
+ *   0        every device page of the range is home
+ *   -EINVAL  NULL, misaligned, empty or wrapping range
+ *   -EBUSY   the program kept changing the mappings; what moved is in @result
+ *   -ENOMEM  no memory; what moved is in @result, the rest is still on devices
+ * Since: 0.1
+ */
+HMMU_API HMMU_MUST_CHECK int
+hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+		  struct hmmu_migrate_result *result);
+
+/**
+ * hmmu_migrate_evict() - bring all pages of a device home
+ * @device: the device.
+ * @result: in: size; out: what happened. May be NULL.
+ *
+ * Return: as hmmu_migrate_home().
+ * Source: contract MV32.
+ * Since: 0.1
+ */
+HMMU_API HMMU_MUST_CHECK int
+hmmu_migrate_evict(struct hmmu_device *device,
+		   struct hmmu_migrate_result *result);
+
+HMMU_END_DECLS
+
+#endif

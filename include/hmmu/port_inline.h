@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inline paths of a port: loads and stores of 1 to 8 bytes through the
+ * TLB. Included by port.h only.
+ *
+ * Each access is one instruction with an entry in a table of exceptions: if it
+ * faults because the program unmapped the page behind HMMU's back, the signal
+ * handler sends it to the slow path, which reports the fault as a value (E7).
+ * The tables of every object that includes this are registered when the object
+ * is loaded.
+ */
+#ifndef HMMU_PORT_INLINE_H
+#define HMMU_PORT_INLINE_H
+
+#ifndef HMMU_PORT_H
+#error "include <hmmu/port.h>"
+#endif
+
+#if !defined(__x86_64__)
+#error "ports are written for x86-64"
+#endif
+
+/* '?' puts the entry into the group of the code, so that C++ templates which
+ * the linker folds take their entries along. */
+#define HMMU__EXTABLE(insn_label, fixup_label)                                 \
+	".pushsection hmmu_extable,\"a?\",@progbits\n"                         \
+	".balign 4\n"                                                          \
+	".long " insn_label " - .\n"                                           \
+	".long " fixup_label " - .\n"                                          \
+	".popsection\n"
+
+extern const char __start_hmmu_extable[]
+	__attribute__((weak, visibility("hidden")));
+extern const char __stop_hmmu_extable[]
+	__attribute__((weak, visibility("hidden")));
+
+static __attribute__((constructor, unused)) void hmmu__port_table_add(void)
+{
+	if (__start_hmmu_extable != __stop_hmmu_extable)
+		hmmu__extable_add(__start_hmmu_extable, __stop_hmmu_extable);
+}
+
+static __attribute__((destructor, unused)) void hmmu__port_table_remove(void)
+{
+	hmmu__extable_remove(__start_hmmu_extable);
+}
+
+/* Host address minus device address for an access that crosses no 4 KiB page,
+ * or NO_TAG (an odd delta can not be). */
+static inline uintptr_t hmmu__port_delta(const struct hmmu_port *port,
+					 uintptr_t va, int is_write)
+{
+	const struct hmmu_port_entry *e;
+
+	e = &port->large[(va >> HMMU_LARGE_LG2) % HMMU_PORT_LARGE_ENTRIES];
+	if (__builtin_expect((is_write ? e->write_tag : e->read_tag) ==
+				     va >> HMMU_LARGE_LG2,
+			     1))
+		return e->delta;
+	e = &port->small[(va >> HMMU_PAGE_LG2) % HMMU_PORT_SMALL_ENTRIES];
+	if (__builtin_expect((is_write ? e->write_tag : e->read_tag) ==
+				     va >> HMMU_PAGE_LG2,
+			     1))
+		return e->delta;
+	return HMMU_PORT_NO_TAG;
+}
+
+#define HMMU__PORT_DEFINE(bits, insn, reg)                                     \
+	static inline HMMU_MUST_CHECK int hmmu_port_load##bits(                \
+		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)     \
+	{                                                                      \
+		uintptr_t delta;                                               \
+		uint##bits##_t v;                                              \
+                                                                               \
+		if (__builtin_expect(!port->depth ||                           \
+					     (va & (sizeof(v) - 1)),           \
+				     0))                                       \
+			goto slow;                                             \
+		delta = hmmu__port_delta(port, va, 0);                         \
+		if (__builtin_expect(delta == HMMU_PORT_NO_TAG, 0))            \
+			goto slow;                                             \
+		__asm__ goto("1: " insn " %1, %" reg "0\n"                     \
+			     HMMU__EXTABLE("1b", "%l2")                        \
+			     : "=r"(v)                                         \
+			     : "m"(*(const uint##bits##_t *)(va + delta))      \
+			     : "memory"                                        \
+			     : slow);                                          \
+		*ret = v;                                                      \
+		return 0;                                                      \
+	slow:                                                                  \
+		return hmmu__port_access(port, va, sizeof(*ret),               \
+					 HMMU_ACCESS_READ, ret);               \
+	}                                                                      \
+                                                                               \
+	static inline HMMU_MUST_CHECK int hmmu_port_store##bits(               \
+		struct hmmu_port *port, uintptr_t va, uint##bits##_t value)    \
+	{                                                                      \
+		uintptr_t delta;                                               \
+                                                                               \
+		if (__builtin_expect(!port->depth ||                           \
+					     (va & (sizeof(value) - 1)),       \
+				     0))                                       \
+			goto slow;                                             \
+		delta = hmmu__port_delta(port, va, 1);                         \
+		if (__builtin_expect(delta == HMMU_PORT_NO_TAG, 0))            \
+			goto slow;                                             \
+		__asm__ goto("1: " insn " %" reg "0, %1\n"                     \
+			     HMMU__EXTABLE("1b", "%l2")                        \
+			     :                                                 \
+			     : "r"(value),                                     \
+			       "m"(*(uint##bits##_t *)(va + delta))            \
+			     : "memory"                                        \
+			     : slow);                                          \
+		return 0;                                                      \
+	slow:                                                                  \
+		return hmmu__port_access(port, va, sizeof(value),              \
+					 HMMU_ACCESS_WRITE, &value);           \
+	}
+
+/*
+ * hmmu_port_load8/16/32/64(), hmmu_port_store8/16/32/64() - one access
+ * @port: the port; inside a section they cost what the TLB costs, outside one
+ *        they open their own.
+ * @va:   need not be aligned; an access across pages is not atomic.
+ *
+ * Return: 0; a device fault -EFAULT, -EPERM, -EBUSY or -ENOMEM (then nothing
+ *   was stored, @ret is untouched); -EAGAIN only in a section with spans.
+ */
+HMMU__PORT_DEFINE(8, "movb", "b")
+HMMU__PORT_DEFINE(16, "movw", "w")
+HMMU__PORT_DEFINE(32, "movl", "k")
+HMMU__PORT_DEFINE(64, "movq", "q")
+
+#undef HMMU__PORT_DEFINE
+
+#endif

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+# Finds out what the build needs and the machine lacks, and installs that
+# through apt-get. What is there is looked for by what it does, not by its
+# package, so that a machine that has it from elsewhere is left alone.
+# shellcheck shell=bash
+
+has_command() {
+	command -v "$1" >/dev/null 2>&1
+}
+
+# Without pkg-config only the package can be asked for.
+has_library() {
+	if has_command pkg-config; then
+		pkg-config --exists "$1"
+	else
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$2" \
+			2>/dev/null)" = installed ]
+	fi
+}
+
+has_libc_headers() {
+	has_command gcc &&
+		echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1
+}
+
+clang_major() {
+	if has_command clang; then
+		clang -dumpversion | cut -d. -f1
+	else
+		echo 14
+	fi
+}
+
+# has_clang_runtime NAME - asan, tsan, fuzzer
+has_clang_runtime() {
+	has_command clang &&
+		[ -e "$(clang -print-file-name="libclang_rt.$1-x86_64.a")" ]
+}
+
+has_clang_runtimes() {
+	has_clang_runtime asan && has_clang_runtime tsan &&
+		has_clang_runtime fuzzer
+}
+
+# What is missing: the packages, and a line on each.
+missing=()
+missing_why=()
+
+# need PACKAGE WHY PROBE... - PACKAGE is missing unless PROBE succeeds
+need() {
+	local package=$1 why=$2
+	shift 2
+	if ! "$@"; then
+		missing+=("$package")
+		missing_why+=("$package: $why")
+	fi
+}
+
+need_for_build() {
+	need gcc "the C compiler" has_command gcc
+	need libc6-dev "the headers of libc and of the kernel" has_libc_headers
+	need meson "configures the build" has_command meson
+	need ninja-build "runs the build" has_command ninja
+	need pkg-config "finds libraries" has_command pkg-config
+	need libjson-c-dev "--json of the tool" has_library json-c libjson-c-dev
+	need libncurses-dev "colours of the tool's pictures" \
+		has_library tinfo libncurses-dev
+}
+
+need_for_tests() {
+	need libcmocka-dev "the unit tests" has_library cmocka libcmocka-dev
+	need g++ "the headers are tried as C++" has_command g++
+	need scdoc "the manual pages" has_command scdoc
+}
+
+need_for_clang_builds() {
+	need clang "lock annotations, ThreadSanitizer, fuzzing" \
+		has_command clang
+	need "libclang-rt-$(clang_major)-dev" \
+		"clang's sanitizer and fuzzer runtimes" has_clang_runtimes
+}
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		env "$@"
+	else
+		sudo env "$@"
+	fi
+}
+
+apt_install() {
+	as_root DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# A fresh machine has no package lists, an old one has stale ones: only then
+# are they fetched.
+install_missing() {
+	say "apt-get install ${missing[*]}"
+	apt_install && return
+	say "apt-get update, because the package lists are missing or old"
+	as_root apt-get update && apt_install
+}
+
+print_missing() {
+	local line
+	say "missing on this machine:"
+	for line in "${missing_why[@]}"; do
+		say "  $line"
+	done
+}
+
+# ensure_packages MAY_INSTALL NEED... - ends the script with status 1 where
+# something stays missing
+ensure_packages() {
+	local may_install=$1 list
+	shift
+	for list in "$@"; do "$list"; done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	print_missing
+	$may_install || die "not installed, as asked: ${missing[*]}"
+	has_command apt-get || die "no apt-get here; install: ${missing[*]}"
+	[ "$(id -u)" -eq 0 ] || has_command sudo ||
+		die "neither root nor sudo; as root: apt-get install ${missing[*]}"
+	install_missing || die "apt-get failed; needed: ${missing[*]}"
+	missing=() missing_why=()
+	hash -r
+	for list in "$@"; do "$list"; done
+	[ ${#missing[@]} -eq 0 ] ||
+		die "installed, and still not found: ${missing[*]}"
+}

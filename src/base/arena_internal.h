@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_BASE_ARENA_INTERNAL_H
+#define HMMU_BASE_ARENA_INTERNAL_H
+
+/*
+ * What the three parts of the arena share: arena.c (zones and small objects),
+ * arena_pages.c (page runs) and arena_regions.c (regions).
+ */
+
+#include "base/arena.h"
+#include "base/lock.h"
+
+#if HMMU_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+/* [start, end) of the arena; [start, committed) may be touched. */
+struct arena_zone {
+	uintptr_t start;
+	uintptr_t end;
+	uintptr_t committed;
+};
+
+/* Written at creation and then, but for the committed ends, read only. */
+struct arena {
+	struct hmmu_mutex lock;
+	struct arena_zone slabs;
+	struct arena_zone descs;
+	struct arena_zone pages;
+	struct arena_zone regions;
+};
+
+extern struct arena hmmu__arena;
+
+/* True if the arena exists, which the call sees to. */
+bool hmmu__arena_create(void);
+
+/* Makes [start, @end) of the zone usable, or returns -ENOMEM. */
+int hmmu__zone_commit_locked(struct arena_zone *zone, uintptr_t end)
+	HMMU_REQUIRES(&hmmu__arena.lock);
+
+/* Bytes of allocated page runs and of regions in use. */
+size_t hmmu__pages_used_bytes_locked(void) HMMU_REQUIRES(&hmmu__arena.lock);
+size_t hmmu__regions_used_bytes_locked(void) HMMU_REQUIRES(&hmmu__arena.lock);
+
+/* Page runs without a fault point, for hmmu__alloc(), which has its own. */
+void *hmmu__pages_alloc(size_t npages);
+
+/* Not allocated: an access is reported. */
+static inline void arena_poison(const void *p, size_t bytes)
+{
+#if HMMU_ASAN
+	__asan_poison_memory_region(p, bytes);
+#else
+	(void)p;
+	(void)bytes;
+#endif
+}
+
+static inline void arena_unpoison(const void *p, size_t bytes)
+{
+#if HMMU_ASAN
+	__asan_unpoison_memory_region(p, bytes);
+#else
+	(void)p;
+	(void)bytes;
+#endif
+}
+
+#endif

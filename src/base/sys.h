@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_BASE_SYS_H
+#define HMMU_BASE_SYS_H
+
+/*
+ * System calls that do not go through errno.
+ *
+ * errno lives in the thread's TLS, which a program may have migrated to a
+ * device; a thread that holds a lock of the fault service would wait for
+ * itself. So these return -errno in the result register, as the kernel does.
+ * They are no cancellation points either.
+ *
+ * The sanitizers and valgrind see nothing of them: what the kernel writes
+ * through a pointer is initialised by the caller first.
+ */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "base/compiler.h"
+
+#ifndef __x86_64__
+#error "HMMU supports x86-64 only"
+#endif
+
+/* Any system call; unused arguments are 0. Returns its result or -errno. */
+static inline long hmmu__syscall(long nr, long a, long b, long c, long d,
+				 long e, long f)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long ret;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8),
+			   "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* True if @ret of a call that returns an address is an error. */
+static inline bool hmmu__sys_is_error(long ret)
+{
+	return (unsigned long)ret >= (unsigned long)-4095L;
+}
+
+static inline int hmmu__sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	return (int)hmmu__syscall(SYS_ioctl, fd, (long)request, (long)arg, 0, 0,
+				  0);
+}
+
+static inline ssize_t hmmu__sys_read(int fd, void *buf, size_t bytes)
+{
+	return hmmu__syscall(SYS_read, fd, (long)buf, (long)bytes, 0, 0, 0);
+}
+
+static inline ssize_t hmmu__sys_pread(int fd, void *buf, size_t bytes,
+				      int64_t offset)
+{
+	return hmmu__syscall(SYS_pread64, fd, (long)buf, (long)bytes, offset, 0,
+			     0);
+}
+
+static inline ssize_t hmmu__sys_write(int fd, const void *buf, size_t bytes)
+{
+	return hmmu__syscall(SYS_write, fd, (long)buf, (long)bytes, 0, 0, 0);
+}
+
+/* Returns the address, or an error for which hmmu__sys_is_error() is true. */
+static inline long hmmu__sys_mmap(uintptr_t addr, size_t bytes, int prot,
+				  int flags, int fd, int64_t offset)
+{
+	return hmmu__syscall(SYS_mmap, (long)addr, (long)bytes, prot, flags, fd,
+			     offset);
+}
+
+static inline int hmmu__sys_munmap(uintptr_t addr, size_t bytes)
+{
+	return (int)hmmu__syscall(SYS_munmap, (long)addr, (long)bytes, 0, 0, 0,
+				  0);
+}
+
+static inline int hmmu__sys_mprotect(uintptr_t addr, size_t bytes, int prot)
+{
+	return (int)hmmu__syscall(SYS_mprotect, (long)addr, (long)bytes, prot,
+				  0, 0, 0);
+}
+
+static inline int hmmu__sys_madvise(uintptr_t addr, size_t bytes, int advice)
+{
+	return (int)hmmu__syscall(SYS_madvise, (long)addr, (long)bytes, advice,
+				  0, 0, 0);
+}
+
+/* Returns the new address, or an error as of hmmu__sys_mmap(). */
+static inline long hmmu__sys_mremap(uintptr_t old_addr, size_t old_bytes,
+				    size_t new_bytes, int flags,
+				    uintptr_t new_addr)
+{
+	return hmmu__syscall(SYS_mremap, (long)old_addr, (long)old_bytes,
+			     (long)new_bytes, flags, (long)new_addr, 0);
+}
+
+/* The timed waits of futex(2) take @timeout, the requeues a count there. */
+static inline int hmmu__sys_futex(_Atomic uint32_t *word, int op,
+				  uint32_t value,
+				  const struct timespec *timeout)
+{
+	return (int)hmmu__syscall(SYS_futex, (long)word, op, (long)value,
+				  (long)timeout, 0, 0);
+}
+
+/* @timeout NULL waits without a bound. The kernel may write to @timeout. */
+static inline int hmmu__sys_poll(struct pollfd *fds, unsigned int nfds,
+				 struct timespec *timeout)
+{
+	return (int)hmmu__syscall(SYS_ppoll, (long)fds, nfds, (long)timeout, 0,
+				  0, 0);
+}
+
+static inline int hmmu__sys_close(int fd)
+{
+	return (int)hmmu__syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+static inline int hmmu__sys_open(const char *path, int flags, unsigned int mode)
+{
+	return (int)hmmu__syscall(SYS_openat, AT_FDCWD, (long)path, flags, mode,
+				  0, 0);
+}
+
+/* Bit n - 1 of the 64-bit sets is signal n. Either pointer may be NULL. */
+static inline int hmmu__sys_sigprocmask(int how, const uint64_t *set,
+					uint64_t *old)
+{
+	return (int)hmmu__syscall(SYS_rt_sigprocmask, how, (long)set, (long)old,
+				  sizeof(uint64_t), 0, 0);
+}
+
+static inline int hmmu__sys_gettid(void)
+{
+	return (int)hmmu__syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+/* @cmd is an MEMBARRIER_CMD_*; see also hmmu__membarrier() in epoch.h. */
+static inline int hmmu__sys_membarrier(int cmd)
+{
+	return (int)hmmu__syscall(SYS_membarrier, cmd, 0, 0, 0, 0, 0);
+}
+
+static inline int hmmu__sys_sched_yield(void)
+{
+	return (int)hmmu__syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+/* Sleeps @ns or until a signal handler ran. */
+static inline int hmmu__sys_nanosleep(uint64_t ns)
+{
+	struct timespec ts = {
+		.tv_sec = (time_t)(ns / 1000000000u),
+		.tv_nsec = (long)(ns % 1000000000u),
+	};
+
+	return (int)hmmu__syscall(SYS_nanosleep, (long)&ts, 0, 0, 0, 0, 0);
+}
+
+/* CLOCK_MONOTONIC. The vdso answers: no system call, and errno untouched. */
+static inline uint64_t hmmu__sys_clock_ns(void)
+{
+	struct timespec ts = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+#endif

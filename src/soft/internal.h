@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The insides of the software accelerator
+ *
+ * Overview. struct hmmu_soft owns a device, its workers, a table of queues and
+ * a table of jobs. All of it comes from hmmu_alloc(), so nothing here is ever
+ * away. There is no lock: rings carry the work, a word of state guards each
+ * queue and each job, and two futex words carry the waits.
+ *
+ *   bell      moves when work comes; idle workers sleep on it;
+ *   progress  moves when something is done; everybody who waits for a record,
+ *             a queue, a job or a fence sleeps on it.
+ *
+ * Neither is ever a word of the program's memory: a record may be on the device
+ * or be moved while somebody waits for it. Both follow one protocol:
+ *
+ *   sleeper                              waker
+ *   ------------------------------------ ------------------------------------
+ *   count++ (seq_cst)                    makes it true
+ *   s = word (seq_cst)                   word++ (seq_cst)
+ *   looks: is it true?                   count == 0 (seq_cst)? then no wake
+ *   futex wait while word == s           futex wake
+ *
+ * MUST NOT: the sleeper sleeps and the waker sees no sleeper. Each side writes
+ * one and reads the other, which is why these four are seq_cst: either the
+ * waker sees the count, or the sleeper sees the new word and with it the truth.
+ *
+ * What a worker may wait for: a fence or drain waits for descriptors that other
+ * workers have taken before it; they never wait for later ones. So the oldest
+ * descriptor that runs waits for nobody.
+ */
+#ifndef HMMU_SOFT_INTERNAL_H
+#define HMMU_SOFT_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <hmmu/soft.h>
+
+#include "base/compiler.h"
+#include "soft/ring.h"
+
+/*
+ * Most bytes of one section. Whoever changes the program's memory waits for it
+ * to end: 64 KiB are some microseconds.
+ */
+#define HMMU_SOFT_STEP_BYTES  (64u * 1024)
+/* Kernels get this much; a page at its end is a guard. */
+#define HMMU_SOFT_STACK_BYTES (1024u * 1024)
+/* How many calls of kernels may be queued. */
+#define HMMU_SOFT_CALLS_DEPTH 1024u
+#define HMMU_SOFT_QUEUE_DEPTH 64u
+
+/* Each worker counts for itself; hmmu_soft_get_stats() adds up. */
+enum hmmu_soft_counter {
+	HMMU_SOFT_COUNT_DESCRIPTORS,
+	HMMU_SOFT_COUNT_BATCHES,
+	HMMU_SOFT_COUNT_FAILED,
+	HMMU_SOFT_COUNT_PAGE_FAULTS,
+	HMMU_SOFT_COUNT_ACCESS_FAULTS,
+	HMMU_SOFT_COUNT_BYTES,
+	HMMU_SOFT_COUNT_CALLS,
+	HMMU_SOFT_COUNT_RETRIED,
+	HMMU_SOFT_COUNT_STAGED,
+	HMMU_SOFT_COUNT_LOST,
+	HMMU_SOFT_COUNTERS,
+};
+
+enum hmmu_soft_worker_state {
+	HMMU_SOFT_WORKER_STARTING = 0,
+	HMMU_SOFT_WORKER_RUNNING,
+	HMMU_SOFT_WORKER_FAILED,
+};
+
+/*
+ * @error:   why it is FAILED; written before @state.
+ * @reports: the port's fault mode: missing translations are reported.
+ * @stage:   two buffers of HMMU_SOFT_STEP_BYTES.
+ */
+struct hmmu_soft_worker {
+	struct hmmu_soft *soft;
+	struct hmmu_port *port;
+	pthread_t thread;
+	void *stack;
+	unsigned char *stage[2];
+	uint32_t next_queue;
+	int error;
+	bool reports;
+	_Atomic uint32_t state;
+	_Atomic uint64_t count[HMMU_SOFT_COUNTERS] HMMU_CACHE_ALIGNED;
+};
+
+/*
+ * States of a queue, which is a slot of the accelerator. FREE to MAKING by the
+ * creator's compare-exchange; MAKING to LIVE with release, which publishes the
+ * ring; LIVE to MAKING by the destroyer, which then waits for the visitors.
+ */
+enum hmmu_soft_queue_state {
+	HMMU_SOFT_QUEUE_FREE = 0,
+	HMMU_SOFT_QUEUE_MAKING,
+	HMMU_SOFT_QUEUE_LIVE,
+};
+
+/*
+ * @visitors: workers that may look at the ring.
+ * @owner:    who submits to a dedicated queue, 0 until somebody did.
+ */
+struct hmmu_soft_queue {
+	struct hmmu_soft *soft;
+	uint32_t kind;
+	_Atomic uint32_t state;
+	_Atomic uint32_t visitors;
+	_Atomic uintptr_t owner;
+	struct hmmu_ring ring;
+};
+
+/*
+ * @remaining: calls that have not returned; 0 publishes the result.
+ * @failed:    set by the first call that fails, which writes the result.
+ */
+struct hmmu_soft_job {
+	struct hmmu_soft *soft;
+	hmmu_soft_kernel_fn fn;
+	void *arg;
+	uint32_t workers;
+	_Atomic uint32_t used;
+	_Atomic uint32_t remaining;
+	_Atomic uint32_t failed;
+	uint32_t failed_worker;
+	int failed_error;
+	struct hmmu_port_fault fault;
+};
+
+/* What the ring of calls carries. */
+struct hmmu_soft_call {
+	struct hmmu_soft_job *job;
+	uint32_t index;
+	uint32_t pad[13];
+};
+
+struct hmmu_soft {
+	struct hmmu_device *device;
+	struct hmmu_soft_worker *workers;
+	struct hmmu_soft_record *records;
+	uint32_t worker_count;
+	uint32_t started_count;
+	uint32_t record_count;
+	int pid;
+	_Atomic uint32_t stopping;
+	_Atomic uint64_t refused;
+
+	_Atomic uint32_t bell HMMU_CACHE_ALIGNED;
+	_Atomic uint32_t sleepers;
+	_Atomic uint32_t progress HMMU_CACHE_ALIGNED;
+	_Atomic uint32_t waiters;
+
+	struct hmmu_ring calls HMMU_CACHE_ALIGNED;
+	struct hmmu_soft_job jobs[HMMU_SOFT_JOBS_MAX];
+	struct hmmu_soft_queue queues[HMMU_SOFT_QUEUES_MAX];
+};
+
+/* Only the worker itself writes: a plain add in two relaxed halves. */
+static inline void hmmu__soft_count(struct hmmu_soft_worker *worker,
+				    enum hmmu_soft_counter counter, uint64_t n)
+{
+	_Atomic uint64_t *c = &worker->count[counter];
+
+	atomic_store_explicit(c,
+			      atomic_load_explicit(c, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
+static inline bool hmmu__soft_is_stopping(struct hmmu_soft *soft)
+{
+	/* Acquire pairs with the release in hmmu__soft_stop(). */
+	return atomic_load_explicit(&soft->stopping, memory_order_acquire) != 0;
+}
+
+/* wait.c: the two futex words */
+
+/* Work for @count workers was put into a ring. */
+void hmmu__soft_ring_bell(struct hmmu_soft *soft, unsigned int count);
+/* Sleep unless the bell has moved since it was read as @bell. */
+void hmmu__soft_sleep(struct hmmu_soft *soft, uint32_t bell);
+/* Something somebody may wait for is true now. */
+void hmmu__soft_progress(struct hmmu_soft *soft);
+/*
+ * Returns 0 when @done(@arg); -ETIMEDOUT; -EDEADLK when a worker of @soft would
+ * have to wait.
+ */
+int hmmu__soft_wait_until(struct hmmu_soft *soft, bool (*done)(void *arg),
+			  void *arg, uint64_t timeout_ns) HMMU_MUST_CHECK;
+/* The same for a worker that knows why this ends. */
+void hmmu__soft_wait_in_worker(struct hmmu_soft *soft, bool (*done)(void *arg),
+			       void *arg);
+
+/* worker.c */
+
+/* Starts workers until all run; on failure those that run are left running. */
+int hmmu__soft_start(struct hmmu_soft *soft) HMMU_MUST_CHECK;
+/* Ends those that run after all work is done; may be called again. */
+void hmmu__soft_stop(struct hmmu_soft *soft);
+/* True in a worker of @soft. */
+bool hmmu__soft_in_worker(const struct hmmu_soft *soft);
+/* Sets whether the port of @worker reports or resolves missing translations. */
+void hmmu__soft_set_reports(struct hmmu_soft_worker *worker, bool reports);
+
+/* job.c */
+
+bool hmmu__soft_serve_call(struct hmmu_soft_worker *worker);
+
+/* queue.c */
+
+bool hmmu__soft_serve_queues(struct hmmu_soft_worker *worker);
+void hmmu__soft_queues_fini(struct hmmu_soft *soft);
+
+/* options.c */
+
+/*
+ * Copy a struct that begins with its size. @bytes is what this library knows.
+ * Returns 0, -EINVAL for less than that, -E2BIG for more that is not zero.
+ */
+int hmmu__soft_copy_options(void *to, const void *from, size_t bytes)
+	HMMU_MUST_CHECK;
+
+/* execute.c */
+
+/* Runs a descriptor of a queue to its end and writes its record. */
+void hmmu__soft_execute(struct hmmu_soft_worker *worker,
+			const struct hmmu_soft_descriptor *d);
+
+/* descriptor.c */
+
+/* HMMU_SOFT_SUCCESS, or what is wrong with @d. */
+uint8_t hmmu__soft_check(const struct hmmu_soft_descriptor *d, bool in_batch);
+bool hmmu__soft_is_fenced(const struct hmmu_soft_descriptor *d);
+/* True for a move that goes from the end, because the ranges overlap so. */
+bool hmmu__soft_is_backward(const struct hmmu_soft_descriptor *d);
+bool hmmu__soft_overlaps(uint64_t a, uint64_t b, uint64_t bytes);
+
+/* A pattern as it stands @bytes further on: its lowest byte comes first. */
+static inline uint64_t hmmu__soft_turn_pattern(uint64_t pattern, uint64_t bytes)
+{
+	unsigned int bits = bytes % 8 * 8;
+
+	return bits ? pattern >> bits | pattern << (64 - bits) : pattern;
+}
+
+/* transfer.c */
+
+/* Runs an opcode that moves or reads ranges; fills all of @record. */
+void hmmu__soft_transfer(struct hmmu_soft_worker *worker,
+			 const struct hmmu_soft_descriptor *d,
+			 struct hmmu_soft_record *record);
+/* Fills in how @err ended it: 0, or an error of the worker's port. */
+void hmmu__soft_set_status(struct hmmu_soft_worker *worker, int err,
+			   struct hmmu_soft_record *record);
+
+#endif

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""symbols.py SOURCE_ROOT LIBRARY - headers, symbol map and library agree.
+
+Three lists must be one: the HMMU_API declarations of include/, the global
+names of src/libhmmu.map, and what the shared library exports; the calls of
+libc that are hooked (hooks.txt) come on top of the first. And the library may
+not need what may touch the program's memory: the allocator and stdio.
+
+Without LIBRARY it prints the global names that the map should have.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+from tap import Tap
+
+FORBIDDEN = re.compile(
+    r"^(malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|"
+    r"posix_memalign|aligned_alloc|memalign|"
+    r"(v?[fsd]?n?printf)(_chk)?|__v?[fsd]?n?printf_chk|puts|fputs|fputc|"
+    r"putchar|fwrite|fopen|fdopen|fclose|fread|fgets|getline|fflush|perror|"
+    r"opendir|readdir|stdout|stderr)$")
+
+
+def strip_comments(text):
+    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S)
+
+
+def declared_name(declaration):
+    """The first hmmu_ name before a parenthesis, else the last one."""
+    call = re.search(r"\b(hmmu_\w+)\s*\(", declaration)
+    if call:
+        return call.group(1)
+    names = re.findall(r"\bhmmu_\w+", declaration)
+    return names[-1] if names else None
+
+
+def header_names(root):
+    names = set()
+    for header in sorted((root / "include").rglob("*.h")):
+        text = strip_comments(header.read_text())
+        text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", text, flags=re.M)
+        for match in re.finditer(r"\bHMMU_API\b([^;{]*)[;{]", text):
+            name = declared_name(match.group(1))
+            if name:
+                names.add(name)
+    return names
+
+
+def map_names(root):
+    """Returns {name: node}, and what a map may not have."""
+    text = strip_comments((root / "src" / "libhmmu.map").read_text())
+    names, problems = {}, []
+    for node, body in re.findall(r"([\w.]+)\s*\{(.*?)\}", text, flags=re.S):
+        scope = "global"
+        for token in re.findall(r"global:|local:|[^\s;]+(?=\s*;)", body):
+            if token.endswith(":"):
+                scope = token[:-1]
+            elif scope == "global" and not token.isidentifier():
+                problems.append(f"{node}: {token} is not one name")
+            elif scope == "global":
+                if token in names:
+                    problems.append(f"{token} stands there twice")
+                names[token] = node
+    return names, problems
+
+
+def hook_names():
+    lines = pathlib.Path(__file__).with_name("hooks.txt").read_text()
+    return {line.strip() for line in lines.splitlines()
+            if line.strip() and not line.startswith("#")}
+
+
+def nm(library, *options):
+    done = subprocess.run(["nm", "-D", "-P", *options, library], check=True,
+                          capture_output=True, text=True)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def exported_names(library):
+    """Returns {name: node} of the library."""
+    names = {}
+    for name, kind, *_ in nm(library, "--defined-only"):
+        symbol, _, node = name.partition("@")
+        if kind != "A":
+            names[symbol] = node.lstrip("@")
+    return names
+
+
+def needed_names(library):
+    return {name.partition("@")[0]
+            for name, *_ in nm(library, "--undefined-only")}
+
+
+def minus(left, right, what):
+    return [f"{name}: {what}" for name in sorted(set(left) - set(right))]
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    declared, hooks = header_names(root), hook_names()
+    if len(sys.argv) == 2:
+        print("\n".join(f"\t\t{name};" for name in sorted(declared | hooks)))
+        return
+    library = sys.argv[2]
+    mapped, map_problems = map_names(root)
+    exported = exported_names(library)
+    tap = Tap()
+    tap.case("the headers declare something",
+             [] if declared else ["no HMMU_API declaration found"])
+    tap.case("the map lists names only", map_problems)
+    tap.case("the map has what the headers declare",
+             minus(declared, mapped, "declared, not in src/libhmmu.map"))
+    tap.case("the map has nothing else but the hooks",
+             minus(mapped, declared | hooks,
+                   "in the map, neither HMMU_API nor in hooks.txt"))
+    tap.case("each hook is in the map",
+             minus(hooks, mapped, "in hooks.txt, not in the map"))
+    tap.case("the library exports what the map lists",
+             minus(mapped, exported, "in the map, not exported"))
+    tap.case("the library exports nothing else",
+             minus(exported, mapped, "exported, not in the map"))
+    tap.case("each symbol has the version of its node",
+             [f"{name}: {node}, the map says {mapped[name]}"
+              for name, node in sorted(exported.items())
+              if name in mapped and node != mapped[name]])
+    tap.case("no allocator and no stdio is called",
+             [f"{name}: undefined in the library"
+              for name in sorted(needed_names(library))
+              if FORBIDDEN.match(name)])
+    tap.done()
+
+
+main()

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_TOOL_GRAPH_DEPENDS_H
+#define HMMU_TOOL_GRAPH_DEPENDS_H
+
+/*
+ * A pull parser for the relationship fields of Debian packages:
+ *
+ *	Depends: libc6 (>= 2.36), python3:any, awk | mawk [amd64] <!nocheck>
+ *
+ * Words: the field is a list of *clauses* parted by commas, all of which must
+ * hold; a clause is a list of *alternatives* parted by bars, one of which must
+ * hold. The parser hands out one alternative at a time and allocates nothing.
+ *
+ * Provides has the same shape with two limits: no alternatives, and no bound
+ * but "=".
+ */
+
+#include <stdint.h>
+
+#include "text.h"
+#include "version.h"
+
+/**
+ * enum depends_kind - which field is parsed
+ * @DEPENDS_RELATION: Depends, Pre-Depends and their like.
+ * @DEPENDS_PROVISION: Provides.
+ */
+enum depends_kind {
+	DEPENDS_RELATION,
+	DEPENDS_PROVISION,
+};
+
+/**
+ * struct depends_alternative - one package name with its conditions
+ * @name:      package or virtual package.
+ * @qualifier: what follows "name:", as "any" or "amd64"; else empty.
+ * @op:        the bound, or VERSION_ANY.
+ * @version:   version of the bound; empty for VERSION_ANY.
+ * @applies:   its "[...]" and "<...>" hold for the architecture given and for an
+ *             ordinary build, one without build profiles. One that does not
+ *             apply is as good as not written.
+ * @clause:    number of the clause, from 0: alternatives of one clause share
+ *             it and follow one another.
+ * @line:      line of the input where @name stands.
+ *
+ * All spans are borrowed from the parser's input.
+ */
+struct depends_alternative {
+	struct text name;
+	struct text qualifier;
+	enum version_op op;
+	struct text version;
+	bool applies;
+	uint32_t clause;
+	unsigned long line;
+};
+
+/**
+ * struct depends_input - what one pass reads
+ * @kind:  the field's kind.
+ * @arch:  Debian's name of the architecture to install for, as "amd64", of a
+ *         GNU/Linux system; borrowed.
+ * @file:  name for errors; borrowed.
+ * @line:  line of @file on which @value begins.
+ * @value: the value as stanza_next() returns it: it may be folded and have
+ *         comment lines inside. Empty is a list of nothing. Borrowed.
+ */
+struct depends_input {
+	enum depends_kind kind;
+	const char *arch;
+	const char *file;
+	unsigned long line;
+	struct text value;
+};
+
+/**
+ * struct depends_parser - state of one pass over one field
+ * @kind:   as in struct depends_input.
+ * @arch:   likewise.
+ * @file:   likewise.
+ * @at:     first byte not yet read.
+ * @end:    one past the last byte.
+ * @line:   line of @at.
+ * @clause: number of the clause that the next alternative belongs to.
+ * @owed:   a separator was read, so that an alternative must follow.
+ * @failed: an error was returned; every later call returns -EBADMSG.
+ */
+struct depends_parser {
+	enum depends_kind kind;
+	struct text arch;
+	const char *file;
+	const char *at;
+	const char *end;
+	unsigned long line;
+	uint32_t clause;
+	bool owed;
+	bool failed;
+};
+
+/**
+ * depends_init() - begin a pass over one field's value
+ * @parser: state to fill; owned by the caller, needs no fini.
+ * @input:  what to read; copied, but what it points to is borrowed as long as
+ *          @parser or an alternative is used.
+ */
+void depends_init(struct depends_parser *parser,
+		  const struct depends_input *input);
+
+/**
+ * depends_next() - read the next alternative
+ * @parser:      state of the pass.
+ * @alternative: out: filled when 1 is returned; else untouched.
+ * @error:       out: file, line and reason of a failure; may be NULL.
+ *
+ * Context: Any thread; does not block and does not allocate.
+ * Return:
+ *   1            @alternative is filled
+ *   0            the field is over
+ *   -EBADMSG     the field breaks the format; the pass is over
+ * Source: Debian Policy 7.1, 7.5; deb-control(5); build profiles.
+ */
+int depends_next(struct depends_parser *parser,
+		 struct depends_alternative *alternative,
+		 struct graph_error *error) __attribute__((warn_unused_result));
+
+/**
+ * depends_name_valid() - test a package name
+ * @name: the span to test.
+ *
+ * This is dpkg's rule, which is wider than Policy's: names of one byte and
+ * with capitals or underscores exist outside of Debian.
+ *
+ * Return: true when it may name a package.
+ */
+bool depends_name_valid(struct text name);
+
+#endif

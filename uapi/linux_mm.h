@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_UAPI_LINUX_MM_H
+#define HMMU_UAPI_LINUX_MM_H
+
+/*
+ * What HMMU asks of the Linux kernel and what the headers of a 6.1
+ * distribution do not declare yet.
+ *
+ * Every block is guarded by the macro that a newer header defines, so that
+ * this file gives way to the system's own declarations as they appear: include
+ * it instead of the <linux/...> headers, never before them. Numbers and layouts
+ * are the kernel's and can not change. That a name is declared here says
+ * nothing about the running kernel; src/live/probe.c tries each one.
+ */
+#include <linux/fs.h>
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#include <linux/userfaultfd.h>
+#include <sys/mman.h>
+
+/* userfaultfd: opening ---------------------------------------------------- */
+
+#ifndef UFFD_USER_MODE_ONLY
+/* Faults of the kernel's own accesses are not reported: they give EFAULT. */
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
+#ifndef USERFAULTFD_IOC
+#define USERFAULTFD_IOC 0xAA
+#endif
+
+#ifndef USERFAULTFD_IOC_NEW
+/* On /dev/userfaultfd: the argument is the flags, the result is the file. */
+#define USERFAULTFD_IOC_NEW _IO(USERFAULTFD_IOC, 0x00)
+#endif
+
+/* userfaultfd: features, in the order in which they came ------------------ */
+
+#ifndef UFFD_FEATURE_EXACT_ADDRESS
+#define UFFD_FEATURE_EXACT_ADDRESS (1 << 11)
+#endif
+
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
+#endif
+
+#ifndef UFFD_FEATURE_WP_UNPOPULATED
+#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
+#endif
+
+#ifndef UFFD_FEATURE_POISON
+#define UFFD_FEATURE_POISON (1 << 14)
+#endif
+
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+
+#ifndef UFFD_FEATURE_MOVE
+#define UFFD_FEATURE_MOVE (1 << 16)
+#endif
+
+/* userfaultfd: operations ------------------------------------------------- */
+
+#ifndef UFFDIO_MOVE
+#define _UFFDIO_MOVE 0x05
+
+struct uffdio_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 mode;
+	/* Written by the kernel: bytes moved, or a negative errno. */
+	__s64 move;
+};
+
+#define UFFDIO_MOVE_MODE_DONTWAKE	 ((__u64)1 << 0)
+#define UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES ((__u64)1 << 1)
+#define UFFDIO_MOVE			 _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move)
+#endif
+
+#ifndef UFFDIO_POISON
+#define _UFFDIO_POISON 0x08
+
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	/* Written by the kernel: bytes poisoned, or a negative errno. */
+	__s64 updated;
+};
+
+#define UFFDIO_POISON_MODE_DONTWAKE ((__u64)1 << 0)
+#define UFFDIO_POISON		    _IOWR(UFFDIO, _UFFDIO_POISON, struct uffdio_poison)
+#endif
+
+/* /proc/PID/pagemap ------------------------------------------------------- */
+
+#ifndef PAGEMAP_SCAN
+#define PAGE_IS_WPALLOWED (1 << 0)
+#define PAGE_IS_WRITTEN	  (1 << 1)
+#define PAGE_IS_FILE	  (1 << 2)
+#define PAGE_IS_PRESENT	  (1 << 3)
+#define PAGE_IS_SWAPPED	  (1 << 4)
+#define PAGE_IS_PFNZERO	  (1 << 5)
+#define PAGE_IS_HUGE	  (1 << 6)
+
+/* A run of pages of the same categories; end is exclusive. */
+struct page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+
+#define PM_SCAN_WP_MATCHING   (1 << 0)
+#define PM_SCAN_CHECK_WPASYNC (1 << 1)
+
+struct pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	/* Written by the kernel: where the walk stopped. */
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+#endif
+
+#ifndef PAGE_IS_SOFT_DIRTY
+#define PAGE_IS_SOFT_DIRTY (1 << 7)
+#endif
+
+/* Linux 6.15; before it a guard page shows as swapped and nothing more. */
+#ifndef PAGE_IS_GUARD
+#define PAGE_IS_GUARD (1 << 8)
+#endif
+
+/* /proc/PID/maps ---------------------------------------------------------- */
+
+#ifndef PROCMAP_QUERY
+enum procmap_query_flags {
+	PROCMAP_QUERY_VMA_READABLE = 0x01,
+	PROCMAP_QUERY_VMA_WRITABLE = 0x02,
+	PROCMAP_QUERY_VMA_EXECUTABLE = 0x04,
+	PROCMAP_QUERY_VMA_SHARED = 0x08,
+	PROCMAP_QUERY_COVERING_OR_NEXT_VMA = 0x10,
+	PROCMAP_QUERY_FILE_BACKED_VMA = 0x20,
+};
+
+struct procmap_query {
+	__u64 size;
+	__u64 query_flags;
+	__u64 query_addr;
+	/* All of the rest up to dev_minor is written by the kernel. */
+	__u64 vma_start;
+	__u64 vma_end;
+	__u64 vma_flags;
+	__u64 vma_page_size;
+	__u64 vma_offset;
+	__u64 inode;
+	__u32 dev_major;
+	__u32 dev_minor;
+	/* In: room; out: bytes used. Zero together with the address: not asked. */
+	__u32 vma_name_size;
+	__u32 build_id_size;
+	__u64 vma_name_addr;
+	__u64 build_id_addr;
+};
+
+#define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+#endif
+
+/* madvise(2) -------------------------------------------------------------- */
+
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
+
+#endif
