@@ -150,6 +150,7 @@ enum procmap_query_flags {
 	PROCMAP_QUERY_VMA_WRITABLE = 0x02,
 	PROCMAP_QUERY_VMA_EXECUTABLE = 0x04,
 	PROCMAP_QUERY_VMA_SHARED = 0x08,
+	/* Of the question only: the answer does not say it. */
 	PROCMAP_QUERY_COVERING_OR_NEXT_VMA = 0x10,
 	PROCMAP_QUERY_FILE_BACKED_VMA = 0x20,
 };
@@ -176,6 +177,12 @@ struct procmap_query {
 
 #define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
 #endif
+
+_Static_assert(sizeof(struct uffdio_move) == 40, "the kernel's layout");
+_Static_assert(sizeof(struct uffdio_poison) == 32, "the kernel's layout");
+_Static_assert(sizeof(struct page_region) == 24, "the kernel's layout");
+_Static_assert(sizeof(struct pm_scan_arg) == 96, "the kernel's layout");
+_Static_assert(sizeof(struct procmap_query) == 104, "the kernel's layout");
 
 /* madvise(2) -------------------------------------------------------------- */
 

@@ -211,7 +211,8 @@ hmmu_notifier_check_retry(const struct hmmu_notifier *sub, uint64_t seq);
  * Source: contract IN10.
  * Since: 0.1
  */
-HMMU_API void hmmu_notifier_set_seq(struct hmmu_notifier *sub, uint64_t cur_seq);
+HMMU_API void hmmu_notifier_set_seq(struct hmmu_notifier *sub,
+				    uint64_t cur_seq);
 
 HMMU_END_DECLS
 

@@ -30,7 +30,8 @@
  * any more: end the section and begin again. A section that holds no span is
  * begun again silently.
  *
- * Locking: a port belongs to one thread at a time and is not a lock.
+ * Locking: a port belongs to one thread at a time, see hmmu_port_bind(), and is
+ * not a lock.
  *
  * The fast path has no lock, no fence and no system call: it pairs with
  * membarrier(2) on the side of the invalidation (doc/protocols.md).
@@ -47,7 +48,7 @@ HMMU_BEGIN_DECLS
 #define HMMU_PORT_LARGE_ENTRIES 64
 #define HMMU_PORT_SMALL_ENTRIES 256
 /** A tag no address has. */
-#define HMMU_PORT_NO_TAG UINTPTR_MAX
+#define HMMU_PORT_NO_TAG	UINTPTR_MAX
 
 /**
  * struct hmmu_port_entry - one entry of a port's TLB
@@ -127,6 +128,30 @@ HMMU_API void hmmu_port_close(struct hmmu_port *port);
 HMMU_API void hmmu_port_last_fault(const struct hmmu_port *port,
 				   struct hmmu_port_fault *fault);
 
+/**
+ * hmmu_port_set_fault_mode() - who resolves device faults
+ * @port:        the port.
+ * @report_only: non-zero: an access without a translation returns -ENOENT and
+ *               resolves nothing; hmmu_port_last_fault() has the address. The
+ *               caller faults it by hmmu_device_fault() when it likes. 0, the
+ *               default: accesses resolve their faults themselves.
+ * Since: 0.1
+ */
+HMMU_API void hmmu_port_set_fault_mode(struct hmmu_port *port, int report_only);
+
+/**
+ * hmmu_port_bind() - hand a port to the calling thread
+ * @port: the port, outside a section.
+ *
+ * A port belongs to the thread that opened it until another one calls this.
+ * HMMU breaks the open section of a thread that touches managed memory itself;
+ * it finds the section by the thread.
+ *
+ * Context: Any. Never sleeps.
+ * Since: 0.1
+ */
+HMMU_API void hmmu_port_bind(struct hmmu_port *port);
+
 /* Out of line halves of the inline functions below; not to be called. */
 HMMU_API void hmmu__port_begin_slow(struct hmmu_port *port);
 HMMU_API void hmmu__port_end_slow(struct hmmu_port *port);
@@ -151,8 +176,9 @@ static inline void hmmu_port_begin(struct hmmu_port *port)
 	 * section, or this load sees the gate it has moved. */
 	__atomic_store_n(&port->section, port->section + 1, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	/* A fence in words that gcc takes with -fsanitize=thread. */
 	if (__builtin_expect(port->fence != 0, 0))
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		__asm__ volatile("lock; orl $0, (%%rsp)" ::: "memory", "cc");
 	if (__builtin_expect(__atomic_load_n(&port->gate, __ATOMIC_ACQUIRE) !=
 				     port->gate_seen,
 			     0))
@@ -168,9 +194,8 @@ static inline void hmmu_port_end(struct hmmu_port *port)
 {
 	if (--port->depth)
 		return;
-	if (__builtin_expect(__atomic_load_n(&port->broken, __ATOMIC_RELAXED) !=
-				     0,
-			     0)) {
+	if (__builtin_expect(
+		    __atomic_load_n(&port->broken, __ATOMIC_RELAXED) != 0, 0)) {
 		hmmu__port_end_slow(port);
 		return;
 	}
@@ -285,10 +310,9 @@ HMMU_API HMMU_MUST_CHECK int hmmu_port_fetch_add(struct hmmu_port *port,
  * Return: what @fn returned, or -EFAULT.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_port_run(struct hmmu_port *port,
-					   int (*fn)(struct hmmu_port *port,
-						     void *arg),
-					   void *arg);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_port_run(struct hmmu_port *port,
+	      int (*fn)(struct hmmu_port *port, void *arg), void *arg);
 
 /**
  * hmmu_signal_handle() - offer a SIGSEGV or SIGBUS to HMMU
@@ -306,8 +330,8 @@ HMMU_API HMMU_MUST_CHECK int hmmu_port_run(struct hmmu_port *port,
  */
 HMMU_API int hmmu_signal_handle(int signal, void *info, void *context);
 
-#include <hmmu/port_inline.h>
-
 HMMU_END_DECLS
+
+#include <hmmu/port_inline.h>
 
 #endif

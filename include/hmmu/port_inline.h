@@ -12,13 +12,13 @@
 #ifndef HMMU_PORT_INLINE_H
 #define HMMU_PORT_INLINE_H
 
-#ifndef HMMU_PORT_H
-#error "include <hmmu/port.h>"
-#endif
+#include <hmmu/port.h>
 
 #if !defined(__x86_64__)
 #error "ports are written for x86-64"
 #endif
+
+HMMU_BEGIN_DECLS
 
 /* '?' puts the entry into the group of the code, so that C++ templates which
  * the linker folds take their entries along. */
@@ -36,7 +36,7 @@ extern const char __stop_hmmu_extable[]
 
 static __attribute__((constructor, unused)) void hmmu__port_table_add(void)
 {
-	if (__start_hmmu_extable != __stop_hmmu_extable)
+	if (&__start_hmmu_extable[0] != &__stop_hmmu_extable[0])
 		hmmu__extable_add(__start_hmmu_extable, __stop_hmmu_extable);
 }
 
@@ -132,5 +132,7 @@ HMMU__PORT_DEFINE(32, "movl", "k")
 HMMU__PORT_DEFINE(64, "movq", "q")
 
 #undef HMMU__PORT_DEFINE
+
+HMMU_END_DECLS
 
 #endif

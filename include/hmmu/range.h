@@ -135,8 +135,8 @@ HMMU_API HMMU_MUST_CHECK int hmmu_range_fault(struct hmmu_range *range);
  * Source: contract RF39-RF41.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int
-hmmu_range_fault_unlocked(struct hmmu_range *range, uint64_t timeout_ns);
+HMMU_API HMMU_MUST_CHECK int hmmu_range_fault_unlocked(struct hmmu_range *range,
+						       uint64_t timeout_ns);
 
 HMMU_END_DECLS
 

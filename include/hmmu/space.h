@@ -132,8 +132,8 @@ struct hmmu_space_stats {
  * Return: 0, or -EINVAL when @space or @stats is NULL or the size too small.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_space_get_stats(struct hmmu_space *space,
-						  struct hmmu_space_stats *stats);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_space_get_stats(struct hmmu_space *space, struct hmmu_space_stats *stats);
 
 /**
  * struct hmmu_residency - who holds the pages of one 2 MiB block
@@ -172,7 +172,8 @@ struct hmmu_residency {
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_space_residency(struct hmmu_space *space,
-						  uintptr_t start, uintptr_t end,
+						  uintptr_t start,
+						  uintptr_t end,
 						  struct hmmu_residency *out);
 
 /**
