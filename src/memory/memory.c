@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Device memories: the public calls.
+ */
+#include <errno.h>
+
+#include "base/arena.h"
+#include "core/core.h"
+#include "memory/pool.h"
+
+static size_t chunk_table_bytes(const struct hmmu_memory *m)
+{
+	return m->chunks * sizeof(*m->chunk);
+}
+
+static void memory_free(struct hmmu_memory *m)
+{
+	if (m->host)
+		hmmu__arena_release(m->host, m->bytes);
+	if (m->chunk)
+		hmmu__free(m->chunk, chunk_table_bytes(m));
+	hmmu__mutex_fini(&m->lock);
+	hmmu__free(m, sizeof(*m));
+}
+
+static int memory_make(struct hmmu_space *space, size_t bytes,
+		       struct hmmu_memory **ret)
+{
+	struct hmmu_memory *m = hmmu__alloc(sizeof(*m));
+	int err;
+
+	if (!m)
+		return -ENOMEM;
+	hmmu__mutex_init(&m->lock, HMMU_RANK_MEMORY, "memory");
+	m->space = space;
+	m->bytes = bytes;
+	m->chunks = (uint32_t)(bytes >> HMMU_LARGE_LG2);
+	m->free_chunks = m->chunks;
+	m->chunk = hmmu__alloc(chunk_table_bytes(m));
+	m->host = hmmu__arena_reserve(bytes, HMMU_LARGE_BYTES);
+	if (!m->chunk || !m->host) {
+		memory_free(m);
+		return -ENOMEM;
+	}
+	err = space->mm->ops->add_pool(space->mm, m->host, bytes);
+	if (err) {
+		memory_free(m);
+		return err;
+	}
+	*ret = m;
+	return 0;
+}
+
+static int options_check(const struct hmmu_memory_options *in,
+			 struct hmmu_memory_options *o)
+{
+	int err;
+
+	if (!in)
+		return -EINVAL;
+	err = hmmu__copy_sized(o, sizeof(*o), sizeof(*o), in);
+	if (err)
+		return err;
+	if (o->kind != HMMU_MEMORY_HOST_PRIVATE || o->reserved || !o->bytes ||
+	    o->bytes % HMMU_LARGE_BYTES)
+		return -EINVAL;
+	/* Page numbers have 32 bits. */
+	return o->bytes >> HMMU_PAGE_LG2 < HMMU_NO_PAGE ? 0 : -ENOMEM;
+}
+
+int hmmu_memory_create(struct hmmu_space *space,
+		       const struct hmmu_memory_options *options,
+		       struct hmmu_memory **ret_memory)
+{
+	struct hmmu_memory_options o;
+	struct hmmu_memory *m = NULL;
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space || !ret_memory)
+		return -EINVAL;
+	err = options_check(options, &o);
+	if (err)
+		return err;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	err = memory_make(space, o.bytes, &m);
+	hmmu__leave(self);
+	if (err)
+		return err;
+	atomic_fetch_add_explicit(&space->users, 1, memory_order_acq_rel);
+	*ret_memory = m;
+	return 0;
+}
+
+int hmmu_memory_destroy(struct hmmu_memory *memory)
+{
+	struct hmmu_space *space;
+	struct hmmu_thread *self;
+
+	if (!memory)
+		return 0;
+	if (memory->owner)
+		return -EBUSY;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	space = memory->space;
+	if (hmmu__space_is_usable(space))
+		space->mm->ops->remove_pool(space->mm, memory->host,
+					    memory->bytes);
+	memory_free(memory);
+	hmmu__leave(self);
+	atomic_fetch_sub_explicit(&space->users, 1, memory_order_acq_rel);
+	return 0;
+}
+
+int hmmu_memory_get_stats(struct hmmu_memory *memory,
+			  struct hmmu_memory_stats *stats)
+{
+	struct hmmu_memory_stats s = { 0 };
+	struct hmmu_thread *self;
+	uint32_t c;
+
+	if (!memory || !stats || stats->size < sizeof(stats->size))
+		return -EINVAL;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	hmmu__mutex_lock(&memory->lock);
+	s.total_pages = (uint64_t)memory->chunks * HMMU_PAGES_PER_LARGE;
+	s.used_pages = memory->used_pages;
+	s.free_chunks = memory->free_chunks;
+	for (c = 0; c < memory->chunks; c++)
+		s.split_chunks += memory->chunk[c].split &&
+				  memory->chunk[c].used_pages;
+	hmmu__mutex_unlock(&memory->lock);
+	hmmu__leave(self);
+	hmmu__copy_out(stats, stats->size, &s, sizeof(s));
+	return 0;
+}
