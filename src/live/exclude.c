@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must not leave: HMMU's own memory, the data of libhmmu, the C library
+ * and the loader, and what threads inside HMMU stand on (design.md section 4,
+ * rules 1 and 2).
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "base/arena.h"
+#include "base/thread.h"
+#include "live/live.h"
+
+/* --- static: segments of objects -------------------------------------------- */
+
+/* Any address in each of the three. */
+static const void *const anchors[] = {
+	(const void *)&hmmu__keep_collect,
+	(const void *)&memcpy,
+	(const void *)&_r_debug,
+};
+
+static bool holds_anchor(const struct dl_phdr_info *info)
+{
+	size_t i, j;
+
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type != PT_LOAD)
+			continue;
+		for (j = 0; j < HMMU_ARRAY_SIZE(anchors); j++)
+			if ((uintptr_t)anchors[j] - start < p->p_memsz)
+				return true;
+	}
+	return false;
+}
+
+static void keep_add(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	if (l->keeps < HMMU_STATIC_RANGES) {
+		l->keep[l->keeps].start = start & ~(HMMU_PAGE_BYTES - 1);
+		l->keep[l->keeps].end = (end + HMMU_PAGE_BYTES - 1) &
+					~(HMMU_PAGE_BYTES - 1);
+		l->keeps++;
+	}
+}
+
+static int keep_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct hmmu_live *l = arg;
+	size_t i;
+
+	(void)size;
+	/* memcpy of a static program may resolve elsewhere: by name too. */
+	if (!holds_anchor(info) &&
+	    !(info->dlpi_name && (strstr(info->dlpi_name, "/libc.so") ||
+				  strstr(info->dlpi_name, "/ld-linux"))))
+		return 0;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type == PT_LOAD && p->p_flags & PF_W)
+			keep_add(l, start, start + p->p_memsz);
+	}
+	return 0;
+}
+
+void hmmu__keep_collect(struct hmmu_live *l)
+{
+	l->keeps = 0;
+	(void)dl_iterate_phdr(keep_object, l);
+}
+
+static bool keeps_any(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	unsigned int i;
+
+	if (hmmu__arena_overlaps(start, end))
+		return true;
+	for (i = 0; i < l->keeps; i++)
+		if (l->keep[i].start < end && start < l->keep[i].end)
+			return true;
+	return false;
+}
+
+/* --- marking ------------------------------------------------------------------ */
+
+struct mark {
+	uintptr_t start;
+	uintptr_t end;
+	struct hmmu_bitmap512 *skip;
+	uint8_t *why;
+	enum hmmu_stay reason;
+};
+
+static void mark_range(const struct mark *m, uintptr_t lo, uintptr_t hi)
+{
+	uintptr_t block = m->start & ~(HMMU_LARGE_BYTES - 1);
+
+	lo = lo > m->start ? lo & ~(HMMU_PAGE_BYTES - 1) : m->start;
+	hi = hi < m->end ? hi : m->end;
+	for (; lo < hi; lo += HMMU_PAGE_BYTES) {
+		unsigned int page =
+			(unsigned int)((lo - block) >> HMMU_PAGE_LG2);
+
+		hmmu__bitmap_set(m->skip, page);
+		m->why[page] = (uint8_t)m->reason;
+	}
+}
+
+static void mark_window(void *arg, uintptr_t lo, uintptr_t hi)
+{
+	mark_range(arg, lo, hi);
+}
+
+void hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
+			struct hmmu_bitmap512 *skip, uint8_t *why)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	struct mark m = { start, end, skip, why, HMMU_STAY_HMMU };
+	unsigned int i;
+
+	mark_range(&m, hmmu__arena_start(), hmmu__arena_end());
+	for (i = 0; i < l->keeps; i++)
+		mark_range(&m, l->keep[i].start, l->keep[i].end);
+	m.reason = HMMU_STAY_IN_USE;
+	hmmu__windows_visit(start, end, mark_window, &m);
+}
+
+static void found_window(void *arg, uintptr_t lo, uintptr_t hi)
+{
+	(void)lo;
+	(void)hi;
+	*(bool *)arg = true;
+}
+
+bool hmmu__live_may_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end)
+{
+	bool found = keeps_any(hmmu__live(mm), start, end);
+
+	if (!found)
+		hmmu__windows_visit(start, end, found_window, &found);
+	return found;
+}
+
+/* --- stacks, for an ordinary user ---------------------------------------------- */
+
+/* The C library's record of thread @tid: it stands at the top of its stack. */
+static uintptr_t thread_record(int tid)
+{
+	size_t len = 0;
+	void *head = NULL;
+
+	if (hmmu__syscall(SYS_get_robust_list, tid, (long)&head, (long)&len, 0,
+			  0, 0))
+		return 0;
+	return (uintptr_t)head;
+}
+
+struct entry64 {
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+};
+
+static int number(const char *s)
+{
+	int n = 0;
+
+	for (; *s >= '0' && *s <= '9'; s++)
+		n = n * 10 + (*s - '0');
+	return *s ? 0 : n;
+}
+
+static bool entries_hold(const uint8_t *buf, long bytes, uintptr_t start,
+			 uintptr_t end)
+{
+	long at = 0;
+
+	while (at < bytes) {
+		const struct entry64 *e = (const void *)(buf + at);
+		int tid = number(e->name);
+		uintptr_t rec = tid ? thread_record(tid) : 0;
+
+		if (rec >= start && rec < end)
+			return true;
+		at += e->reclen;
+	}
+	return false;
+}
+
+bool hmmu__holds_thread(uintptr_t start, uintptr_t end)
+{
+	_Alignas(8) uint8_t buf[1024];
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	bool found = here >= start && here < end;
+	long n;
+	int fd;
+
+	/* Nobody knows then: every mapping might be a stack. */
+	fd = hmmu__sys_open("/proc/self/task",
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	while (!found && (n = hmmu__syscall(SYS_getdents64, fd, (long)buf,
+					    sizeof(buf), 0, 0, 0)) > 0)
+		found = entries_hold(buf, n, start, end);
+	hmmu__sys_close(fd);
+	return found;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Around fork: every page is home while the process is copied.
+ *
+ * The child gets no userfaultfd registration, so a page that is away would
+ * read as zeroes there. Before the fork everything comes home, and nothing
+ * leaves until it is over. The child keeps its data and has no space; it may
+ * open its own.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include "base/arena.h"
+#include "base/epoch.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "live/live.h"
+
+_Atomic uint32_t hmmu__forks;
+
+/* What prepare() holds; only the forking thread is between the two. */
+static struct hmmu_space *forking;
+static struct hmmu_thread *forking_thread;
+
+static uint64_t away(const struct hmmu_space *s)
+{
+	return atomic_load_explicit(&s->counters.device_pages,
+				    memory_order_relaxed);
+}
+
+/* Home, and the events lock ours before anything left again. */
+static void all_home_and_lock(struct hmmu_space *s,
+			      struct hmmu_live *l) HMMU_NO_TSA
+{
+	for (;;) {
+		int err = hmmu__core_all_home(s);
+
+		if (err)
+			hmmu__log(HMMU_LOG_ERROR, "fork: pages stay away: %d",
+				  err);
+		hmmu__rw_write_lock(&l->events);
+		if (!away(s) || err)
+			return;
+		hmmu__rw_write_unlock(&l->events);
+	}
+}
+
+static void prepare(void)
+{
+	struct hmmu_space *s =
+		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
+
+	/* Relaxed: read by the same thread or after a lock. */
+	atomic_fetch_add_explicit(&hmmu__forks, 1, memory_order_relaxed);
+	if (!s || hmmu__is_inside())
+		return;
+	forking_thread = hmmu__enter();
+	if (!forking_thread)
+		return;
+	all_home_and_lock(s, hmmu__live(s->mm));
+	hmmu__threads_fork_before();
+	hmmu__epoch_fork_before(&hmmu__epoch);
+	hmmu__arena_fork_before();
+	forking = s;
+}
+
+static void after_parent(void) HMMU_NO_TSA
+{
+	struct hmmu_space *s = forking;
+
+	if (!s)
+		return;
+	forking = NULL;
+	hmmu__arena_fork_after();
+	hmmu__epoch_fork_after_parent(&hmmu__epoch);
+	hmmu__threads_fork_after_parent();
+	hmmu__rw_write_unlock(&hmmu__live(s->mm)->events);
+	hmmu__leave(forking_thread);
+}
+
+static void files_close(struct hmmu_live *l)
+{
+	hmmu__sys_close(l->fdinfo_fd);
+	hmmu__sys_close(l->wake_fd);
+	hmmu__pagescan_close(&l->pages);
+	hmmu__vma_close(&l->vmas);
+	hmmu__platform_close(&l->platform);
+}
+
+static void after_child(void) HMMU_NO_TSA
+{
+	struct hmmu_space *s = forking;
+
+	if (!s)
+		return;
+	forking = NULL;
+	hmmu__arena_fork_after();
+	hmmu__epoch_fork_after_child(&hmmu__epoch);
+	hmmu__threads_fork_after_child();
+	hmmu__log_fork_after_child();
+	hmmu__rw_write_unlock(&hmmu__live(s->mm)->events);
+	hmmu__space_forked(s);
+	files_close(hmmu__live(s->mm));
+	hmmu__leave(forking_thread);
+}
+
+static int install_err;
+
+static void install(void)
+{
+	install_err = -pthread_atfork(prepare, after_parent, after_child);
+}
+
+int hmmu__fork_install(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, install);
+	return install_err;
+}
+
+/* Forks are counted from the start: pages shared then may be shared now. */
+static __attribute__((constructor)) void count_from_start(void)
+{
+	(void)hmmu__fork_install();
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hooks: the C library's calls that change mappings, with an invalidation
+ * around them.
+ *
+ * The library exports functions of these names; a program that is linked with
+ * it, and every library it loads, is bound to them before the C library's. The
+ * C library's own calls among themselves, and raw system calls, are not: those
+ * arrive as events (service.c).
+ *
+ * A hook costs a program that shares nothing one load. Memory that no device
+ * used costs a walk of a few words.
+ *
+ *      hook                                device
+ *      invalidate begin: mirrors emptied,
+ *        sections ended                    fault: waits
+ *      end the registration (no event)
+ *      munmap
+ *      drop what was on the device
+ *      invalidate end                      looks: nothing is mapped: -EFAULT
+ */
+
+/* Both names of mmap are defined here; the headers are not to rename one. */
+#undef _FILE_OFFSET_BITS
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <hmmu/base.h>
+
+#include "base/thread.h"
+#include "live/live.h"
+#include "live/probe.h"
+
+/* What a hook does around the system call of one range. */
+struct hook {
+	struct hmmu_space *space;
+	struct hmmu_thread *self;
+	struct hmmu_live *live;
+	struct hmmu_invalidate_call call;
+	bool suspended;
+};
+
+static struct hmmu_space *hooked_space(void)
+{
+	struct hmmu_space *s =
+		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
+
+	return s && s->hooks ? s : NULL;
+}
+
+static long set_errno(long ret)
+{
+	if (!hmmu__sys_is_error(ret))
+		return ret;
+	errno = (int)-ret;
+	return -1;
+}
+
+static uintptr_t page_up(uintptr_t v)
+{
+	return (v + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
+}
+
+/* True: the range is used, and h is begun. */
+static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
+		       enum hmmu_event event)
+{
+	uintptr_t end = page_up(start + bytes);
+
+	h->space = hooked_space();
+	if (hmmu_likely(!h->space))
+		return false;
+	if (!bytes || start % HMMU_PAGE_BYTES || end <= start ||
+	    !hmmu__core_is_used(h->space, start, end) || hmmu__is_inside())
+		return false;
+	h->self = hmmu__enter();
+	/* Without memory the events remain. */
+	if (!h->self)
+		return false;
+	h->live = hmmu__live(h->space->mm);
+	h->suspended = false;
+	h->call.inv = (struct hmmu_invalidation){ .start = start,
+						  .end = end,
+						  .event = event };
+	hmmu__core_invalidate_begin(h->space, &h->call);
+	return true;
+}
+
+static void hook_end(struct hook *h)
+{
+	hmmu__core_invalidate_end(h->space, &h->call);
+	hmmu__leave(h->self);
+}
+
+/* The mapping goes: no event is wanted. */
+static void suspend(struct hook *h)
+{
+	h->suspended = hmmu__watch_suspend(h->live, h->call.inv.start,
+					   h->call.inv.end);
+}
+
+static void unmapped(struct hook *h, bool done) HMMU_NO_TSA
+{
+	uintptr_t start = h->call.inv.start;
+	uintptr_t end = h->call.inv.end;
+
+	if (!done) {
+		if (h->suspended)
+			hmmu__watch_resume(h->live, start, end);
+		return;
+	}
+	hmmu__core_drop(h->space, start, end);
+	if (!h->suspended)
+		return;
+	/* Counting anew wants no take in between: see recount(). */
+	hmmu__rw_write_lock(&h->live->events);
+	hmmu__watch_cut(h->live, start, end);
+	hmmu__rw_write_unlock(&h->live->events);
+}
+
+HMMU_API int munmap(void *addr, size_t length)
+{
+	uintptr_t start = (uintptr_t)addr;
+	struct hook h;
+	int ret;
+
+	if (!hook_begin(&h, start, length, HMMU_EVENT_UNMAP))
+		return (int)set_errno(hmmu__sys_munmap(start, length));
+	suspend(&h);
+	ret = hmmu__sys_munmap(start, length);
+	unmapped(&h, !ret);
+	hook_end(&h);
+	return (int)set_errno(ret);
+}
+
+static void *map(void *addr, size_t length, int prot, int flags, int fd,
+		 off_t offset)
+{
+	return (void *)set_errno(hmmu__sys_mmap((uintptr_t)addr, length, prot,
+						flags, fd, offset));
+}
+
+HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
+		    off_t offset)
+{
+	struct hook h;
+	void *ret;
+
+	if (hmmu_likely(!(flags & MAP_FIXED)) || flags & MAP_FIXED_NOREPLACE ||
+	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP))
+		return map(addr, length, prot, flags, fd, offset);
+	suspend(&h);
+	ret = map(addr, length, prot, flags, fd, offset);
+	unmapped(&h, ret != MAP_FAILED);
+	hook_end(&h);
+	return ret;
+}
+
+HMMU_API void *mmap64(void *addr, size_t length, int prot, int flags, int fd,
+		      off64_t offset) __attribute__((alias("mmap")));
+
+static bool discards(int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+	case MADV_REMOVE:
+	case MADV_GUARD_INSTALL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * A discard of registered memory is told as an event too, which the call waits
+ * for; a guard is not. Dropping twice is harmless: nothing is taken in between.
+ */
+HMMU_API int madvise(void *addr, size_t length, int advice)
+{
+	uintptr_t start = (uintptr_t)addr;
+	struct hook h;
+	int ret;
+
+	if (hmmu_likely(!discards(advice)) ||
+	    !hook_begin(&h, start, length, HMMU_EVENT_CLEAR))
+		return (int)set_errno(hmmu__sys_madvise(start, length, advice));
+	ret = hmmu__sys_madvise(start, length, advice);
+	if (!ret)
+		hmmu__core_drop(h.space, h.call.inv.start, h.call.inv.end);
+	hook_end(&h);
+	return (int)set_errno(ret);
+}
+
+static void *remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
+		   void *to)
+{
+	return (void *)set_errno(hmmu__sys_mremap(
+		(uintptr_t)old, old_bytes, new_bytes, flags, (uintptr_t)to));
+}
+
+/*
+ * The kernel tells by events where registered memory went, and the call waits
+ * for the service to read them; what is added here is that subscribers are
+ * told before, and that everything is recorded when the call returns.
+ */
+HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
+		      ...)
+{
+	struct hook from, over;
+	bool has_from, has_over = false;
+	void *to = NULL, *ret;
+	va_list ap;
+
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
+		va_start(ap, flags);
+		to = va_arg(ap, void *);
+		va_end(ap);
+	}
+	has_from = hook_begin(&from, (uintptr_t)old_addr, old_len,
+			      HMMU_EVENT_UNMAP);
+	if (flags & MREMAP_FIXED && !has_from)
+		has_over = hook_begin(&over, (uintptr_t)to, new_len,
+				      HMMU_EVENT_UNMAP);
+	ret = remap(old_addr, old_len, new_len, flags, to);
+	if (has_over) {
+		hmmu__live_quiet(over.space->mm);
+		hook_end(&over);
+	}
+	if (has_from) {
+		hmmu__live_quiet(from.space->mm);
+		hook_end(&from);
+	}
+	return ret;
+}
+
+/*
+ * Asked as the program would ask: the first munmap in the order of symbols.
+ */
+int hmmu__hooks_bound(void)
+{
+	Dl_info info, own;
+
+	return dladdr(dlsym(RTLD_DEFAULT, "munmap"), &info) &&
+	       dladdr((const void *)&hmmu__live_space, &own) &&
+	       info.dli_fbase == own.dli_fbase;
+}

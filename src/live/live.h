@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_LIVE_LIVE_H
+#define HMMU_LIVE_LIVE_H
+
+/*
+ * The live address space: this process's real memory.
+ *
+ * Files: live.c makes and ends it; service.c is the fault service and reads
+ * events; watch.c registers mappings; page.c moves pages; look.c looks and
+ * faults; exclude.c says what must not leave; hooks.c stands around the C
+ * library's calls; fork.c around fork.
+ *
+ * Locks, in the order of their ranks: events (EVENTS), watch_lock (WATCH),
+ * stash_lock (LEAF).
+ */
+
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/itree.h"
+#include "base/lock.h"
+#include "base/sys.h"
+#include "core/core.h"
+#include "live/pagescan.h"
+#include "live/probe.h"
+#include "live/vma.h"
+#include "mm.h"
+#include "uapi/linux_mm.h"
+
+/* Messages that someone other than the service has read. */
+#define HMMU_STASH_MESSAGES 1024u
+
+/* Segments of libhmmu, libc and the loader: three each, and room. */
+#define HMMU_STATIC_RANGES  64u
+
+/*
+ * A mapping that is registered with our userfaultfd.
+ *
+ * WATCHED: its changes arrive as events; costs its page faults nothing.
+ * ARMED: absent pages stop the CPU thread that touches them, too. @away pages
+ * of it are on devices, or about to be.
+ */
+struct hmmu_watch {
+	struct hmmu_itree_node node;
+	bool armed;
+	/* A large page was seen in it: holes are filled with large ones. */
+	bool saw_large;
+	size_t away;
+};
+
+struct hmmu_static_range {
+	uintptr_t start;
+	uintptr_t end;
+};
+
+struct hmmu_live {
+	struct hmmu_mm mm;
+	struct hmmu__platform platform;
+	struct hmmu__vma_source vmas;
+	struct hmmu__pagescan_source pages;
+
+	/* See mm.h: exclusive from before events are read until core knows. */
+	struct hmmu_rwlock events;
+	/* Events that were read without it and still wait for the service. */
+	_Atomic uint32_t unprocessed;
+
+	struct hmmu_mutex watch_lock;
+	struct hmmu_itree watches HMMU_GUARDED_BY(&watch_lock);
+
+	struct hmmu_mutex stash_lock;
+	uint32_t stash_head HMMU_GUARDED_BY(&stash_lock);
+	uint32_t stash_count HMMU_GUARDED_BY(&stash_lock);
+	struct uffd_msg *stash;
+
+	pthread_t thread;
+	void *stack;
+	int wake_fd;
+	int fdinfo_fd;
+	_Atomic int service_tid;
+	_Atomic bool stop;
+	/* Only the service looks at it: it holds @events exclusively. */
+	bool service_has_events;
+
+	/* One large zeroed page, to fill large holes; the service's own. */
+	void *zero_chunk;
+
+	struct hmmu_static_range keep[HMMU_STATIC_RANGES];
+	unsigned int keeps;
+};
+
+static inline struct hmmu_live *hmmu__live(struct hmmu_mm *mm)
+{
+	return hmmu_container_of(mm, struct hmmu_live, mm);
+}
+
+static inline int hmmu__uffd(const struct hmmu_live *l)
+{
+	return l->platform.uffd;
+}
+
+/* watch.c */
+int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma);
+int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
+		   enum hmmu_stay *why);
+void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
+void hmmu__live_forget(struct hmmu_mm *mm, uintptr_t start, size_t pages);
+void hmmu__live_arrived(struct hmmu_mm *mm, uintptr_t start, size_t pages);
+/* Counts @pages at @start as away; false: they are not in an armed mapping. */
+bool hmmu__watch_reserve(struct hmmu_live *l, uintptr_t start, size_t pages);
+/* One mapping's registration; false when @addr is in none. */
+bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
+		     struct hmmu_watch *copy);
+void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr);
+/* [start, end) is not mapped any more, or not by what was watched. */
+void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end);
+/* A watched mapping appeared at @to with the registration it had at @from. */
+void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+		       size_t bytes);
+/* Ends the registration of a part without telling; and back again. */
+bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end);
+void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end);
+void hmmu__watches_free(struct hmmu_live *l);
+
+/* page.c */
+int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t);
+int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *put);
+int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
+			 const struct hmmu_bitmap512 *device_pages);
+int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes);
+int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes);
+void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes);
+void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
+int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
+			uintptr_t end, uint64_t mode);
+int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
+			  uintptr_t end);
+/* ZEROPAGE over what is absent in the range; best effort. */
+void hmmu__uffd_zero_absent(const struct hmmu_live *l, uintptr_t start,
+			    uintptr_t end);
+
+/* look.c */
+int hmmu__live_describe(struct hmmu_mm *mm, uintptr_t addr,
+			struct hmmu_vma_info *out);
+int hmmu__live_describe_next(struct hmmu_mm *mm, uintptr_t addr,
+			     struct hmmu_vma_info *out);
+int hmmu__live_fault_in(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
+			bool write);
+int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
+			uintptr_t start, uintptr_t end, uint64_t *entries);
+/* How many whole 2 MiB pages [start, end) holds; both 2 MiB aligned. */
+size_t hmmu__large_pages(const struct hmmu_live *l, uintptr_t start,
+			 uintptr_t end);
+/* True when no page of [start, end) is present. */
+bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
+/* Touches the page at @addr as user code would; -EFAULT if that faults. */
+int hmmu__touch(uintptr_t addr, bool write);
+
+/* exclude.c */
+void hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
+			struct hmmu_bitmap512 *skip, uint8_t *why);
+bool hmmu__live_may_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
+void hmmu__keep_collect(struct hmmu_live *l);
+/* True if a thread's stack or TLS, known by its robust list, is inside. */
+bool hmmu__holds_thread(uintptr_t start, uintptr_t end);
+
+/* service.c */
+int hmmu__service_start(struct hmmu_live *l);
+void hmmu__service_stop(struct hmmu_live *l);
+bool hmmu__live_is_service(struct hmmu_mm *mm);
+void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
+void hmmu__live_quiet(struct hmmu_mm *mm);
+
+/* fork.c */
+int hmmu__fork_install(void);
+/* Forks of this process since the library was loaded; see look.c. */
+extern _Atomic uint32_t hmmu__forks;
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking at mappings and pages, and faulting pages as a CPU thread would.
+ */
+#include <errno.h>
+
+#include <hmmu/port.h>
+
+#include "live/live.h"
+
+static uint32_t flags_of(const struct hmmu__vma *v)
+{
+	uint32_t flags = 0;
+
+	if (v->prot & HMMU__VMA_R)
+		flags |= HMMU_VMA_READ;
+	if (v->prot & HMMU__VMA_W)
+		flags |= HMMU_VMA_WRITE;
+	if (v->prot & HMMU__VMA_SHARED)
+		flags |= HMMU_VMA_SHARED;
+	if (v->kind == HMMU__VMA_ANON && !(v->prot & HMMU__VMA_SHARED))
+		flags |= HMMU_VMA_ANON;
+	if (v->kind == HMMU__VMA_HUGETLB)
+		flags |= HMMU_VMA_HUGETLB;
+	if (v->kind == HMMU__VMA_SPECIAL)
+		flags |= HMMU_VMA_SPECIAL;
+	return flags;
+}
+
+static void describe(const struct hmmu__vma *v, struct hmmu_vma_info *out)
+{
+	out->start = v->start;
+	out->end = v->end;
+	out->flags = flags_of(v);
+	out->page_lg2 = (uint32_t)__builtin_ctzll(v->page_bytes);
+}
+
+int hmmu__live_describe(struct hmmu_mm *mm, uintptr_t addr,
+			struct hmmu_vma_info *out)
+{
+	struct hmmu__vma v;
+	int err = hmmu__vma_query(&hmmu__live(mm)->vmas, addr, &v);
+
+	if (!err)
+		describe(&v, out);
+	return err;
+}
+
+int hmmu__live_describe_next(struct hmmu_mm *mm, uintptr_t addr,
+			     struct hmmu_vma_info *out)
+{
+	struct hmmu__vma v;
+	int err = hmmu__vma_query_next(&hmmu__live(mm)->vmas, addr, &v);
+
+	if (!err)
+		describe(&v, out);
+	return err;
+}
+
+/* --- faults ----------------------------------------------------------------- */
+
+/*
+ * A load, or an atomic OR of nothing, with an entry in the table of
+ * exceptions: an address that faults gives -EFAULT, not a signal.
+ */
+HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD int hmmu__touch(uintptr_t addr,
+								 bool write)
+{
+	uint8_t v;
+
+	if (write) {
+		__asm__ goto("1: lock orb $0, %0\n" HMMU__EXTABLE("1b", "%l1")
+			     :
+			     : "m"(*(volatile uint8_t *)addr)
+			     : "memory", "cc"
+			     : fault);
+		return 0;
+	}
+	__asm__ goto("1: movb %1, %b0\n" HMMU__EXTABLE("1b", "%l2")
+		     : "=q"(v)
+		     : "m"(*(const volatile uint8_t *)addr)
+		     : "memory"
+		     : fault);
+	(void)v;
+	return 0;
+fault:
+	return -EFAULT;
+}
+
+static int touch_range(uintptr_t start, uintptr_t end, bool write)
+{
+	int err = 0;
+
+	for (; start < end && !err; start += HMMU_PAGE_BYTES)
+		err = hmmu__touch(start, write);
+	return err;
+}
+
+/*
+ * The kernel's errors do not tell a hole from a permission (platform.md
+ * section 8), but the caller has looked at the mapping. EFAULT is also what an
+ * ordinary user gets for a page that is away: that one is touched, so that the
+ * service brings it home. ENOMEM is also a hole.
+ */
+int hmmu__live_fault_in(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
+			bool write)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	struct hmmu_vma_info vma;
+	int err = -EFAULT;
+
+	if (l->platform.have_populate)
+		err = hmmu__sys_madvise(start, end - start,
+					write ? MADV_POPULATE_WRITE :
+						MADV_POPULATE_READ);
+	switch (err) {
+	case 0:
+		return 0;
+	case -ENOMEM:
+		return hmmu__live_describe(mm, end - 1, &vma) ||
+				       vma.start > start ?
+			       -EFAULT :
+			       -ENOMEM;
+	case -EAGAIN:
+	case -EINTR:
+		return -EBUSY;
+	case -EHWPOISON:
+		return -EFAULT;
+	default:
+		return touch_range(start, end, write);
+	}
+}
+
+/* --- snapshot --------------------------------------------------------------- */
+
+#define RUNS 64u
+
+static uint64_t order_bits(unsigned int order)
+{
+	return (uint64_t)order << HMMU_ENTRY_ORDER_SHIFT;
+}
+
+static uint64_t entry_of(const struct hmmu_vma_info *vma, uint32_t flags)
+{
+	uint64_t e = HMMU_ENTRY_VALID;
+
+	if (!(flags & HMMU__PAGE_PRESENT))
+		return 0;
+	if (flags & HMMU__PAGE_ZERO)
+		e |= (uint64_t)HMMU_WHERE_ZERO << HMMU_ENTRY_WHERE_SHIFT;
+	else if (vma->flags & HMMU_VMA_WRITE && vma->flags & HMMU_VMA_ANON &&
+		 !(flags & (HMMU__PAGE_FILE | HMMU__PAGE_WP)))
+		e |= HMMU_ENTRY_WRITE;
+	if (vma->page_lg2 > HMMU_PAGE_LG2)
+		e |= order_bits(vma->page_lg2 - HMMU_PAGE_LG2);
+	else if (flags & HMMU__PAGE_HUGE)
+		e |= order_bits(HMMU_LARGE_LG2 - HMMU_PAGE_LG2);
+	return e;
+}
+
+/*
+ * After a fork a page may be mapped read-only in a writable mapping: what is
+ * mapped more than once loses WRITE. One page of a large one speaks for all.
+ */
+static void mask_shared(const struct hmmu_live *l, uintptr_t start,
+			uintptr_t end, uint64_t *e)
+{
+	struct hmmu_bitmap512 own;
+
+	while (start < end) {
+		size_t n = (end - start) >> HMMU_PAGE_LG2;
+		size_t i;
+
+		n = n < HMMU_PAGES_PER_LARGE ? n : HMMU_PAGES_PER_LARGE;
+		if (hmmu__pagemap_exclusive(&l->pages, start, n, &own))
+			hmmu__bitmap_zero(&own);
+		for (i = 0; i < n; i++)
+			if (!hmmu__bitmap_test(&own, (unsigned int)i))
+				e[i] &= ~HMMU_ENTRY_WRITE;
+		start += n << HMMU_PAGE_LG2;
+		e += n;
+	}
+}
+
+static void run_fill(const struct hmmu_live *l, const struct hmmu_vma_info *vma,
+		     const struct hmmu__page_run *r, uint64_t *e)
+{
+	uint64_t value = entry_of(vma, r->flags);
+	size_t n = (r->end - r->start) >> HMMU_PAGE_LG2;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		e[i] |= value;
+	if (value & HMMU_ENTRY_WRITE &&
+	    atomic_load_explicit(&hmmu__forks, memory_order_relaxed))
+		mask_shared(l, r->start, r->end, e);
+}
+
+int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
+			uintptr_t start, uintptr_t end, uint64_t *entries)
+{
+	const uint32_t want = HMMU__PAGE_PRESENT | HMMU__PAGE_FILE |
+			      HMMU__PAGE_ZERO | HMMU__PAGE_HUGE | HMMU__PAGE_WP;
+	struct hmmu_live *l = hmmu__live(mm);
+	struct hmmu__page_run runs[RUNS];
+	uintptr_t at = start, next;
+	size_t n, i;
+	int err;
+
+	while (at < end) {
+		err = hmmu__pagescan(&l->pages, at, end, want, runs, RUNS, &n,
+				     &next);
+		if (err)
+			return err;
+		for (i = 0; i < n; i++)
+			run_fill(l, vma, &runs[i],
+				 entries + ((runs[i].start - start) >>
+					    HMMU_PAGE_LG2));
+		at = next;
+	}
+	return 0;
+}
+
+size_t hmmu__large_pages(const struct hmmu_live *l, uintptr_t start,
+			 uintptr_t end)
+{
+	struct hmmu__page_run runs[RUNS];
+	uintptr_t next;
+	size_t n, i, bytes = 0;
+
+	for (; start < end; start = next) {
+		if (hmmu__pagescan(&l->pages, start, end,
+				   HMMU__PAGE_PRESENT | HMMU__PAGE_HUGE, runs,
+				   RUNS, &n, &next) ||
+		    next <= start)
+			break;
+		for (i = 0; i < n; i++)
+			if (runs[i].flags & HMMU__PAGE_HUGE)
+				bytes += runs[i].end - runs[i].start;
+	}
+	return bytes >> HMMU_LARGE_LG2;
+}
+
+bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct hmmu__page_run run;
+	uintptr_t next;
+	size_t n;
+
+	return !hmmu__pagescan(&l->pages, start, end,
+			       HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED, &run, 1,
+			       &n, &next) &&
+	       !n;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moving pages between the program and a device's memory: UFFDIO_MOVE, and
+ * copying where moving home is refused.
+ *
+ * EAGAIN of an ioctl has two meanings (platform.md section 1): with progress,
+ * "ask again for the rest to learn the reason"; without, "a mapping is
+ * changing and its event has not been read, or its caller has not run yet".
+ */
+#include <errno.h>
+
+#include "base/arena.h"
+#include "live/live.h"
+
+static int uffd_ioctl(const struct hmmu_live *l, unsigned long request,
+		      void *arg)
+{
+	return hmmu__sys_ioctl(hmmu__uffd(l), request, arg);
+}
+
+int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
+			uintptr_t end, uint64_t mode)
+{
+	struct uffdio_register r = {
+		.range = { .start = start, .len = end - start },
+		.mode = mode,
+	};
+
+	return uffd_ioctl(l, UFFDIO_REGISTER, &r);
+}
+
+int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
+			  uintptr_t end)
+{
+	struct uffdio_range r = { .start = start, .len = end - start };
+
+	return uffd_ioctl(l, UFFDIO_UNREGISTER, &r);
+}
+
+void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct uffdio_range r = { .start = start, .len = end - start };
+
+	(void)uffd_ioctl(l, UFFDIO_WAKE, &r);
+}
+
+/* One call; *@moved is what it did even when it failed. */
+static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
+		     size_t bytes, size_t *moved)
+{
+	struct uffdio_move m = {
+		.dst = dst,
+		.src = src,
+		.len = bytes,
+		.mode = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES,
+	};
+	int err = uffd_ioctl(l, UFFDIO_MOVE, &m);
+
+	*moved = m.move > 0 ? (size_t)m.move : 0;
+	return err;
+}
+
+/*
+ * Moves until something stands in the way; *@done is always right. -EAGAIN
+ * comes out only if not a page moved: then a mapping is changing.
+ */
+static int move_all(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
+		    size_t bytes, size_t *done)
+{
+	size_t moved;
+	int err;
+
+	*done = 0;
+	do {
+		err = move_once(l, dst + *done, src + *done, bytes - *done,
+				&moved);
+		*done += moved;
+	} while (*done < bytes &&
+		 ((!err && moved) || (err == -EAGAIN && moved)));
+	return *done == bytes ? 0 : err ? err : -EAGAIN;
+}
+
+/* --- out -------------------------------------------------------------------- */
+
+/* Why the page at @addr did not move, and how many bytes share its fate. */
+static void take_refused(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
+{
+	uintptr_t addr = t->start + t->done_bytes;
+	uintptr_t block = addr & ~(HMMU_LARGE_BYTES - 1);
+	size_t left = t->bytes - t->done_bytes;
+
+	t->stay_bytes = HMMU_PAGE_BYTES;
+	t->why = err == -EBUSY ? HMMU_STAY_SHARED : HMMU_STAY_LOCKED;
+	/* A large page stays as a whole, and so does a locked mapping. */
+	if (hmmu__large_pages(l, block, block + HMMU_LARGE_BYTES))
+		t->stay_bytes = block + HMMU_LARGE_BYTES - addr;
+	if (t->why == HMMU_STAY_LOCKED)
+		t->stay_bytes = left;
+	if (t->stay_bytes > left)
+		t->stay_bytes = left;
+}
+
+static int take_result(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
+{
+	switch (err) {
+	case 0:
+	case -EAGAIN:
+	case -ENOMEM:
+		return err;
+	case -ENOENT:
+	case -EFAULT:
+	case -ESRCH:
+		/* Not mapped any more: the walk looks again. */
+		return -EAGAIN;
+	case -EEXIST:
+		/* The place is not empty, which is ours to answer for. */
+		(void)hmmu__live_empty(&l->mm,
+				       (uint8_t *)t->host + t->done_bytes,
+				       t->bytes - t->done_bytes);
+		return -EAGAIN;
+	default:
+		take_refused(l, t, err);
+		return -EBUSY;
+	}
+}
+
+static bool is_large_aligned(uintptr_t a, uintptr_t b)
+{
+	return (a | b) % HMMU_LARGE_BYTES == 0;
+}
+
+static void count_large(struct hmmu_live *l, uintptr_t at, uintptr_t other,
+			size_t bytes, size_t *large)
+{
+	bytes &= ~(HMMU_LARGE_BYTES - 1);
+	if (bytes && is_large_aligned(at, other))
+		*large = hmmu__large_pages(l, at, at + bytes);
+}
+
+int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	size_t pages = t->bytes >> HMMU_PAGE_LG2;
+	int err;
+
+	/* Acquire: pairs with the pump's increment under the events lock. */
+	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
+		return -EAGAIN;
+	/* Not armed (any more): a page taken now would read as zeroes. */
+	if (!hmmu__watch_reserve(l, t->start, pages))
+		return -EAGAIN;
+	err = move_all(l, (uintptr_t)t->host, t->start, t->bytes,
+		       &t->done_bytes);
+	count_large(l, (uintptr_t)t->host, t->start, t->done_bytes, &t->large);
+	if (t->large)
+		hmmu__watch_saw_large(l, t->start);
+	if (t->done_bytes < t->bytes)
+		hmmu__live_forget(mm, t->start,
+				  (t->bytes - t->done_bytes) >> HMMU_PAGE_LG2);
+	return take_result(l, t, err);
+}
+
+/* --- home ------------------------------------------------------------------- */
+
+static int copy_page(const struct hmmu_live *l, uintptr_t dst, uintptr_t src)
+{
+	struct uffdio_copy c = { .dst = dst,
+				 .src = src,
+				 .len = HMMU_PAGE_BYTES };
+
+	return uffd_ioctl(l, UFFDIO_COPY, &c);
+}
+
+static int zero_page(const struct hmmu_live *l, uintptr_t start, size_t bytes,
+		     size_t *done)
+{
+	struct uffdio_zeropage z = {
+		.range = { .start = start, .len = bytes },
+	};
+	int err = uffd_ioctl(l, UFFDIO_ZEROPAGE, &z);
+
+	*done = z.zeropage > 0 ? (size_t)z.zeropage : 0;
+	return err;
+}
+
+/*
+ * One page that can not be moved home: the mapping lost its write permission,
+ * is locked, or somebody holds the page. -ENOENT: there is no mapping.
+ */
+static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
+{
+	uintptr_t dst = p->start + p->done_bytes;
+	uintptr_t src = (uintptr_t)p->host + p->done_bytes;
+	int err = 0;
+
+	/* An absent page of the device is a hole: it stays one. */
+	if (!hmmu__is_absent(l, src, src + HMMU_PAGE_BYTES)) {
+		err = copy_page(l, dst, src);
+		if (err && err != -EEXIST)
+			return err == -EAGAIN || err == -ENOMEM ? err : -ENOENT;
+		p->copied++;
+	}
+	p->done_bytes += HMMU_PAGE_BYTES;
+	return hmmu__live_empty(&l->mm, (void *)src, HMMU_PAGE_BYTES);
+}
+
+/* The page is present already; what the device has of it is old. */
+static int put_present(struct hmmu_live *l, struct hmmu_mm_put *p)
+{
+	uint8_t *src = (uint8_t *)p->host + p->done_bytes;
+
+	p->done_bytes += HMMU_PAGE_BYTES;
+	return hmmu__live_empty(&l->mm, src, HMMU_PAGE_BYTES);
+}
+
+static int put_rest(struct hmmu_live *l, struct hmmu_mm_put *p, int err)
+{
+	switch (err) {
+	case -EEXIST:
+		return put_present(l, p);
+	case -ENOENT:
+		return -ENOENT;
+	case -EINVAL:
+	case -EBUSY:
+		return put_copy(l, p);
+	default:
+		return err;
+	}
+}
+
+/* Large pages of the device before they go: what moved as one. */
+static size_t large_before(const struct hmmu_live *l,
+			   const struct hmmu_mm_put *p)
+{
+	uintptr_t host = (uintptr_t)p->host;
+
+	if (!is_large_aligned(host, p->start) || p->bytes % HMMU_LARGE_BYTES)
+		return 0;
+	return hmmu__large_pages(l, host, host + p->bytes);
+}
+
+int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	size_t large = large_before(l, p);
+	size_t done;
+	int err = 0;
+
+	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
+		return -EAGAIN;
+	while (!err && p->done_bytes < p->bytes) {
+		err = move_all(l, p->start + p->done_bytes,
+			       (uintptr_t)p->host + p->done_bytes,
+			       p->bytes - p->done_bytes, &done);
+		p->done_bytes += done;
+		if (err)
+			err = put_rest(l, p, err);
+	}
+	if (p->done_bytes == p->bytes && !p->copied)
+		p->large = large;
+	/* Wakes who waits for a page that was copied, or for a hole. */
+	hmmu__uffd_wake(l, p->start, p->start + p->bytes);
+	if (p->done_bytes)
+		hmmu__live_forget(mm, p->start, p->done_bytes >> HMMU_PAGE_LG2);
+	return err;
+}
+
+/* --- holes ------------------------------------------------------------------ */
+
+/* So many pages around a touched hole are filled with it. */
+#define HOLE_PAGES 16u
+
+/* The whole block is empty, of one mapping that likes large pages. */
+static bool wants_large(struct hmmu_live *l, uintptr_t block,
+			const struct hmmu_bitmap512 *device_pages)
+{
+	struct hmmu_watch w;
+
+	return hmmu__bitmap_is_empty(device_pages) &&
+	       hmmu__watch_get(l, block, &w) && w.saw_large &&
+	       w.node.last >= block + HMMU_LARGE_BYTES - 1 &&
+	       hmmu__is_absent(l, block, block + HMMU_LARGE_BYTES);
+}
+
+static int fill_large(struct hmmu_live *l, uintptr_t block)
+{
+	volatile uint8_t *z = l->zero_chunk;
+	size_t done;
+
+	/* Faults in a fresh zeroed large page: the last one has moved away. */
+	*z = 0;
+	return move_all(l, block, (uintptr_t)z, HMMU_LARGE_BYTES, &done);
+}
+
+static int fill_small(struct hmmu_live *l, uintptr_t addr,
+		      const struct hmmu_bitmap512 *device_pages)
+{
+	uintptr_t page = addr & ~(HMMU_PAGE_BYTES - 1);
+	uintptr_t block = addr & ~(HMMU_LARGE_BYTES - 1);
+	unsigned int at = (unsigned int)((page - block) >> HMMU_PAGE_LG2);
+	unsigned int end = hmmu__bitmap_first_set_from(device_pages, at);
+	size_t done;
+	int err;
+
+	if (end > at + HOLE_PAGES)
+		end = at + HOLE_PAGES;
+	err = zero_page(l, page, (size_t)(end - at) << HMMU_PAGE_LG2, &done);
+	if (done || err == -EEXIST)
+		return 0;
+	/* The run goes beyond its mapping: the one page at least. */
+	if (err == -ENOENT || err == -EINVAL)
+		err = zero_page(l, page, HMMU_PAGE_BYTES, &done);
+	return done || err == -EEXIST ? 0 : err;
+}
+
+int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
+			 const struct hmmu_bitmap512 *device_pages)
+{
+	uintptr_t block = addr & ~(HMMU_LARGE_BYTES - 1);
+	uintptr_t page = addr & ~(HMMU_PAGE_BYTES - 1);
+	struct hmmu_live *l = hmmu__live(mm);
+	int err = -EINVAL;
+
+	if (wants_large(l, block, device_pages))
+		err = fill_large(l, block);
+	if (err && err != -EAGAIN)
+		err = fill_small(l, addr, device_pages);
+	/* Also where nothing could be done: the toucher looks again, and finds
+	 * what the kernel makes of the address now. */
+	if (err != -EAGAIN) {
+		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
+		err = 0;
+	}
+	return err;
+}
+
+void hmmu__uffd_zero_absent(const struct hmmu_live *l, uintptr_t start,
+			    uintptr_t end)
+{
+	while (start < end) {
+		size_t done;
+		int err = zero_page(l, start, end - start, &done);
+
+		if (!done && err != -EEXIST && err != -EAGAIN)
+			return;
+		if (!done && err == -EAGAIN)
+			return;
+		start += done ? done : HMMU_PAGE_BYTES;
+	}
+}
+
+/* --- pools ------------------------------------------------------------------ */
+
+/*
+ * Device memory is registered, for only then can pages be moved into it. So
+ * its madvise would be told to the service, which may be the caller: the range
+ * is not registered while it is emptied.
+ */
+int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	uintptr_t start = (uintptr_t)host;
+	int err = hmmu__uffd_unregister(l, start, start + bytes);
+
+	if (!err)
+		err = hmmu__sys_madvise(start, bytes, MADV_DONTNEED);
+	if (!err)
+		err = hmmu__uffd_register(l, start, start + bytes,
+					  UFFDIO_REGISTER_MODE_WP);
+	return err;
+}
+
+int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	uintptr_t start = (uintptr_t)host;
+	int err;
+
+	err = hmmu__sys_madvise(start, bytes, MADV_HUGEPAGE);
+	if (err == -EINVAL)
+		err = 0; /* a kernel without large pages */
+	if (!err)
+		err = hmmu__uffd_register(l, start, start + bytes,
+					  UFFDIO_REGISTER_MODE_WP);
+	return err;
+}
+
+void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)host;
+
+	(void)hmmu__uffd_unregister(hmmu__live(mm), start, start + bytes);
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fault service: one thread that reads the userfaultfd.
+ *
+ * Two kinds of messages come out of it. A CPU fault: its thread waits until
+ * the page is there. An event - a mapping was changed behind the hooks: its
+ * thread waits until the event is read, no longer, so by then no device may be
+ * using the memory. read() hands out faults before events and does not say
+ * beforehand which comes (E4):
+ *
+ *      service                             program
+ *      readable, no port can be in         munmap() by a raw system call
+ *        a section: read                     pages are gone
+ *      readable, ports are open, no          waits for the read
+ *        fault pending: an event is next
+ *        stop all sections, then read      munmap returns
+ *        invalidate, drop, start sections
+ *
+ * A fault that is pending may vanish before the read (its thread took a
+ * signal), and then an event is read with sections running: counted as late.
+ *
+ * While an event is unread the kernel refuses to move pages, and for a little
+ * longer, until the thread that made the change has run. So a CPU fault that
+ * meets such a change is put aside, events are read, and it is tried again.
+ *
+ * The thread's stack, and with it its TLS, lies in the arena. It calls nothing
+ * that allocates from the program's heap or changes its mappings (E1, E5).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "live/live.h"
+
+#define STACK_BYTES (512ul << 10)
+
+bool hmmu__live_is_service(struct hmmu_mm *mm)
+{
+	/* Relaxed: only the service's own value is ever compared equal. */
+	return atomic_load_explicit(&hmmu__live(mm)->service_tid,
+				    memory_order_relaxed) == hmmu__sys_gettid();
+}
+
+/* --- the stash: messages someone else has read --------------------------------- */
+
+static bool stash_has_room(struct hmmu_live *l)
+{
+	bool room;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	room = l->stash_count < HMMU_STASH_MESSAGES;
+	hmmu__mutex_unlock(&l->stash_lock);
+	return room;
+}
+
+static void stash_put(struct hmmu_live *l, const struct uffd_msg *msg)
+{
+	uint64_t one = 1;
+	uint32_t i;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	i = (l->stash_head + l->stash_count++) % HMMU_STASH_MESSAGES;
+	l->stash[i] = *msg;
+	hmmu__mutex_unlock(&l->stash_lock);
+	(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
+}
+
+static bool stash_get(struct hmmu_live *l, struct uffd_msg *msg)
+{
+	bool any;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	any = l->stash_count > 0;
+	if (any) {
+		*msg = l->stash[l->stash_head];
+		l->stash_head = (l->stash_head + 1) % HMMU_STASH_MESSAGES;
+		l->stash_count--;
+	}
+	hmmu__mutex_unlock(&l->stash_lock);
+	return any;
+}
+
+/* --- reading -------------------------------------------------------------------- */
+
+static bool read_message(const struct hmmu_live *l, struct uffd_msg *msg)
+{
+	return hmmu__sys_read(hmmu__uffd(l), msg, sizeof(*msg)) == sizeof(*msg);
+}
+
+/* Faults nobody has read; 1 when it can not be known. */
+static unsigned long pending_faults(const struct hmmu_live *l)
+{
+	char text[256];
+	ssize_t n = hmmu__sys_pread(l->fdinfo_fd, text, sizeof(text) - 1, 0);
+	unsigned long count = 0;
+	const char *p;
+
+	if (n <= 0)
+		return 1;
+	text[n] = '\0';
+	p = strstr(text, "pending:");
+	if (!p)
+		return 1;
+	for (p += sizeof("pending:") - 1; *p == ' ' || *p == '\t'; p++)
+		;
+	for (; *p >= '0' && *p <= '9'; p++)
+		count = count * 10 + (unsigned long)(*p - '0');
+	return count;
+}
+
+static bool is_fault(const struct uffd_msg *msg)
+{
+	return msg->event == UFFD_EVENT_PAGEFAULT;
+}
+
+/* --- events ---------------------------------------------------------------------- */
+
+static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+		    enum hmmu_event event)
+{
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = start, .end = end, .event = event },
+	};
+
+	hmmu__core_invalidate_begin(l->mm.space, &call);
+	hmmu__core_drop(l->mm.space, start, end);
+	if (event == HMMU_EVENT_UNMAP)
+		hmmu__watch_cut(l, start, end);
+	hmmu__core_invalidate_end(l->mm.space, &call);
+}
+
+static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+		  size_t bytes)
+{
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = from,
+			 .end = from + bytes,
+			 .event = HMMU_EVENT_UNMAP },
+	};
+
+	/* The record goes first, for the pages are counted where they land. */
+	hmmu__watch_moved(l, from, to, bytes);
+	hmmu__core_invalidate_begin(l->mm.space, &call);
+	hmmu__core_moved(l->mm.space, from, to, bytes);
+	hmmu__core_invalidate_end(l->mm.space, &call);
+}
+
+static uintptr_t page_up(uintptr_t addr)
+{
+	return (addr + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
+}
+
+static void event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
+{
+	struct hmmu_counters *c = &l->mm.space->counters;
+
+	switch (msg->event) {
+	case UFFD_EVENT_UNMAP:
+		hmmu__count(&c->events_unmap, 1);
+		changed(l, msg->arg.remove.start, page_up(msg->arg.remove.end),
+			HMMU_EVENT_UNMAP);
+		break;
+	case UFFD_EVENT_REMOVE:
+		hmmu__count(&c->events_remove, 1);
+		changed(l, msg->arg.remove.start, page_up(msg->arg.remove.end),
+			HMMU_EVENT_CLEAR);
+		break;
+	case UFFD_EVENT_REMAP:
+		hmmu__count(&c->events_remap, 1);
+		moved(l, msg->arg.remap.from, msg->arg.remap.to,
+		      page_up(msg->arg.remap.len));
+		break;
+	default:
+		hmmu__log(HMMU_LOG_WARN, "userfaultfd: unknown event %u",
+			  (unsigned int)msg->event);
+		break;
+	}
+}
+
+/* --- CPU faults -------------------------------------------------------------------- */
+
+static void service_read(struct hmmu_live *l, bool only_events);
+
+static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
+{
+	uintptr_t addr = msg->arg.pagefault.address;
+	bool write = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE;
+	unsigned int round = 0;
+	int err;
+
+	hmmu__core_toucher(l->mm.space, (int)msg->arg.pagefault.feat.ptid);
+	for (;;) {
+		err = hmmu__core_cpu_fault(l->mm.space, addr, write);
+		if (err != -EAGAIN && err != -ENOMEM)
+			break;
+		if (atomic_load_explicit(&l->stop, memory_order_acquire) &&
+		    round > 1000)
+			break;
+		if (round == 100000)
+			hmmu__log(HMMU_LOG_ERROR,
+				  "CPU fault at %lx can not be served: %d",
+				  (unsigned long)addr, err);
+		service_read(l, true);
+		hmmu__backoff(&round);
+	}
+}
+
+/* --- the loop ------------------------------------------------------------------------ */
+
+static bool is_readable(const struct hmmu_live *l)
+{
+	struct pollfd fd = { .fd = hmmu__uffd(l), .events = POLLIN };
+
+	struct timespec now = { 0 };
+
+	return hmmu__sys_poll(&fd, 1, &now) > 0 && fd.revents & POLLIN;
+}
+
+/*
+ * Reads one message under the events lock and applies it if it is an event. A
+ * fault comes back in @msg. False: nothing was there.
+ */
+static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
+		     bool stopped) HMMU_NO_TSA
+{
+	bool any;
+
+	hmmu__rw_write_lock(&l->events);
+	l->service_has_events = true;
+	any = read_message(l, msg);
+	if (any && !is_fault(msg)) {
+		if (!stopped)
+			hmmu__count(&l->mm.space->counters.events_late, 1);
+		event_apply(l, msg);
+	}
+	l->service_has_events = false;
+	hmmu__rw_write_unlock(&l->events);
+	return any;
+}
+
+/*
+ * Sections are stopped unless the next message is a fault. @only_events: a
+ * fault in hand waits; other faults are put aside behind it.
+ */
+static void service_read(struct hmmu_live *l, bool only_events)
+{
+	struct hmmu_space *space = l->mm.space;
+	bool idle = hmmu__core_ports_idle(space);
+	bool stop = !idle && !pending_faults(l);
+	struct uffd_msg msg;
+	bool any;
+
+	if (only_events && !is_readable(l))
+		return;
+	if (only_events && !stash_has_room(l))
+		return;
+	if (stop)
+		hmmu__core_ports_hold(space);
+	any = read_one(l, &msg, stop || idle);
+	if (stop)
+		hmmu__core_ports_release(space);
+	if (!any || !is_fault(&msg))
+		return;
+	if (!only_events) {
+		fault_serve(l, &msg);
+		return;
+	}
+	hmmu__core_toucher(space, (int)msg.arg.pagefault.feat.ptid);
+	stash_put(l, &msg);
+}
+
+static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
+{
+	struct uffd_msg msg;
+
+	while (stash_get(l, &msg)) {
+		if (is_fault(&msg)) {
+			fault_serve(l, &msg);
+			continue;
+		}
+		hmmu__rw_write_lock(&l->events);
+		l->service_has_events = true;
+		event_apply(l, &msg);
+		l->service_has_events = false;
+		hmmu__rw_write_unlock(&l->events);
+		/* Release: takes go on and find the change recorded. */
+		atomic_fetch_sub_explicit(&l->unprocessed, 1,
+					  memory_order_release);
+	}
+}
+
+static void *service_main(void *arg)
+{
+	struct hmmu_live *l = arg;
+	struct pollfd fds[2] = {
+		{ .fd = hmmu__uffd(l), .events = POLLIN },
+		{ .fd = l->wake_fd, .events = POLLIN },
+	};
+	uint64_t count;
+
+	atomic_store_explicit(&l->service_tid, hmmu__sys_gettid(),
+			      memory_order_relaxed);
+	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
+		if (hmmu__sys_poll(fds, 2, NULL) <= 0)
+			continue;
+		if (fds[1].revents) {
+			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));
+			stash_serve(l);
+		}
+		if (fds[0].revents)
+			service_read(l, false);
+	}
+	return NULL;
+}
+
+/* --- others -------------------------------------------------------------------------- */
+
+static bool pump_may_read(const struct hmmu_live *l)
+{
+	return pending_faults(l) && is_readable(l);
+}
+
+/*
+ * The thread waits for a section; the section's owner may be waiting for us in
+ * a CPU fault that nobody has read yet, for the service may be what waits. An
+ * event that is read here instead (its fault vanished) is left to the service;
+ * nobody takes pages until it has been applied.
+ */
+void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	bool own = hmmu__live_is_service(mm) && l->service_has_events;
+	struct uffd_msg msg;
+	bool any = false;
+
+	if (!pump_may_read(l) || !stash_has_room(l)) {
+		hmmu__sys_nanosleep(timeout_ns < 50000 ? timeout_ns : 50000);
+		return;
+	}
+	if (!own)
+		hmmu__rw_write_lock(&l->events);
+	if (pump_may_read(l))
+		any = read_message(l, &msg);
+	if (any && !is_fault(&msg)) {
+		hmmu__count(&mm->space->counters.events_late, 1);
+		atomic_fetch_add_explicit(&l->unprocessed, 1,
+					  memory_order_release);
+	}
+	if (any)
+		stash_put(l, &msg);
+	if (!own)
+		hmmu__rw_write_unlock(&l->events);
+	if (any && is_fault(&msg))
+		hmmu__core_toucher(mm->space, (int)msg.arg.pagefault.feat.ptid);
+}
+
+/* An ioctl that is refused at once, and first of all while mappings change. */
+static bool is_changing(const struct hmmu_live *l)
+{
+	struct uffdio_zeropage z = { .mode = 0 };
+
+	return hmmu__sys_ioctl(hmmu__uffd(l), UFFDIO_ZEROPAGE, &z) == -EAGAIN;
+}
+
+void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	unsigned int round = 0;
+
+	if (hmmu__live_is_service(mm))
+		return;
+	while (is_changing(l) ||
+	       atomic_load_explicit(&l->unprocessed, memory_order_acquire))
+		hmmu__backoff(&round);
+	/* What was read before is applied when this lock is ours. */
+	hmmu__rw_read_lock(&l->events);
+	hmmu__rw_read_unlock(&l->events);
+}
+
+/* --- start and stop --------------------------------------------------------------------- */
+
+static int fdinfo_open(struct hmmu_live *l)
+{
+	char path[64] = "/proc/self/fdinfo/";
+	size_t at = strlen(path);
+	char digits[12];
+	int n = 0, fd = hmmu__uffd(l);
+
+	do {
+		digits[n++] = (char)('0' + fd % 10);
+		fd /= 10;
+	} while (fd);
+	while (n)
+		path[at++] = digits[--n];
+	l->fdinfo_fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	return l->fdinfo_fd < 0 ? l->fdinfo_fd : 0;
+}
+
+static int thread_start(struct hmmu_live *l)
+{
+	pthread_attr_t attr;
+	int err = pthread_attr_init(&attr);
+
+	if (err)
+		return -err;
+	err = pthread_attr_setstack(&attr, l->stack, STACK_BYTES);
+	if (!err)
+		err = pthread_create(&l->thread, &attr, service_main, l);
+	(void)pthread_attr_destroy(&attr);
+	if (!err)
+		(void)pthread_setname_np(l->thread, "hmmu-service");
+	return -err;
+}
+
+int hmmu__service_start(struct hmmu_live *l)
+{
+	int err = fdinfo_open(l);
+
+	if (err)
+		return err;
+	l->stack = hmmu__arena_reserve(STACK_BYTES, HMMU_PAGE_BYTES);
+	if (!l->stack)
+		return -ENOMEM;
+	err = thread_start(l);
+	if (err) {
+		hmmu__arena_release(l->stack, STACK_BYTES);
+		l->stack = NULL;
+	}
+	return err;
+}
+
+void hmmu__service_stop(struct hmmu_live *l)
+{
+	uint64_t one = 1;
+
+	atomic_store_explicit(&l->stop, true, memory_order_release);
+	(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
+	(void)pthread_join(l->thread, NULL);
+	hmmu__arena_release(l->stack, STACK_BYTES);
+}

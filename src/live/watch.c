@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Watching and arming mappings.
+ *
+ * Whole mappings are registered, never fragments: a fragment splits the
+ * mapping, and then the program's own mremap fails (E3). A watched mapping is
+ * registered for write protection only, which nobody uses: its page faults and
+ * large pages are as before, and its changes arrive as events. An armed one is
+ * registered for missing pages too.
+ *
+ * The record is what we registered; the truth is the kernel's. A mapping that
+ * has grown or merged since is registered again as a whole when it is next
+ * looked at, and its records become one.
+ */
+#include <errno.h>
+
+#include "base/arena.h"
+#include "live/live.h"
+
+#define MODE_WATCH ((uint64_t)UFFDIO_REGISTER_MODE_WP)
+#define MODE_ARMED \
+	((uint64_t)(UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING))
+
+static struct hmmu_watch *of_node(struct hmmu_itree_node *node)
+{
+	return node ? hmmu_container_of(node, struct hmmu_watch, node) : NULL;
+}
+
+static struct hmmu_watch *first_locked(struct hmmu_live *l, uintptr_t start,
+				       uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	return of_node(hmmu__itree_first(&l->watches, start, end - 1));
+}
+
+static uint64_t mode_of(const struct hmmu_watch *w)
+{
+	return w->armed ? MODE_ARMED : MODE_WATCH;
+}
+
+static bool covers(const struct hmmu_watch *w, uintptr_t start, uintptr_t end)
+{
+	return w && w->node.start <= start && w->node.last >= end - 1;
+}
+
+static void insert_locked(struct hmmu_live *l, struct hmmu_watch *w,
+			  uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	w->node.start = start;
+	w->node.last = end - 1;
+	hmmu__itree_insert(&l->watches, &w->node);
+}
+
+static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	hmmu__itree_remove(&l->watches, &w->node);
+	hmmu__free(w, sizeof(*w));
+}
+
+/* One record for [start, end), with what the old ones there knew. */
+static void absorb_locked(struct hmmu_live *l, struct hmmu_watch *w,
+			  uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *old;
+
+	while ((old = first_locked(l, start, end))) {
+		w->armed |= old->armed;
+		w->saw_large |= old->saw_large;
+		w->away += old->away;
+		if (old->node.start < start)
+			start = old->node.start;
+		if (old->node.last + 1 > end)
+			end = old->node.last + 1;
+		remove_locked(l, old);
+	}
+	insert_locked(l, w, start, end);
+}
+
+static bool any_armed_locked(struct hmmu_live *l, uintptr_t start,
+			     uintptr_t end) HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_itree_node *n;
+
+	hmmu__itree_for_each(n, &l->watches, start, end - 1)
+	{
+		if (of_node(n)->armed)
+			return true;
+	}
+	return false;
+}
+
+static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
+			   bool armed) HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w = hmmu__alloc(sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	armed |= any_armed_locked(l, vma->start, vma->end);
+	w->armed = armed;
+	err = hmmu__uffd_register(l, vma->start, vma->end, mode_of(w));
+	if (err) {
+		hmmu__free(w, sizeof(*w));
+		return err;
+	}
+	absorb_locked(l, w, vma->start, vma->end);
+	return 0;
+}
+
+static bool is_watchable(const struct hmmu_vma_info *vma)
+{
+	return !(vma->flags & HMMU_VMA_SPECIAL) &&
+	       !hmmu__arena_overlaps(vma->start, vma->end);
+}
+
+int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	int err;
+
+	if (!is_watchable(vma) || !l->platform.have_events)
+		return -EOPNOTSUPP;
+	hmmu__mutex_lock(&l->watch_lock);
+	if (covers(first_locked(l, vma->start, vma->end), vma->start,
+		   vma->end)) {
+		err = 0;
+	} else {
+		err = register_locked(l, vma, false);
+		err = err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	return err;
+}
+
+/*
+ * An ordinary user's userfaultfd does not serve the kernel: a read(2) into an
+ * absent page of an armed mapping would fail. So nothing stays absent there,
+ * and stacks, which the kernel writes without asking, are left alone.
+ */
+static int user_mode_check(struct hmmu_live *l, const struct hmmu_vma_info *vma,
+			   enum hmmu_stay *why)
+{
+	struct hmmu__vma v;
+
+	if (!l->platform.user_mode_only)
+		return 0;
+	*why = HMMU_STAY_KERNEL;
+	if (!hmmu__vma_query(&l->vmas, vma->start, &v) && v.stack)
+		return -EBUSY;
+	return hmmu__holds_thread(vma->start, vma->end) ? -EBUSY : 0;
+}
+
+static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
+		      bool *fresh) HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w = first_locked(l, vma->start, vma->end);
+
+	*fresh = false;
+	if (covers(w, vma->start, vma->end) && w->armed)
+		return 0;
+	*fresh = true;
+	return register_locked(l, vma, true);
+}
+
+int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
+		   enum hmmu_stay *why)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	bool fresh;
+	int err;
+
+	*why = HMMU_STAY_HMMU;
+	if (hmmu__arena_overlaps(vma->start, vma->end))
+		return -EBUSY;
+	err = user_mode_check(l, vma, why);
+	if (err)
+		return err;
+	hmmu__mutex_lock(&l->watch_lock);
+	err = arm_locked(l, vma, &fresh);
+	hmmu__mutex_unlock(&l->watch_lock);
+	if (!err && fresh && l->platform.user_mode_only)
+		hmmu__uffd_zero_absent(l, vma->start, vma->end);
+	*why = HMMU_STAY_FOREIGN;
+	return err == -EINVAL || err == -ENOMEM ? -EAGAIN : err;
+}
+
+/* Back to an ordinary mapping; who waits for a hole finds it by itself. */
+static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	uintptr_t end = w->node.last + 1;
+
+	if (!w->armed || w->away)
+		return;
+	if (hmmu__uffd_register(l, w->node.start, end, MODE_WATCH))
+		return;
+	w->armed = false;
+	hmmu__uffd_wake(l, w->node.start, end);
+}
+
+void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	struct hmmu_itree_node *n;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	hmmu__itree_for_each(n, &l->watches, start, end - 1)
+	{
+		disarm_locked(l, of_node(n));
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+bool hmmu__watch_reserve(struct hmmu_live *l, uintptr_t start, size_t pages)
+{
+	uintptr_t end = start + (pages << HMMU_PAGE_LG2);
+	struct hmmu_watch *w;
+	bool ok;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = first_locked(l, start, end);
+	ok = covers(w, start, end) && w->armed;
+	if (ok)
+		w->away += pages;
+	hmmu__mutex_unlock(&l->watch_lock);
+	return ok;
+}
+
+void hmmu__live_forget(struct hmmu_mm *mm, uintptr_t start, size_t pages)
+{
+	uintptr_t block = start & ~(HMMU_LARGE_BYTES - 1);
+	struct hmmu_live *l = hmmu__live(mm);
+	struct hmmu_itree_node *n;
+
+	/* A block may hold several mappings; which one does not matter for
+	 * long: the sums are made anew whenever a record is cut. */
+	hmmu__mutex_lock(&l->watch_lock);
+	hmmu__itree_for_each(n, &l->watches, start,
+			     block + HMMU_LARGE_BYTES - 1)
+	{
+		struct hmmu_watch *w = of_node(n);
+		size_t now = pages < w->away ? pages : w->away;
+
+		w->away -= now;
+		pages -= now;
+		disarm_locked(l, w);
+		if (!pages)
+			break;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+void hmmu__live_arrived(struct hmmu_mm *mm, uintptr_t start, size_t pages)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = first_locked(l, start, start + HMMU_PAGE_BYTES);
+	if (w)
+		w->away += pages;
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
+		     struct hmmu_watch *copy)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = first_locked(l, addr, addr + 1);
+	if (w)
+		*copy = *w;
+	hmmu__mutex_unlock(&l->watch_lock);
+	return w;
+}
+
+void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = first_locked(l, addr, addr + 1);
+	if (w)
+		w->saw_large = true;
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+/* What is left of a record beside a cut. Its pages are counted anew. */
+static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
+			uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w;
+
+	if (start >= end)
+		return;
+	w = hmmu__alloc(sizeof(*w));
+	/* Without a record it stays armed; a later look registers it anew. */
+	if (!w)
+		return;
+	w->armed = old->armed;
+	w->saw_large = old->saw_large;
+	insert_locked(l, w, start, end);
+}
+
+/*
+ * Counting takes block locks, which rank before the watch lock: it is done
+ * outside, and a page that comes or goes meanwhile is counted wrongly by one
+ * block at most; forget() never goes below zero, and armed too long costs time
+ * only.
+ */
+static void recount(struct hmmu_live *l, uintptr_t addr)
+{
+	struct hmmu_watch copy, *w;
+	size_t away;
+
+	if (!hmmu__watch_get(l, addr, &copy) || !copy.armed)
+		return;
+	away = hmmu__core_device_pages(l->mm.space, copy.node.start,
+				       copy.node.last + 1);
+	hmmu__mutex_lock(&l->watch_lock);
+	w = first_locked(l, addr, addr + 1);
+	if (w && w->node.start == copy.node.start) {
+		w->away = away;
+		disarm_locked(l, w);
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_watch *w, old;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	while ((w = first_locked(l, start, end))) {
+		old = *w;
+		remove_locked(l, w);
+		rest_locked(l, &old, old.node.start, start);
+		rest_locked(l, &old, end, old.node.last + 1);
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	if (start)
+		recount(l, start - 1);
+	recount(l, end);
+}
+
+void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+		       size_t bytes)
+{
+	struct hmmu_watch old, *w;
+	struct hmmu_vma_info vma;
+
+	if (!hmmu__watch_get(l, from, &old))
+		return;
+	hmmu__watch_cut(l, to, to + bytes);
+	/* The mapping may have grown on its way: take all of it. */
+	if (hmmu__live_describe(&l->mm, to, &vma)) {
+		vma.start = to;
+		vma.end = to + bytes;
+	}
+	w = hmmu__alloc(sizeof(*w));
+	if (!w)
+		return;
+	w->armed = old.armed;
+	w->saw_large = old.saw_large;
+	hmmu__mutex_lock(&l->watch_lock);
+	absorb_locked(l, w, vma.start, vma.end);
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+/*
+ * For a hook that is about to unmap the range: without a registration the
+ * kernel has no event to wait for. Ending a registration for write protection
+ * walks every page, one for missing pages does not: so that first.
+ */
+bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_itree_node *n;
+	bool any = false;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	hmmu__itree_for_each(n, &l->watches, start, end - 1)
+	{
+		uintptr_t lo = n->start > start ? n->start : start;
+		uintptr_t hi = n->last + 1 < end ? n->last + 1 : end;
+
+		if (hi - lo > HMMU_LARGE_BYTES / 8)
+			(void)hmmu__uffd_register(l, lo, hi,
+						  UFFDIO_REGISTER_MODE_MISSING);
+		(void)hmmu__uffd_unregister(l, lo, hi);
+		any = true;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	return any;
+}
+
+void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_itree_node *n;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	hmmu__itree_for_each(n, &l->watches, start, end - 1)
+	{
+		uintptr_t lo = n->start > start ? n->start : start;
+		uintptr_t hi = n->last + 1 < end ? n->last + 1 : end;
+
+		(void)hmmu__uffd_register(l, lo, hi, mode_of(of_node(n)));
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+void hmmu__watches_free(struct hmmu_live *l)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	while ((w = first_locked(l, 0, UINTPTR_MAX)))
+		remove_locked(l, w);
+	hmmu__mutex_unlock(&l->watch_lock);
+}
