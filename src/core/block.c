@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks: their index and what they record.
+ */
+#include "core/block.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "core/core.h"
+
+#define SLOTS	    512u
+#define SLOT_LG2    9u
+#define INDEX_BYTES (HMMU_PAGES_PER_LARGE * sizeof(uint32_t))
+
+/* Levels below the root: 48-56, 39-47, 30-38 (root), 21-29 leaf slots. */
+enum {
+	LEVEL_ROOT = 3,
+	LEVEL_LEAF = 0
+};
+
+static unsigned int slot_of(uintptr_t addr, unsigned int level)
+{
+	return (unsigned int)(addr >> (HMMU_LARGE_LG2 + level * SLOT_LG2)) %
+	       SLOTS;
+}
+
+static bool is_indexed(uintptr_t addr)
+{
+	return addr >> (HMMU_LARGE_LG2 + 4 * SLOT_LG2) == 0;
+}
+
+void hmmu__blocks_init(struct hmmu_block_index *index)
+{
+	(void)index; /* zeroed memory is an empty index */
+}
+
+/* Acquire: pairs with the release of slot_publish(). */
+static uintptr_t slot_load(_Atomic uintptr_t *slot)
+{
+	return atomic_load_explicit(slot, memory_order_acquire);
+}
+
+/* The winner's pointer stands; the loser gets it. */
+static uintptr_t slot_publish(_Atomic uintptr_t *slot, uintptr_t fresh)
+{
+	uintptr_t old = 0;
+
+	if (atomic_compare_exchange_strong_explicit(slot, &old, fresh,
+						    memory_order_acq_rel,
+						    memory_order_acquire))
+		return fresh;
+	return old;
+}
+
+struct hmmu_block *hmmu__block_find(struct hmmu_block_index *index,
+				    uintptr_t addr)
+{
+	_Atomic uintptr_t *table = index->root;
+	unsigned int level;
+
+	if (!is_indexed(addr))
+		return NULL;
+	for (level = LEVEL_ROOT; level > LEVEL_LEAF; level--) {
+		table = (_Atomic uintptr_t *)slot_load(
+			&table[slot_of(addr, level)]);
+		if (!table)
+			return NULL;
+	}
+	return (struct hmmu_block *)slot_load(&table[slot_of(addr, 0)]);
+}
+
+/* First byte after the slot of @addr at @level; 0 when it wraps. */
+static uintptr_t slot_end(uintptr_t addr, unsigned int level)
+{
+	unsigned int lg2 = HMMU_LARGE_LG2 + level * SLOT_LG2;
+
+	return ((addr >> lg2) + 1) << lg2;
+}
+
+struct hmmu_block *hmmu__block_next(struct hmmu_block_index *index,
+				    uintptr_t addr, uintptr_t end)
+{
+	while (addr < end && is_indexed(addr)) {
+		_Atomic uintptr_t *table = index->root;
+		unsigned int level = LEVEL_ROOT;
+		uintptr_t v;
+
+		while ((v = slot_load(&table[slot_of(addr, level)])) &&
+		       level > LEVEL_LEAF) {
+			table = (_Atomic uintptr_t *)v;
+			level--;
+		}
+		if (v)
+			return (struct hmmu_block *)v;
+		addr = slot_end(addr, level);
+		if (!addr)
+			return NULL;
+	}
+	return NULL;
+}
+
+static _Atomic uintptr_t *table_get(_Atomic uintptr_t *slot)
+{
+	uintptr_t v = slot_load(slot);
+	void *fresh;
+
+	if (v)
+		return (_Atomic uintptr_t *)v;
+	fresh = hmmu__alloc_pages(1);
+	if (!fresh)
+		return NULL;
+	v = slot_publish(slot, (uintptr_t)fresh);
+	if (v != (uintptr_t)fresh)
+		hmmu__free_pages(fresh, 1);
+	return (_Atomic uintptr_t *)v;
+}
+
+/*
+ * A block's callback: from here on a device fault that looked before begins
+ * again. The mirrors are emptied by the devices' own callbacks afterwards.
+ */
+static void block_invalidate(struct hmmu_notifier *sub, void *arg,
+			     const struct hmmu_invalidation *inv,
+			     uint64_t cur_seq)
+{
+	struct hmmu_block *b = arg;
+
+	(void)inv;
+	hmmu__block_lock(b);
+	hmmu__notifier_set_seq(sub, cur_seq);
+	hmmu__block_unlock(b);
+}
+
+static struct hmmu_block *block_create(uintptr_t start)
+{
+	struct hmmu_block *b = hmmu__alloc(sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->start = start;
+	b->sub.internal = true;
+	b->sub.ops.invalidate = block_invalidate;
+	b->sub.arg = b;
+	hmmu__mutex_init(&b->lock, HMMU_RANK_BLOCK, "block");
+	return b;
+}
+
+static void block_free(struct hmmu_block *b)
+{
+	hmmu__mutex_fini(&b->lock);
+	hmmu__free(b->index, INDEX_BYTES);
+	hmmu__free(b, sizeof(*b));
+}
+
+/*
+ * It subscribes before it is found: who finds it may begin to read.
+ *
+ *      fault                               invalidation
+ *      subscribe                           begin: meets the block, or not
+ *      publish in the index
+ *      read_begin: waits if it was met,
+ *        or if it began before we subscribed (IN7)
+ */
+struct hmmu_block *hmmu__block_get(struct hmmu_space *space, uintptr_t addr)
+{
+	_Atomic uintptr_t *table = space->blocks.root;
+	struct hmmu_block *b;
+	unsigned int level;
+	uintptr_t v;
+
+	if (!is_indexed(addr))
+		return NULL;
+	for (level = LEVEL_ROOT; level > LEVEL_LEAF; level--) {
+		table = table_get(&table[slot_of(addr, level)]);
+		if (!table)
+			return NULL;
+	}
+	v = slot_load(&table[slot_of(addr, 0)]);
+	if (v)
+		return (struct hmmu_block *)v;
+	b = block_create(addr & ~(HMMU_LARGE_BYTES - 1));
+	if (!b)
+		return NULL;
+	hmmu__notifier_add(&space->notifiers, &b->sub, b->start,
+			   b->start + HMMU_LARGE_BYTES - 1);
+	v = slot_publish(&table[slot_of(addr, 0)], (uintptr_t)b);
+	if (v != (uintptr_t)b) {
+		hmmu__notifier_del(&space->notifiers, &b->sub);
+		block_free(b);
+	}
+	return (struct hmmu_block *)v;
+}
+
+static void tables_free(_Atomic uintptr_t *table, unsigned int level)
+{
+	unsigned int i;
+
+	for (i = 0; i < SLOTS; i++) {
+		uintptr_t v = slot_load(&table[i]);
+
+		if (v && level > LEVEL_LEAF)
+			tables_free((_Atomic uintptr_t *)v, level - 1);
+		else if (v)
+			block_free((struct hmmu_block *)v);
+		atomic_store_explicit(&table[i], 0, memory_order_relaxed);
+	}
+	if (level < LEVEL_ROOT)
+		hmmu__free_pages(table, 1);
+}
+
+void hmmu__blocks_fini(struct hmmu_space *space)
+{
+	struct hmmu_block *b;
+
+	hmmu__block_for_each(b, &space->blocks, 0, UINTPTR_MAX)
+	{
+		hmmu__notifier_del(&space->notifiers, &b->sub);
+	}
+	tables_free(space->blocks.root, LEVEL_ROOT);
+}
+
+bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
+		     unsigned int end, unsigned int *run, unsigned int *run_end)
+{
+	unsigned int i = hmmu__bitmap_first_set_from(&b->away, page);
+	unsigned int stop;
+
+	if (i >= end)
+		return false;
+	stop = hmmu__bitmap_first_clear_from(&b->away, i);
+	if (stop > end)
+		stop = end;
+	*run = i;
+	if (b->first == HMMU_BLOCK_SCATTERED) {
+		while (i + 1 < stop && b->index[i + 1] == b->index[i] + 1)
+			i++;
+		stop = i + 1;
+	}
+	*run_end = stop;
+	return true;
+}
+
+static bool make_scattered(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
+{
+	unsigned int i;
+
+	if (b->first == HMMU_BLOCK_SCATTERED)
+		return true;
+	if (!b->index) {
+		b->index = hmmu__alloc(INDEX_BYTES);
+		if (!b->index)
+			return false;
+	}
+	for (i = 0; i < HMMU_PAGES_PER_LARGE; i++)
+		b->index[i] = b->first + i;
+	b->first = HMMU_BLOCK_SCATTERED;
+	return true;
+}
+
+/* A place before page number @page would make @first negative. */
+static bool fits_first(uint32_t place, unsigned int page)
+{
+	return place >= page;
+}
+
+bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_device *device,
+			 unsigned int page, uint32_t place)
+{
+	if (b->device && b->device != device)
+		return false;
+	if (!b->device) {
+		b->device = device;
+		b->first = fits_first(place, page) ? place - page : 0;
+	}
+	if (b->first != HMMU_BLOCK_SCATTERED &&
+	    (!fits_first(place, page) || b->first != place - page))
+		return make_scattered(b);
+	return true;
+}
+
+static void away_count(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
+{
+	/* Release: who reads 0 without the lock sees the pages home. */
+	atomic_store_explicit(&b->away_pages, hmmu__bitmap_count(&b->away),
+			      memory_order_release);
+	if (hmmu__bitmap_is_empty(&b->away)) {
+		b->device = NULL;
+		b->first = 0;
+	}
+}
+
+bool hmmu__block_set(struct hmmu_block *b, struct hmmu_device *device,
+		     unsigned int page, unsigned int n, uint32_t place)
+{
+	unsigned int i;
+
+	if (!hmmu__block_prepare(b, device, page, place))
+		return false;
+	if (b->first == HMMU_BLOCK_SCATTERED)
+		for (i = 0; i < n; i++)
+			b->index[page + i] = place + i;
+	hmmu__bitmap_set_range(&b->away, page, page + n);
+	away_count(b);
+	return true;
+}
+
+void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)
+{
+	hmmu__bitmap_clear_range(&b->away, page, page + n);
+	away_count(b);
+}

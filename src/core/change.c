@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program changes its memory: what core does about it.
+ */
+#include <errno.h>
+
+#include "base/sys.h"
+#include "core/core.h"
+#include "memory/pool.h"
+
+void hmmu__core_invalidate_begin(struct hmmu_space *space,
+				 struct hmmu_invalidate_call *call)
+{
+	struct hmmu_port_list *ports = &space->ports;
+
+	hmmu__count(&space->counters.invalidations, 1);
+	call->unmapped = false;
+	hmmu__notifiers_begin(&space->notifiers, call);
+	/*
+	 * Somebody else's invalidation may have emptied the mirrors and still
+	 * wait for the sections that use what was there: so must we. Acquire:
+	 * pairs with the increment in hmmu__ports_wait().
+	 */
+	if (call->unmapped ||
+	    atomic_load_explicit(&ports->waiters_pending, memory_order_acquire))
+		hmmu__ports_wait(ports, space->mm);
+}
+
+void hmmu__core_invalidate_end(struct hmmu_space *space,
+			       struct hmmu_invalidate_call *call)
+{
+	hmmu__notifiers_end(&space->notifiers, call);
+}
+
+bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
+			uintptr_t end)
+{
+	return hmmu__block_next(&space->blocks, start, end) ||
+	       hmmu__notifiers_overlap(&space->notifiers, start, end);
+}
+
+/* Device pages whose content nobody wants: emptied and given back. */
+static void places_drop(struct hmmu_space *space, struct hmmu_memory *m,
+			uint32_t place, unsigned int n)
+{
+	(void)space->mm->ops->empty(space->mm, hmmu__memory_host(m, place),
+				    (size_t)n << HMMU_PAGE_LG2);
+	hmmu__memory_give(m, place, n, n < HMMU_PAGES_PER_LARGE);
+	hmmu__count(&space->counters.device_pages, (uint64_t)0 - n);
+}
+
+static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
+		       uintptr_t start, uintptr_t end)
+{
+	unsigned int page, stop, run, run_end;
+	unsigned int n = 0;
+
+	hmmu__block_clip(b, start, end, &page, &stop);
+	hmmu__block_lock(b);
+	while (hmmu__block_run(b, page, stop, &run, &run_end)) {
+		places_drop(space, b->device->memory,
+			    hmmu__block_index_of(b, run), run_end - run);
+		n += run_end - run;
+		page = run_end;
+		hmmu__block_clear(b, run, run_end - run);
+	}
+	if (n)
+		space->mm->ops->forget(space->mm, b->start, n);
+	hmmu__block_unlock(b);
+	hmmu__count(&space->counters.pages_dropped, n);
+}
+
+void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_block *b;
+
+	hmmu__block_for_each(b, &space->blocks, start, end)
+	{
+		if (atomic_load_explicit(&b->away_pages, memory_order_acquire))
+			block_drop(space, b, start, end);
+	}
+}
+
+/* A run of device pages on its way from one address to another. */
+struct moving {
+	struct hmmu_device *device;
+	uintptr_t to;
+	uint32_t place;
+	unsigned int n;
+};
+
+/* Takes the first run of away pages of [start, end) out of its block. */
+static bool run_lift(struct hmmu_space *space, struct hmmu_block *b,
+		     uintptr_t start, uintptr_t end, uintptr_t *at,
+		     struct moving *m)
+{
+	unsigned int page, stop, run, run_end;
+	bool found;
+
+	hmmu__block_clip(b, start, end, &page, &stop);
+	hmmu__block_lock(b);
+	found = hmmu__block_run(b, page, stop, &run, &run_end);
+	if (found) {
+		m->device = b->device;
+		m->place = hmmu__block_index_of(b, run);
+		m->n = run_end - run;
+		*at = hmmu__block_addr(b, run);
+		hmmu__block_clear(b, run, m->n);
+		space->mm->ops->forget(space->mm, b->start, m->n);
+	}
+	hmmu__block_unlock(b);
+	return found;
+}
+
+/* Where the run can not be recorded it goes home, at its new address. */
+static void run_home(struct hmmu_space *space, const struct moving *m,
+		     unsigned int n)
+{
+	struct hmmu_mm_put put = {
+		.start = m->to,
+		.bytes = (size_t)n << HMMU_PAGE_LG2,
+		.host = hmmu__memory_host(m->device->memory, m->place),
+	};
+
+	/* The caller of mremap has not run yet: until then EAGAIN. */
+	while (space->mm->ops->put(space->mm, &put) == -EAGAIN)
+		hmmu__sys_sched_yield();
+	places_drop(space, m->device->memory, m->place, n);
+}
+
+static void run_land(struct hmmu_space *space, struct moving *m)
+{
+	struct hmmu_block *b;
+	unsigned int page, n;
+	bool ok = false;
+
+	while (m->n) {
+		b = hmmu__block_get(space, m->to);
+		page = b ? hmmu__block_page(b, m->to) : 0;
+		n = HMMU_PAGES_PER_LARGE - page;
+		n = n < m->n ? n : m->n;
+		if (b) {
+			hmmu__block_lock(b);
+			ok = hmmu__block_set(b, m->device, page, n, m->place);
+			hmmu__block_unlock(b);
+		}
+		if (b && ok)
+			space->mm->ops->arrived(space->mm, m->to, n);
+		else
+			run_home(space, m, n);
+		m->to += (uintptr_t)n << HMMU_PAGE_LG2;
+		m->place += n;
+		m->n -= n;
+	}
+}
+
+/*
+ * The caller is the service with the events lock held exclusively: nobody
+ * takes or puts while a run is between its two addresses.
+ */
+void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
+		      size_t bytes)
+{
+	struct hmmu_block *b;
+	struct moving m;
+	uintptr_t at;
+
+	hmmu__block_for_each(b, &space->blocks, from, from + bytes)
+	{
+		while (run_lift(space, b, from, from + bytes, &at, &m)) {
+			m.to = to + (at - from);
+			run_land(space, &m);
+		}
+	}
+}
+
+size_t hmmu__core_device_pages(struct hmmu_space *space, uintptr_t start,
+			       uintptr_t end)
+{
+	unsigned int page, stop;
+	struct hmmu_block *b;
+	size_t n = 0;
+
+	hmmu__block_for_each(b, &space->blocks, start, end)
+	{
+		if (!atomic_load_explicit(&b->away_pages, memory_order_acquire))
+			continue;
+		hmmu__block_clip(b, start, end, &page, &stop);
+		hmmu__block_lock(b);
+		n += hmmu__bitmap_count_range(&b->away, page, stop);
+		hmmu__block_unlock(b);
+	}
+	return n;
+}
+
+void hmmu__core_ports_hold(struct hmmu_space *space)
+{
+	hmmu__ports_hold(&space->ports, space->mm);
+}
+
+void hmmu__core_ports_release(struct hmmu_space *space)
+{
+	hmmu__ports_release(&space->ports);
+}
+
+bool hmmu__core_ports_idle(struct hmmu_space *space)
+{
+	return hmmu__ports_idle(&space->ports);
+}
+
+void hmmu__core_toucher(struct hmmu_space *space, int tid)
+{
+	hmmu__ports_toucher(&space->ports, tid);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_CORE_CORE_H
+#define HMMU_CORE_CORE_H
+
+/*
+ * What the parts of core share: the space and the device.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <hmmu/device.h>
+#include <hmmu/space.h>
+
+#include "base/lock.h"
+#include "base/thread.h"
+#include "core/block.h"
+#include "core/notifier.h"
+#include "core/port.h"
+#include "mm.h"
+
+/* Counters of struct hmmu_space_stats that core itself raises; relaxed. */
+struct hmmu_counters {
+	_Atomic uint64_t device_faults;
+	_Atomic uint64_t device_fault_retries;
+	_Atomic uint64_t cpu_faults;
+	_Atomic uint64_t hole_faults;
+	_Atomic uint64_t pages_to_device;
+	_Atomic uint64_t large_to_device;
+	_Atomic uint64_t pages_home;
+	_Atomic uint64_t large_home;
+	_Atomic uint64_t pages_copied;
+	_Atomic uint64_t pages_dropped;
+	_Atomic uint64_t invalidations;
+	_Atomic uint64_t events_unmap;
+	_Atomic uint64_t events_remove;
+	_Atomic uint64_t events_remap;
+	_Atomic uint64_t events_late;
+	_Atomic uint64_t thp_lost;
+	_Atomic uint64_t device_pages;
+};
+
+static inline void hmmu__count(_Atomic uint64_t *counter, uint64_t n)
+{
+	/* Relaxed: a figure for people. */
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+struct hmmu_space {
+	struct hmmu_mm *mm;
+	struct hmmu_notifier_set notifiers;
+	struct hmmu_block_index blocks;
+	struct hmmu_port_list ports;
+	struct hmmu_counters counters;
+	struct hmmu_mutex lock;
+	struct hmmu_device *devices HMMU_GUARDED_BY(&lock);
+	/* Devices, memories and subscriptions that stand in close's way. */
+	_Atomic uint32_t users;
+	/* A fork child has the memory of the space, not the space. */
+	_Atomic bool forked;
+	bool hooks;
+	uint32_t opens;
+};
+
+struct hmmu_device {
+	struct hmmu_notifier sub;
+	struct hmmu_space *space;
+	struct hmmu_memory *memory;
+	struct hmmu_mirror *mirror;
+	struct hmmu_device_ops ops;
+	void *arg;
+	/* One past the last address the mirror can map. */
+	uintptr_t va_limit;
+	uint32_t fault_around_pages;
+	_Atomic uint32_t open_ports;
+	struct hmmu_device *next;
+	char name[32];
+};
+
+/* False after fork in the child, where every call gets -ECHILD. */
+static inline bool hmmu__space_is_usable(const struct hmmu_space *space)
+{
+	return !atomic_load_explicit(&space->forked, memory_order_acquire);
+}
+
+/* A range of the public API: page aligned, not empty, not wrapping. */
+static inline bool hmmu__range_is_valid(uintptr_t start, uintptr_t end)
+{
+	return start < end && start % HMMU_PAGE_BYTES == 0 &&
+	       end % HMMU_PAGE_BYTES == 0;
+}
+
+/*
+ * What a caller's options struct of @caller_bytes says, in a struct of ours:
+ * 0, -EINVAL when it is shorter than @least, -E2BIG when its unknown tail is
+ * not zero.
+ */
+int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
+		     const void *theirs);
+
+/* Writes as much of @ours as the caller's size, its first word, has room. */
+void hmmu__copy_out(void *theirs, size_t their_bytes, const void *ours,
+		    size_t our_bytes);
+
+/* The live space's maker; space.c calls it. */
+int hmmu__live_create(struct hmmu_space *space, bool hooks, const char **why,
+		      struct hmmu_mm **ret);
+void hmmu__live_destroy(struct hmmu_mm *mm);
+
+/* The space of this process or NULL; lock-free. */
+extern struct hmmu_space *_Atomic hmmu__live_space;
+
+/* Around fork, by the live space's handlers. */
+void hmmu__space_forked(struct hmmu_space *space);
+
+/*
+ * Brings the device pages of [start, end) of one block home. Holding nothing.
+ * -EAGAIN: the mapping is changing.
+ */
+int hmmu__block_home(struct hmmu_space *space, struct hmmu_block *block,
+		     uintptr_t start, uintptr_t end,
+		     struct hmmu_migrate_result *result);
+
+/* The same for a range, waiting out changes. */
+int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+		     const struct hmmu_device *only,
+		     struct hmmu_migrate_result *result);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Migration: the public calls, and the walk over mappings in batches.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/sys.h"
+#include "core/migrate.h"
+
+/* Rounds of one batch against a mapping that keeps changing. */
+#define CHANGED_ROUNDS 64
+
+static const char *const stay_text[HMMU_STAY_REASONS] = {
+	[HMMU_STAY_UNMAPPED] = "nothing is mapped there",
+	[HMMU_STAY_KIND] = "not private anonymous memory",
+	[HMMU_STAY_PROTECTED] = "not readable and writable",
+	[HMMU_STAY_LOCKED] = "locked in memory",
+	[HMMU_STAY_SHARED] = "shared with another process",
+	[HMMU_STAY_PINNED] = "pinned",
+	[HMMU_STAY_FOREIGN] = "held by another device or userfaultfd",
+	[HMMU_STAY_HMMU] = "memory of HMMU, libc or the loader",
+	[HMMU_STAY_IN_USE] = "stack or TLS of a thread inside HMMU",
+	[HMMU_STAY_KERNEL] = "a thread's stack, which the kernel writes",
+	[HMMU_STAY_FULL] = "the device memory is full",
+	[HMMU_STAY_CHANGED] = "the mapping kept changing",
+};
+
+const char *hmmu_stay_text(unsigned int reason)
+{
+	return reason < HMMU_STAY_REASONS ? stay_text[reason] : "unknown";
+}
+
+static uintptr_t least(uintptr_t a, uintptr_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t pages_of(uintptr_t start, uintptr_t end)
+{
+	return (end - start) >> HMMU_PAGE_LG2;
+}
+
+static int blocks_get(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
+{
+	uintptr_t at = start & ~(HMMU_LARGE_BYTES - 1);
+
+	for (m->blocks = 0; at < end; at += HMMU_LARGE_BYTES) {
+		struct hmmu_block *b = hmmu__block_get(m->space, at);
+
+		if (!b)
+			return -ENOMEM;
+		m->block[m->blocks++] = b;
+	}
+	return 0;
+}
+
+static void blocks_lock(struct hmmu_migration *m) HMMU_NO_TSA
+{
+	unsigned int i;
+
+	for (i = 0; i < m->blocks; i++)
+		hmmu__block_lock(m->block[i]);
+}
+
+static void blocks_unlock(struct hmmu_migration *m) HMMU_NO_TSA
+{
+	unsigned int i;
+
+	for (i = m->blocks; i-- > 0;)
+		hmmu__block_unlock(m->block[i]);
+}
+
+/*
+ * The order of things, against a hook that unmaps the same range:
+ *
+ *      migration                         munmap
+ *      invalidate begin (MIGRATE)
+ *      lock blocks                       invalidate begin (UNMAP)
+ *      conflict? then let go               its callback waits for the blocks
+ *      take, record
+ *      unlock, invalidate end            munmap, drop what is recorded
+ *
+ * A hook that began before is seen as a conflict; one that begins after waits
+ * for the blocks. So nothing is taken between its munmap and its drop.
+ */
+static int batch_locked(struct hmmu_migration *m, uintptr_t end,
+			struct hmmu_invalidate_call *call)
+{
+	struct hmmu_mm *mm = m->space->mm;
+	int err = -EAGAIN;
+
+	mm->ops->events_lock_shared(mm);
+	blocks_lock(m);
+	if (!hmmu__notifiers_conflict(&m->space->notifiers, call)) {
+		mm->ops->take_begin(mm);
+		err = hmmu__batch_take(m, end);
+		mm->ops->take_end(mm);
+	}
+	blocks_unlock(m);
+	mm->ops->events_unlock_shared(mm);
+	return err;
+}
+
+static int batch_once(struct hmmu_migration *m, uintptr_t end)
+{
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = m->at,
+			 .end = end,
+			 .event = HMMU_EVENT_MIGRATE,
+			 .owner = m->device },
+	};
+	int err = blocks_get(m, m->at, end);
+
+	if (err)
+		return err;
+	m->unshare_bytes = 0;
+	hmmu__core_invalidate_begin(m->space, &call);
+	err = batch_locked(m, end, &call);
+	hmmu__core_invalidate_end(m->space, &call);
+	return err;
+}
+
+/*
+ * A page that is shared after a fork is made our own as a write of the program
+ * would: outside of all locks, for it may have to wait for the service.
+ */
+static void make_exclusive(struct hmmu_migration *m)
+{
+	struct hmmu_mm *mm = m->space->mm;
+
+	m->retried = m->at;
+	(void)mm->ops->fault_in(mm, m->at, m->at + m->unshare_bytes, true);
+}
+
+/* One batch of one mapping: tried until it is dealt with. */
+static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
+		 uintptr_t end)
+{
+	struct hmmu_mm *mm = m->space->mm;
+	unsigned int round;
+	enum hmmu_stay why;
+	int err = 0;
+
+	for (round = 0; m->at < end && round < CHANGED_ROUNDS; round++) {
+		uintptr_t before = m->at;
+
+		err = mm->ops->arm(mm, vma, &why);
+		if (err == -EBUSY) {
+			hmmu__stayed(m, why, pages_of(m->at, end));
+			m->at = end;
+			return 0;
+		}
+		if (!err)
+			err = batch_once(m, end);
+		if (err && err != -EAGAIN)
+			return err;
+		if (m->unshare_bytes)
+			make_exclusive(m);
+		else if (err)
+			return -EAGAIN;
+		if (m->at != before)
+			round = 0;
+	}
+	return 0;
+}
+
+/* Why nothing of the mapping can move, or false. */
+static bool must_stay(const struct hmmu_vma_info *vma, enum hmmu_stay *why)
+{
+	const uint32_t rw = HMMU_VMA_READ | HMMU_VMA_WRITE;
+
+	*why = HMMU_STAY_KIND;
+	if (!(vma->flags & HMMU_VMA_ANON) || vma->flags & HMMU_VMA_SPECIAL)
+		return true;
+	*why = HMMU_STAY_PROTECTED;
+	return (vma->flags & rw) != rw;
+}
+
+/* One step from m->at on: a hole, a mapping that stays, or a batch. */
+static int step(struct hmmu_migration *m, uintptr_t end)
+{
+	struct hmmu_mm *mm = m->space->mm;
+	struct hmmu_vma_info vma;
+	enum hmmu_stay why = HMMU_STAY_UNMAPPED;
+	uintptr_t to = end;
+	bool gone;
+
+	gone = mm->ops->describe_next(mm, m->at, &vma);
+	if (gone || vma.start > m->at) {
+		if (!gone)
+			to = least(end, vma.start);
+	} else {
+		to = least(end, vma.end);
+		if (!must_stay(&vma, &why)) {
+			uintptr_t full = (m->at & ~(HMMU_LARGE_BYTES - 1)) +
+					 HMMU_BATCH_BYTES;
+
+			return batch(m, &vma, least(to, full));
+		}
+	}
+	hmmu__stayed(m, why, pages_of(m->at, to));
+	m->at = to;
+	return 0;
+}
+
+static int walk(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_mm *mm = m->space->mm;
+	unsigned int rounds = 0;
+	int err = 0;
+
+	m->at = start;
+	mm->ops->quiet(mm);
+	while (m->at < end) {
+		uintptr_t before = m->at;
+
+		err = step(m, end);
+		if (err && err != -EAGAIN)
+			break;
+		if (m->at != before) {
+			rounds = 0;
+		} else if (++rounds > CHANGED_ROUNDS) {
+			hmmu__stayed(m, HMMU_STAY_CHANGED, 1);
+			m->at += HMMU_PAGE_BYTES;
+			rounds = 0;
+		} else if (err) {
+			mm->ops->quiet(mm);
+		}
+		err = 0;
+	}
+	mm->ops->release(mm, start, end);
+	return err;
+}
+
+static void result_give(struct hmmu_migrate_result *out,
+			const struct hmmu_migrate_result *r)
+{
+	if (out)
+		hmmu__copy_out(out, out->size, r, sizeof(*r));
+}
+
+static bool result_is_valid(const struct hmmu_migrate_result *r)
+{
+	return !r || r->size >= sizeof(r->size);
+}
+
+int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
+			   uintptr_t end, struct hmmu_migrate_result *result)
+{
+	struct hmmu_migration *m;
+	struct hmmu_migrate_result r = { 0 };
+	struct hmmu_thread *self;
+	int err = -ENOMEM;
+
+	if (!device || !device->memory || !hmmu__range_is_valid(start, end) ||
+	    !result_is_valid(result))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(device->space))
+		return -ECHILD;
+	if (!device->space->mm->ops->take)
+		return -EOPNOTSUPP;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	m = hmmu__alloc(sizeof(*m));
+	if (m) {
+		m->space = device->space;
+		m->device = device;
+		err = walk(m, start, end);
+		r = m->result;
+		hmmu__free(m, sizeof(*m));
+	}
+	hmmu__leave(self);
+	result_give(result, &r);
+	return err;
+}
+
+int hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+		      struct hmmu_migrate_result *result)
+{
+	struct hmmu_migrate_result r = { 0 };
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space || !hmmu__range_is_valid(start, end) ||
+	    !result_is_valid(result))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	err = hmmu__range_home(space, start, end, NULL, &r);
+	hmmu__leave(self);
+	result_give(result, &r);
+	return err;
+}
+
+int hmmu_migrate_evict(struct hmmu_device *device,
+		       struct hmmu_migrate_result *result)
+{
+	struct hmmu_migrate_result r = { 0 };
+	struct hmmu_thread *self;
+	int err;
+
+	if (!device || !result_is_valid(result))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(device->space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	err = hmmu__range_home(device->space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES,
+			       device, &r);
+	hmmu__leave(self);
+	result_give(result, &r);
+	return err;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_CORE_MIGRATE_H
+#define HMMU_CORE_MIGRATE_H
+
+/*
+ * One migration to a device, handed down through its steps.
+ */
+
+#include "core/core.h"
+
+/* Blocks of one batch: so many locks are held at once. */
+#define HMMU_BATCH_BLOCKS 16u
+#define HMMU_BATCH_BYTES  (HMMU_BATCH_BLOCKS * HMMU_LARGE_BYTES)
+
+struct hmmu_migration {
+	struct hmmu_space *space;
+	struct hmmu_device *device;
+	struct hmmu_migrate_result result;
+	/* Blocks of the batch, locked in this order. */
+	struct hmmu_block *block[HMMU_BATCH_BLOCKS + 1];
+	unsigned int blocks;
+	/* The page that was made exclusive last: it gets one try (MV13). */
+	uintptr_t retried;
+	/* Out of a batch: first address not dealt with yet. */
+	uintptr_t at;
+	/* Out of a batch: make [at, at + bytes) exclusive, then go on. */
+	size_t unshare_bytes;
+	/* Room for one block's reasons. */
+	uint8_t why[HMMU_PAGES_PER_LARGE];
+};
+
+static inline void hmmu__stayed(struct hmmu_migration *m, enum hmmu_stay why,
+				uint64_t pages)
+{
+	m->result.pages_stayed += pages;
+	m->result.stayed[why] += pages;
+}
+
+/*
+ * Moves what can be moved of [m->at, end), which is locked. 0: all dealt with;
+ * -EAGAIN: let go and begin again at m->at. migrate_batch.c.
+ */
+int hmmu__batch_take(struct hmmu_migration *m, uintptr_t end);
+
+#endif

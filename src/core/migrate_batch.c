@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One batch of a migration, under its locks: which pages go where.
+ *
+ * Blocks that go whole get chunks in a row, so that one call moves many large
+ * pages. The rest goes in runs of small pages: to the places beside those that
+ * the block has already, else to a chunk of its own, else wherever a page is
+ * free.
+ */
+#include <errno.h>
+
+#include "base/fault_point.h"
+#include "core/migrate.h"
+#include "memory/pool.h"
+
+/* From so many pages on a run gets a chunk of its own. */
+#define OWN_CHUNK_PAGES 64u
+
+static struct hmmu_block *block_at(const struct hmmu_migration *m,
+				   uintptr_t addr)
+{
+	return m->block[(addr >> HMMU_LARGE_LG2) -
+			(m->block[0]->start >> HMMU_LARGE_LG2)];
+}
+
+/* Records what was taken, block by block. The caller has prepared them. */
+static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
+		   uint32_t place) HMMU_NO_TSA
+{
+	uint64_t pages = bytes >> HMMU_PAGE_LG2;
+
+	m->result.pages_moved += pages;
+	hmmu__count(&m->space->counters.pages_to_device, pages);
+	hmmu__count(&m->space->counters.device_pages, pages);
+	while (bytes) {
+		struct hmmu_block *b = block_at(m, start);
+		unsigned int page = hmmu__block_page(b, start);
+		unsigned int n = HMMU_PAGES_PER_LARGE - page;
+		bool ok;
+
+		if (n > bytes >> HMMU_PAGE_LG2)
+			n = (unsigned int)(bytes >> HMMU_PAGE_LG2);
+		ok = hmmu__block_set(b, m->device, page, n, place);
+		HMMU_ASSERT(ok);
+		(void)ok;
+		start += (uintptr_t)n << HMMU_PAGE_LG2;
+		bytes -= (size_t)n << HMMU_PAGE_LG2;
+		place += n;
+	}
+}
+
+/*
+ * What did not move: it is counted, or made exclusive and tried once more.
+ */
+static int stay(struct hmmu_migration *m, const struct hmmu_mm_take *t)
+{
+	uintptr_t addr = t->start + t->done_bytes;
+	enum hmmu_stay why = t->why;
+
+	m->at = addr;
+	if (why == HMMU_STAY_SHARED) {
+		if (m->retried != addr) {
+			m->unshare_bytes = t->stay_bytes;
+			return -EAGAIN;
+		}
+		/* Our own by now, and still somebody has it: MV14. */
+		why = HMMU_STAY_PINNED;
+	}
+	hmmu__stayed(m, why, t->stay_bytes >> HMMU_PAGE_LG2);
+	m->at += t->stay_bytes;
+	return 0;
+}
+
+/*
+ * Takes [m->at, m->at + bytes) to @place. What is not used of the places is
+ * given back.
+ */
+static int take_to(struct hmmu_migration *m, size_t bytes, uint32_t place)
+{
+	struct hmmu_memory *mem = m->device->memory;
+	struct hmmu_mm *mm = m->space->mm;
+	struct hmmu_mm_take t = {
+		.start = m->at,
+		.bytes = bytes,
+		.host = hmmu__memory_host(mem, place),
+	};
+	uint32_t total = (uint32_t)(bytes >> HMMU_PAGE_LG2);
+	uint32_t done;
+	int err;
+
+	err = HMMU_FAULT_POINT("take", -ENOMEM);
+	if (!err)
+		err = mm->ops->take(mm, &t);
+	done = (uint32_t)(t.done_bytes >> HMMU_PAGE_LG2);
+	record(m, m->at, t.done_bytes, place);
+	m->result.large_moved += t.large;
+	hmmu__count(&m->space->counters.large_to_device, t.large);
+	if (done < total)
+		hmmu__memory_give(mem, place + done, total - done, true);
+	if (err == -EBUSY)
+		return stay(m, &t);
+	m->at += t.done_bytes;
+	return err;
+}
+
+/* How many blocks from m->at on go whole, without a look at single pages. */
+static uint32_t whole_blocks(const struct hmmu_migration *m,
+			     uintptr_t end) HMMU_NO_TSA
+{
+	struct hmmu_mm *mm = m->space->mm;
+	uintptr_t at = m->at;
+	uint32_t n = 0;
+
+	if (at % HMMU_LARGE_BYTES)
+		return 0;
+	for (; at < end && end - at >= HMMU_LARGE_BYTES;
+	     at += HMMU_LARGE_BYTES, n++)
+		if (block_at(m, at)->device ||
+		    mm->ops->may_exclude(mm, at, at + HMMU_LARGE_BYTES))
+			break;
+	return n;
+}
+
+static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
+{
+	struct hmmu_memory *mem = m->device->memory;
+	struct hmmu_mm *mm = m->space->mm;
+	uint32_t place, got;
+	bool tainted;
+	int err = 0;
+
+	got = hmmu__memory_take_chunks(mem, blocks, &place, &tainted);
+	*full = !got;
+	if (!got)
+		return 0;
+	if (tainted)
+		err = mm->ops->empty(mm, hmmu__memory_host(mem, place),
+				     (size_t)got << HMMU_LARGE_LG2);
+	if (err) {
+		hmmu__memory_give(mem, place, got * HMMU_PAGES_PER_LARGE, true);
+		return err;
+	}
+	return take_to(m, (size_t)got << HMMU_LARGE_LG2, place);
+}
+
+/* A chunk for pages [page, page + n) of a block that has none yet. */
+static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
+				   unsigned int n)
+{
+	struct hmmu_memory *mem = m->device->memory;
+	unsigned int after = HMMU_PAGES_PER_LARGE - page - n;
+	struct hmmu_mm *mm = m->space->mm;
+	bool tainted;
+	uint32_t c;
+
+	if (!hmmu__memory_take_chunks(mem, 1, &c, &tainted))
+		return HMMU_NO_PAGE;
+	if (tainted &&
+	    mm->ops->empty(mm, hmmu__memory_host(mem, c), HMMU_LARGE_BYTES)) {
+		hmmu__memory_give(mem, c, HMMU_PAGES_PER_LARGE, true);
+		return HMMU_NO_PAGE;
+	}
+	if (page)
+		hmmu__memory_give(mem, c, page, true);
+	if (after)
+		hmmu__memory_give(mem, c + page + n, after, true);
+	return c + page;
+}
+
+/* Single pages as long as they come in a row; *@n becomes how many. */
+static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
+{
+	struct hmmu_memory *mem = m->device->memory;
+	uint32_t first = hmmu__memory_take_page(mem);
+	unsigned int got = 1;
+
+	if (first == HMMU_NO_PAGE)
+		return first;
+	while (got < *n) {
+		uint32_t next = hmmu__memory_take_page(mem);
+
+		if (next == HMMU_NO_PAGE)
+			break;
+		if (next != first + got) {
+			hmmu__memory_give(mem, next, 1, true);
+			break;
+		}
+		got++;
+	}
+	*n = got;
+	return first;
+}
+
+static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
+			  unsigned int page, unsigned int *n) HMMU_NO_TSA
+{
+	uint32_t place;
+
+	if (b->device && b->first != HMMU_BLOCK_SCATTERED &&
+	    hmmu__memory_take_pages_at(m->device->memory, b->first + page, *n))
+		return b->first + page;
+	if (!b->device && *n >= OWN_CHUNK_PAGES) {
+		place = place_in_own_chunk(m, page, *n);
+		if (place != HMMU_NO_PAGE)
+			return place;
+	}
+	return place_pages(m, n);
+}
+
+/* A run of pages that may all go. */
+static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
+		    unsigned int page, unsigned int n) HMMU_NO_TSA
+{
+	uint32_t place = place_run(m, b, page, &n);
+
+	if (place == HMMU_NO_PAGE) {
+		hmmu__stayed(m, HMMU_STAY_FULL, n);
+		m->at += (uintptr_t)n << HMMU_PAGE_LG2;
+		return 0;
+	}
+	if (!hmmu__block_prepare(b, m->device, page, place)) {
+		hmmu__memory_give(m->device->memory, place, n, true);
+		return -ENOMEM;
+	}
+	return take_to(m, (size_t)n << HMMU_PAGE_LG2, place);
+}
+
+/* The pages from @page on that share the fate of the first. */
+static unsigned int run_end(const struct hmmu_bitmap512 *map, unsigned int page,
+			    unsigned int stop)
+{
+	unsigned int end = hmmu__bitmap_test(map, page) ?
+				   hmmu__bitmap_first_clear_from(map, page) :
+				   hmmu__bitmap_first_set_from(map, page);
+
+	return end < stop ? end : stop;
+}
+
+static void advance(struct hmmu_migration *m, unsigned int pages)
+{
+	m->at += (uintptr_t)pages << HMMU_PAGE_LG2;
+}
+
+/* The run at m->at within one block: there already, excluded, or taken. */
+static int block_run(struct hmmu_migration *m, struct hmmu_block *b,
+		     const struct hmmu_bitmap512 *skip,
+		     unsigned int stop) HMMU_NO_TSA
+{
+	unsigned int page = hmmu__block_page(b, m->at);
+	unsigned int end = run_end(&b->away, page, stop);
+
+	if (hmmu__bitmap_test(&b->away, page)) {
+		m->result.pages_already += end - page;
+		advance(m, end - page);
+		return 0;
+	}
+	if (hmmu__bitmap_test(skip, page)) {
+		hmmu__stayed(m, m->why[page], 1);
+		advance(m, 1);
+		return 0;
+	}
+	return take_run(m, b, page, run_end(skip, page, end) - page);
+}
+
+static int block_part(struct hmmu_migration *m, uintptr_t end) HMMU_NO_TSA
+{
+	struct hmmu_block *b = block_at(m, m->at);
+	struct hmmu_bitmap512 skip = { 0 };
+	uintptr_t b_end = b->start + HMMU_LARGE_BYTES;
+	unsigned int stop;
+	int err = 0;
+
+	if (end > b_end)
+		end = b_end;
+	stop = (unsigned int)((end - b->start) >> HMMU_PAGE_LG2);
+	if (b->device && b->device != m->device) {
+		hmmu__stayed(m, HMMU_STAY_FOREIGN,
+			     (end - m->at) >> HMMU_PAGE_LG2);
+		m->at = end;
+		return 0;
+	}
+	m->space->mm->ops->exclude(m->space->mm, m->at, end, &skip, m->why);
+	while (m->at < end && !err)
+		err = block_run(m, b, &skip, stop);
+	/* A block that got nothing after all belongs to nobody. */
+	if (hmmu__bitmap_is_empty(&b->away))
+		b->device = NULL;
+	return err;
+}
+
+int hmmu__batch_take(struct hmmu_migration *m, uintptr_t end)
+{
+	bool full = false;
+	int err = 0;
+
+	while (m->at < end && !err) {
+		uint32_t n = full ? 0 : whole_blocks(m, end);
+
+		if (n)
+			err = take_whole(m, n, &full);
+		if (!n || full)
+			err = block_part(m, end);
+	}
+	return err;
+}

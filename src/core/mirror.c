@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mirrors: life cycle, readers, and updates from the caller's side: check the
+ * arguments, take the locks, get the tables, edit, look after the graves.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/compiler.h"
+#include "core/mirror_internal.h"
+
+/* Entries that are copied to the stack; more are copied to the arena. */
+#define ENTRIES_ON_STACK 64u
+
+/* The flags an owner may pass in. */
+#define FLAGS_IN	 (HMMU_MIRROR_FLAGS | HMMU_MIRROR_VALID)
+
+static bool bytes_are_zero(const unsigned char *p, size_t n)
+{
+	while (n && !*p) {
+		p++;
+		n--;
+	}
+	return n == 0;
+}
+
+/* Check @opts and return the address bits through @ret. */
+static int options_read(const struct hmmu_mirror_options *opts,
+			unsigned int *ret)
+{
+	const size_t known = sizeof(*opts);
+
+	*ret = 48;
+	if (!opts)
+		return 0;
+	if (opts->size < known || opts->pad)
+		return -EINVAL;
+	if (!bytes_are_zero((const unsigned char *)opts + known,
+			    opts->size - known))
+		return -E2BIG;
+	if (opts->va_bits)
+		*ret = opts->va_bits;
+	return *ret == 48 || *ret == 57 ? 0 : -EOPNOTSUPP;
+}
+
+/* Regions and statistics bring their own reader: whoever holds the lock may
+ * open the section, so updaters need not be registered. */
+static void region_init(struct hmmu_mirror *mirror,
+			struct hmmu_mirror_region *region, const char *name)
+{
+	hmmu__mutex_init(&region->lock, HMMU_RANK_MIRROR, name);
+	hmmu__epoch_reader_add(&mirror->epoch, &region->reader);
+}
+
+static void region_fini(struct hmmu_mirror *mirror,
+			struct hmmu_mirror_region *region)
+{
+	hmmu__epoch_reader_remove(&mirror->epoch, &region->reader);
+	hmmu__mutex_fini(&region->lock);
+}
+
+static void mirror_init(struct hmmu_mirror *mirror, unsigned int va_bits)
+{
+	unsigned int i;
+
+	mirror->head.root = mirror->root;
+	mirror->head.va_end = (uintptr_t)1 << va_bits;
+	mirror->top_level = (va_bits - HMMU_PAGE_LG2) / 9 - 1;
+	hmmu__epoch_domain_init(&mirror->epoch);
+	hmmu__mutex_init(&mirror->upper, HMMU_RANK_MIRROR, "mirror upper");
+	hmmu__mutex_init(&mirror->graves.lock, HMMU_RANK_MIRROR,
+			 "mirror graves");
+	region_init(mirror, &mirror->stats, "mirror statistics");
+	for (i = 0; i < MIRROR_REGIONS; i++)
+		region_init(mirror, &mirror->region[i], "mirror region");
+}
+
+int hmmu_mirror_create(const struct hmmu_mirror_options *opts,
+		       struct hmmu_mirror **ret)
+{
+	struct hmmu_mirror *mirror;
+	unsigned int va_bits;
+	int err;
+
+	if (!ret)
+		return -EINVAL;
+	err = options_read(opts, &va_bits);
+	if (err)
+		return err;
+	mirror = hmmu__alloc(sizeof(*mirror));
+	if (!mirror)
+		return -ENOMEM;
+	mirror->root = hmmu__mirror_table_alloc();
+	if (!mirror->root) {
+		hmmu__free(mirror, sizeof(*mirror));
+		return -ENOMEM;
+	}
+	mirror_init(mirror, va_bits);
+	*ret = mirror;
+	return 0;
+}
+
+void hmmu_mirror_destroy(struct hmmu_mirror *mirror)
+{
+	unsigned int i;
+
+	if (!mirror)
+		return;
+	/* The item of the graves must not be pending when the domain ends. */
+	hmmu__mirror_graves_drain(mirror);
+	for (i = 0; i < MIRROR_REGIONS; i++)
+		region_fini(mirror, &mirror->region[i]);
+	region_fini(mirror, &mirror->stats);
+	hmmu__epoch_domain_fini(&mirror->epoch);
+	hmmu__mutex_fini(&mirror->graves.lock);
+	hmmu__mutex_fini(&mirror->upper);
+	hmmu__mirror_tree_free(mirror->root, mirror->top_level);
+	hmmu__free(mirror, sizeof(*mirror));
+}
+
+int hmmu_mirror_reader_create(struct hmmu_mirror *mirror,
+			      struct hmmu_mirror_reader **ret)
+{
+	struct hmmu_mirror_reader *reader;
+
+	if (!mirror || !ret)
+		return -EINVAL;
+	reader = hmmu__alloc(sizeof(*reader));
+	if (!reader)
+		return -ENOMEM;
+	hmmu__epoch_reader_add(&mirror->epoch, &reader->epoch);
+	*ret = reader;
+	return 0;
+}
+
+void hmmu_mirror_reader_destroy(struct hmmu_mirror *mirror,
+				struct hmmu_mirror_reader *reader)
+{
+	if (!reader)
+		return;
+	hmmu__epoch_reader_remove(&mirror->epoch, &reader->epoch);
+	hmmu__free(reader, sizeof(*reader));
+}
+
+/* Not inline in the header: that would freeze the layout of a reader, and the
+ * call is less than a nanosecond beside the walk it covers. */
+void hmmu_mirror_read_begin(struct hmmu_mirror *mirror,
+			    struct hmmu_mirror_reader *reader)
+{
+	hmmu__epoch_enter(&mirror->epoch, &reader->epoch);
+}
+
+void hmmu_mirror_read_end(struct hmmu_mirror *mirror,
+			  struct hmmu_mirror_reader *reader)
+{
+	hmmu__epoch_exit(&mirror->epoch, &reader->epoch);
+}
+
+void hmmu_mirror_synchronize(struct hmmu_mirror *mirror)
+{
+	/* The drain alone would not wait when there are no graves. */
+	hmmu__epoch_synchronize(&mirror->epoch);
+	hmmu__mirror_graves_drain(mirror);
+}
+
+/* Set of the region locks for [start, end), one bit each. */
+static unsigned int regions_of(uintptr_t start, uintptr_t end)
+{
+	const unsigned int all = (1u << MIRROR_REGIONS) - 1;
+	uintptr_t first = start >> HMMU_HUGE_LG2;
+	uintptr_t n = ((end - 1) >> HMMU_HUGE_LG2) - first + 1;
+	unsigned int turn = first % MIRROR_REGIONS;
+	unsigned int set;
+
+	if (n >= MIRROR_REGIONS)
+		return all;
+	set = (1u << n) - 1;
+	return (set << turn | set >> (MIRROR_REGIONS - turn)) & all;
+}
+
+static struct hmmu_mirror_region *region_of(struct hmmu_mirror *mirror,
+					    uintptr_t va)
+{
+	return &mirror->region[(va >> HMMU_HUGE_LG2) % MIRROR_REGIONS];
+}
+
+/* In ascending order of the locks: two updates that share several of them meet
+ * at the first. */
+static HMMU_NO_TSA void regions_lock(struct hmmu_mirror *mirror,
+				     unsigned int set)
+{
+	unsigned int i;
+
+	for (; set; set &= set - 1) {
+		i = (unsigned int)__builtin_ctz(set);
+		hmmu__mutex_lock_sub(&mirror->region[i].lock, i);
+	}
+}
+
+static HMMU_NO_TSA void regions_unlock(struct hmmu_mirror *mirror,
+				       unsigned int set)
+{
+	for (; set; set &= set - 1)
+		hmmu__mutex_unlock(&mirror->region[__builtin_ctz(set)].lock);
+}
+
+static void upper_lock(struct hmmu_mirror *mirror) HMMU_ACQUIRES(&mirror->upper)
+{
+	hmmu__mutex_lock_sub(&mirror->upper, MIRROR_REGIONS);
+}
+
+static void upper_unlock(struct hmmu_mirror *mirror)
+	HMMU_RELEASES(&mirror->upper)
+{
+	hmmu__mutex_unlock(&mirror->upper);
+}
+
+/* The table of level 2 over @va if its slot for @va is set, else NULL. */
+static uint64_t *region_find(const struct hmmu_mirror *mirror, uintptr_t va)
+{
+	unsigned int level = mirror->top_level;
+	uint64_t *table = mirror->root;
+	uint64_t entry;
+
+	for (; level > MIRROR_HUGE_LEVEL; level--) {
+		entry = entry_load(&table[level_index(level, va)]);
+		if (!entry_is_table(entry))
+			return NULL;
+		table = entry_table(entry);
+	}
+	entry = entry_load(&table[level_index(level, va)]);
+	return entry & HMMU_MIRROR_VALID ? table : NULL;
+}
+
+/*
+ * The same for the holder of the region's lock. The section covers the look at
+ * tables that may just be on their way out; if the slot is set, the lock alone
+ * keeps it and all above it, see mirror_internal.h.
+ */
+static uint64_t *region_find_locked(struct hmmu_mirror *mirror,
+				    struct hmmu_mirror_region *region,
+				    uintptr_t va) HMMU_REQUIRES(&region->lock)
+{
+	uint64_t *table;
+
+	hmmu__mutex_assert_held(&region->lock);
+	hmmu__epoch_enter(&mirror->epoch, &region->reader);
+	table = region_find(mirror, va);
+	hmmu__epoch_exit(&mirror->epoch, &region->reader);
+	return table;
+}
+
+/* The region of @edit, whose lock the caller holds, has just gone. Until the
+ * count follows it only seems too high, and a table lives a little longer. */
+static void upper_drop(struct hmmu_mirror_edit *edit)
+{
+	upper_lock(edit->mirror);
+	hmmu__mirror_edit_drop(edit);
+	upper_unlock(edit->mirror);
+}
+
+static int upper_edit(struct hmmu_mirror_edit *edit)
+{
+	struct hmmu_mirror *mirror = edit->mirror;
+	int err, delta;
+
+	upper_lock(mirror);
+	err = hmmu__mirror_edit_apply(edit, mirror->root, mirror->top_level,
+				      &delta);
+	upper_unlock(mirror);
+	return err;
+}
+
+/* All other edits have nothing to do in a region that does not exist. */
+static bool edit_makes_regions(const struct hmmu_mirror_edit *edit)
+{
+	return edit->kind == MIRROR_MAP || edit->kind == MIRROR_ENTRIES;
+}
+
+/* The usual case: the range lies within one region. */
+static int update_region(struct hmmu_mirror_edit *edit)
+{
+	struct hmmu_mirror_region *region =
+		region_of(edit->mirror, edit->start);
+	uint64_t *table;
+	int err = 0;
+	int delta = 0;
+
+	hmmu__mutex_lock_sub(&region->lock,
+			     (uint64_t)(region - edit->mirror->region));
+	table = region_find_locked(edit->mirror, region, edit->start);
+	if (table)
+		err = hmmu__mirror_edit_apply(edit, table, MIRROR_HUGE_LEVEL,
+					      &delta);
+	else if (edit_makes_regions(edit))
+		err = upper_edit(edit);
+	if (delta)
+		upper_drop(edit);
+	hmmu__mutex_unlock(&region->lock);
+	return err;
+}
+
+/* The range crosses from one region into the next. With all locks of its
+ * regions held the edit is atomic, and its need for tables cannot change
+ * between counting and editing. */
+static int update_regions(struct hmmu_mirror_edit *edit)
+{
+	unsigned int set = regions_of(edit->start, edit->end);
+	int err;
+
+	regions_lock(edit->mirror, set);
+	err = upper_edit(edit);
+	regions_unlock(edit->mirror, set);
+	return err;
+}
+
+static int update(struct hmmu_mirror_edit *edit)
+{
+	int err;
+
+	if ((edit->start ^ (edit->end - 1)) >> HMMU_HUGE_LG2)
+		err = update_regions(edit);
+	else
+		err = update_region(edit);
+	/* The need was exact. */
+	HMMU_ASSERT(!edit->spare);
+	if (edit->dead)
+		hmmu__mirror_graves_take(edit);
+	return err;
+}
+
+/* start < end catches ranges that are empty and ranges that wrap. */
+static bool range_is_valid(const struct hmmu_mirror *mirror, uintptr_t start,
+			   uintptr_t end)
+{
+	return mirror && hmmu_is_aligned(start | end, HMMU_PAGE_BYTES) &&
+	       start < end && end <= mirror->head.va_end;
+}
+
+int hmmu_mirror_map(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		    uint64_t payload, uint64_t flags)
+{
+	struct hmmu_mirror_edit edit = {
+		.mirror = mirror,
+		.kind = MIRROR_MAP,
+		.start = start,
+		.end = end,
+		.payload = payload,
+		.flags = flags,
+	};
+
+	if (!range_is_valid(mirror, start, end) ||
+	    !hmmu_is_aligned(payload, HMMU_PAGE_BYTES) ||
+	    payload + (end - start - 1) < payload)
+		return -EINVAL;
+	if (flags & ~FLAGS_IN)
+		return -EOPNOTSUPP;
+	return update(&edit);
+}
+
+/* Check entries that nobody else can change any more. */
+static int entries_check(const uint64_t *entries, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (entries[i] & ~(HMMU_MIRROR_PAYLOAD | FLAGS_IN))
+			return -EOPNOTSUPP;
+		if (entries[i] && !(entries[i] & HMMU_MIRROR_VALID))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int map_entries(struct hmmu_mirror *mirror, uintptr_t start,
+		       size_t npages, const uint64_t *entries)
+{
+	struct hmmu_mirror_edit edit = {
+		.mirror = mirror,
+		.kind = MIRROR_ENTRIES,
+		.start = start,
+		.end = start + npages * HMMU_PAGE_BYTES,
+		.entries = entries,
+	};
+	int err = entries_check(entries, npages);
+
+	return err ? err : update(&edit);
+}
+
+int hmmu_mirror_map_entries(struct hmmu_mirror *mirror, uintptr_t start,
+			    size_t npages, const uint64_t *entries)
+{
+	uint64_t few[ENTRIES_ON_STACK];
+	uint64_t *copy = few;
+	size_t bytes;
+	int err;
+
+	if (!mirror || !entries || !npages ||
+	    !hmmu_is_aligned(start, HMMU_PAGE_BYTES) ||
+	    start >= mirror->head.va_end ||
+	    npages > (mirror->head.va_end - start) >> HMMU_PAGE_LG2)
+		return -EINVAL;
+	bytes = npages * sizeof(*entries);
+	if (npages > ENTRIES_ON_STACK)
+		copy = hmmu__alloc(bytes);
+	if (!copy)
+		return -ENOMEM;
+	/* Under the locks a touch of @entries could wait for ourselves. */
+	memcpy(copy, entries, bytes);
+	err = map_entries(mirror, start, npages, copy);
+	if (copy != few)
+		hmmu__free(copy, bytes);
+	return err;
+}
+
+int hmmu_mirror_unmap(struct hmmu_mirror *mirror, uintptr_t start,
+		      uintptr_t end, size_t *ret_unmapped_pages)
+{
+	struct hmmu_mirror_edit edit = {
+		.mirror = mirror,
+		.kind = MIRROR_UNMAP,
+		.start = start,
+		.end = end,
+	};
+	int err;
+
+	if (!range_is_valid(mirror, start, end))
+		return -EINVAL;
+	err = update(&edit);
+	if (!err && ret_unmapped_pages)
+		*ret_unmapped_pages = edit.pages;
+	return err;
+}
+
+int hmmu_mirror_protect(struct hmmu_mirror *mirror, uintptr_t start,
+			uintptr_t end, uint64_t clear_flags)
+{
+	struct hmmu_mirror_edit edit = {
+		.mirror = mirror,
+		.kind = MIRROR_PROTECT,
+		.start = start,
+		.end = end,
+		.flags = clear_flags,
+	};
+
+	if (!range_is_valid(mirror, start, end))
+		return -EINVAL;
+	if (clear_flags & ~FLAGS_IN)
+		return -EOPNOTSUPP;
+	if (clear_flags & HMMU_MIRROR_VALID)
+		return -EINVAL;
+	return update(&edit);
+}
+
+int hmmu_mirror_coalesce(struct hmmu_mirror *mirror, uintptr_t start,
+			 uintptr_t end)
+{
+	struct hmmu_mirror_edit edit = {
+		.mirror = mirror,
+		.kind = MIRROR_COALESCE,
+		.start = start,
+		.end = end,
+	};
+
+	if (!range_is_valid(mirror, start, end))
+		return -EINVAL;
+	return update(&edit);
+}

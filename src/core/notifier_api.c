@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interval notifiers: the public calls.
+ */
+#include <errno.h>
+
+#include "base/arena.h"
+#include "core/core.h"
+#include "core/notifier.h"
+
+/*
+ * What is mapped in the interval now is watched now; what is mapped later is
+ * found by the range faults that look at it. Watching is best effort: memory
+ * that can not be watched is told of by the hooks alone.
+ */
+static void watch_interval(struct hmmu_space *space, uintptr_t start,
+			   uintptr_t last)
+{
+	struct hmmu_vma_info vma;
+	uintptr_t at = start;
+
+	while (!space->mm->ops->describe_next(space->mm, at, &vma) &&
+	       vma.start <= last) {
+		(void)space->mm->ops->watch(space->mm, &vma);
+		at = vma.end;
+	}
+}
+
+static int ops_check(const struct hmmu_notifier_ops *in,
+		     struct hmmu_notifier_ops *ops)
+{
+	int err;
+
+	if (!in)
+		return -EINVAL;
+	err = hmmu__copy_sized(ops, sizeof(*ops),
+			       offsetof(struct hmmu_notifier_ops, finish), in);
+	if (err)
+		return err;
+	return ops->invalidate ? 0 : -EINVAL;
+}
+
+static struct hmmu_notifier *sub_make(struct hmmu_space *space,
+				      const struct hmmu_notifier_ops *ops,
+				      void *arg)
+{
+	struct hmmu_notifier *sub = hmmu__alloc(sizeof(*sub));
+
+	if (!sub)
+		return NULL;
+	sub->space = space;
+	sub->ops = *ops;
+	sub->arg = arg;
+	return sub;
+}
+
+int hmmu_notifier_insert(struct hmmu_space *space, uintptr_t start,
+			 size_t bytes, unsigned int flags,
+			 const struct hmmu_notifier_ops *ops, void *arg,
+			 struct hmmu_notifier **ret_sub)
+{
+	struct hmmu_notifier_ops o;
+	struct hmmu_notifier *sub;
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space || !ret_sub || flags & ~HMMU_NOTIFIER_LAZY)
+		return -EINVAL;
+	err = ops_check(ops, &o);
+	if (err)
+		return err;
+	if (!bytes || start + bytes - 1 < start)
+		return -EOVERFLOW;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	sub = sub_make(space, &o, arg);
+	if (sub) {
+		atomic_fetch_add_explicit(&space->users, 1,
+					  memory_order_acq_rel);
+		atomic_fetch_add_explicit(&space->notifiers.users, 1,
+					  memory_order_acq_rel);
+		hmmu__notifier_add(&space->notifiers, sub, start,
+				   start + bytes - 1);
+		if (!(flags & HMMU_NOTIFIER_LAZY))
+			watch_interval(space, start, start + bytes - 1);
+	}
+	hmmu__leave(self);
+	if (!sub)
+		return -ENOMEM;
+	*ret_sub = sub;
+	return 0;
+}
+
+void hmmu_notifier_remove(struct hmmu_notifier *sub)
+{
+	struct hmmu_space *space;
+	struct hmmu_thread *self;
+
+	if (!sub)
+		return;
+	space = sub->space;
+	self = hmmu__enter();
+	if (hmmu__space_is_usable(space))
+		hmmu__notifier_del(&space->notifiers, sub);
+	atomic_fetch_sub_explicit(&space->notifiers.users, 1,
+				  memory_order_acq_rel);
+	atomic_fetch_sub_explicit(&space->users, 1, memory_order_acq_rel);
+	hmmu__free(sub, sizeof(*sub));
+	if (self)
+		hmmu__leave(self);
+}
+
+uint64_t hmmu_notifier_read_begin(struct hmmu_notifier *sub)
+{
+	struct hmmu_thread *self = hmmu__enter();
+	uint64_t seq;
+
+	seq = hmmu__notifier_read_begin(&sub->space->notifiers, sub);
+	if (self)
+		hmmu__leave(self);
+	return seq;
+}
+
+int hmmu_notifier_read_retry(const struct hmmu_notifier *sub, uint64_t seq)
+{
+	return hmmu__notifier_retry(sub, seq);
+}
+
+int hmmu_notifier_check_retry(const struct hmmu_notifier *sub, uint64_t seq)
+{
+	return hmmu__notifier_retry(sub, seq);
+}
+
+void hmmu_notifier_set_seq(struct hmmu_notifier *sub, uint64_t cur_seq)
+{
+	hmmu__notifier_set_seq(sub, cur_seq);
+}

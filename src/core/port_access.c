@@ -1,0 +1,754 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accesses of a port, out of line: what the TLB does not have, what crosses
+ * pages, what is longer than 8 bytes, atomics.
+ *
+ * An access is: settle the section, translate (TLB, then the mirror, then a
+ * device fault and from the start), do the one protected instruction. If that
+ * faults, the mirror said more than the program's memory has: HMMU validates
+ * the page again by a device fault, and the second time it is the program's.
+ *
+ * Where values lie: a touch of memory that is away, in a section, breaks the
+ * section, and what follows would use a translation that is none. So between
+ * translation and access nothing of the program is touched: values are in
+ * locals, and long copies go through a buffer in the arena unless the
+ * program's lies there itself.
+ */
+#include "core/port_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/sys.h"
+
+/* An access that keeps losing its translation gives up after this. */
+#define COLLIDE_NS    1000000000ull
+/* Longest copy in one section of its own. */
+#define SECTION_BYTES (64ul << 10)
+/* Misses in a row on 4 KiB leaves of a block before all of it is looked at. */
+#define SMALL_MISSES  8u
+/* Longest run a span asks the mirror for: it looks at each leaf. */
+#define SPAN_BYTES    (64ul << 20)
+/* Above it there is no user memory, with five levels of tables either. */
+#define USER_END      (1ul << 56)
+
+/* Host memory of an address, and bytes from there that belong to it. */
+struct target {
+	uintptr_t host;
+	size_t bytes;
+};
+
+/* One access under way: how long it has collided, whether it has faulted. */
+struct attempt {
+	uint64_t start_ns;
+	bool has_faulted;
+};
+
+/* Instructions that may fault ----------------------------------------------- */
+
+/* Each returns 0, or 1 when it faulted and nothing was done. */
+#define PROTECTED(insn)       \
+	"	movl $1, %k[err]\n" \
+	"1:	" insn "\n"   \
+	"	movl $0, %k[err]\n" \
+	"2:\n" HMMU__EXTABLE("1b", "2b")
+
+#define DEFINE_MOVES(bits, insn, modifier)                                   \
+	static int load##bits(uintptr_t host, void *value)                   \
+	{                                                                    \
+		uint##bits##_t v = 0;                                        \
+		int err;                                                     \
+                                                                             \
+		__asm__ volatile(PROTECTED(insn " (%[p]), %" modifier "[v]") \
+				 : [err] "=&r"(err), [v] "+r"(v)             \
+				 : [p] "r"(host)                             \
+				 : "memory");                                \
+		memcpy(value, &v, sizeof(v));                                \
+		return err;                                                  \
+	}                                                                    \
+                                                                             \
+	static int store##bits(uintptr_t host, const void *value)            \
+	{                                                                    \
+		uint##bits##_t v;                                            \
+		int err;                                                     \
+                                                                             \
+		memcpy(&v, value, sizeof(v));                                \
+		__asm__ volatile(PROTECTED(insn " %" modifier "[v], (%[p])") \
+				 : [err] "=&r"(err)                          \
+				 : [p] "r"(host), [v] "r"(v)                 \
+				 : "memory");                                \
+		return err;                                                  \
+	}                                                                    \
+                                                                             \
+	/* 1: exchanged; 0: @found is not what was wanted; -1: faulted. */   \
+	static int compare_exchange##bits(uintptr_t host, void *found,       \
+					  const void *desired)               \
+	{                                                                    \
+		uint##bits##_t a, v;                                         \
+		unsigned char equal = 0;                                     \
+		int err;                                                     \
+                                                                             \
+		memcpy(&a, found, sizeof(a));                                \
+		memcpy(&v, desired, sizeof(v));                              \
+		__asm__ volatile(                                            \
+			PROTECTED("lock; cmpxchg %" modifier                 \
+				  "[v], (%[p])") "	sete %[equal]\n"          \
+			: [err] "=&r"(err), [equal] "+&q"(equal), "+&a"(a)   \
+			: [p] "r"(host), [v] "r"(v)                          \
+			: "memory", "cc");                                   \
+		if (err)                                                     \
+			return -1;                                           \
+		memcpy(found, &a, sizeof(a));                                \
+		return equal;                                                \
+	}
+
+DEFINE_MOVES(8, "movb", "b")
+DEFINE_MOVES(16, "movw", "w")
+DEFINE_MOVES(32, "movl", "k")
+DEFINE_MOVES(64, "movq", "q")
+
+static int compare_exchange128(uintptr_t host, void *found, const void *desired)
+{
+	uint64_t a[2], v[2];
+	unsigned char equal = 0;
+	int err;
+
+	memcpy(a, found, sizeof(a));
+	memcpy(v, desired, sizeof(v));
+	__asm__ volatile(
+		PROTECTED("lock; cmpxchg16b (%[p])") "	sete %[equal]\n"
+		: [err] "=&r"(err), [equal] "+&q"(equal), "+&a"(a[0]),
+		  "+&d"(a[1])
+		: [p] "r"(host), "b"(v[0]), "c"(v[1])
+		: "memory", "cc");
+	if (err)
+		return -1;
+	memcpy(found, a, sizeof(a));
+	return equal;
+}
+
+static int add32(uintptr_t host, uint64_t addend, uint64_t *old)
+{
+	uint32_t v = (uint32_t)addend;
+	int err;
+
+	__asm__ volatile(PROTECTED("lock; xaddl %[v], (%[p])")
+			 : [err] "=&r"(err), [v] "+&r"(v)
+			 : [p] "r"(host)
+			 : "memory", "cc");
+	*old = v;
+	return err;
+}
+
+static int add64(uintptr_t host, uint64_t addend, uint64_t *old)
+{
+	uint64_t v = addend;
+	int err;
+
+	__asm__ volatile(PROTECTED("lock; xaddq %[v], (%[p])")
+			 : [err] "=&r"(err), [v] "+&r"(v)
+			 : [p] "r"(host)
+			 : "memory", "cc");
+	*old = v;
+	return err;
+}
+
+/* Returns how many bytes at the end were not copied because of a fault. */
+static size_t copy_protected(uintptr_t to, uintptr_t from, size_t bytes)
+{
+	__asm__ volatile("1:	rep; movsb\n"
+			 "2:\n" HMMU__EXTABLE("1b", "2b")
+			 : "+c"(bytes), "+D"(to), "+S"(from)
+			 :
+			 : "memory");
+	return bytes;
+}
+
+/* Translation ---------------------------------------------------------------- */
+
+static struct hmmu_port_entry *large_entry(struct hmmu_port *port, uintptr_t va)
+{
+	return &port->large[(va >> HMMU_LARGE_LG2) % HMMU_PORT_LARGE_ENTRIES];
+}
+
+static struct hmmu_port_entry *small_entry(struct hmmu_port *port, uintptr_t va)
+{
+	return &port->small[(va >> HMMU_PAGE_LG2) % HMMU_PORT_SMALL_ENTRIES];
+}
+
+static bool entry_find(const struct hmmu_port_entry *e, unsigned int lg2,
+		       uintptr_t va, enum hmmu_access access,
+		       struct target *target)
+{
+	uintptr_t tag = access == HMMU_ACCESS_WRITE ? e->write_tag :
+						      e->read_tag;
+
+	if (tag != va >> lg2)
+		return false;
+	target->host = va + e->delta;
+	target->bytes = (1ul << lg2) - (va & ((1ul << lg2) - 1));
+	return true;
+}
+
+static bool tlb_find(struct hmmu_port *port, uintptr_t va,
+		     enum hmmu_access access, struct target *target)
+{
+	return entry_find(large_entry(port, va), HMMU_LARGE_LG2, va, access,
+			  target) ||
+	       entry_find(small_entry(port, va), HMMU_PAGE_LG2, va, access,
+			  target);
+}
+
+static void entry_fill(struct hmmu_port_full *full, struct hmmu_port_entry *e,
+		       uintptr_t page, uintptr_t delta, uint64_t flags)
+{
+	e->delta = delta;
+	e->read_tag = page;
+	e->write_tag = flags & HMMU_MIRROR_WRITE ? page : HMMU_PORT_NO_TAG;
+	full->is_tlb_used = true;
+}
+
+static void entry_forget(struct hmmu_port_entry *e, uintptr_t page)
+{
+	if (e->read_tag != page)
+		return;
+	e->read_tag = HMMU_PORT_NO_TAG;
+	e->write_tag = HMMU_PORT_NO_TAG;
+}
+
+static void tlb_forget_page(struct hmmu_port *port, uintptr_t va)
+{
+	entry_forget(large_entry(port, va), va >> HMMU_LARGE_LG2);
+	entry_forget(small_entry(port, va), va >> HMMU_PAGE_LG2);
+}
+
+/*
+ * 4 KiB leaves that lie like a large one are as good as one, but to find out
+ * takes as long as some ten misses: done when a block goes on missing.
+ */
+static bool block_is_worth_a_look(struct hmmu_port_full *full, uintptr_t va)
+{
+	uintptr_t block = va >> HMMU_LARGE_LG2;
+
+	if (full->small_block != block) {
+		full->small_block = block;
+		full->small_misses = 0;
+	}
+	return ++full->small_misses == SMALL_MISSES;
+}
+
+static bool fill_block(struct hmmu_port_full *full, uintptr_t va)
+{
+	uintptr_t start = hmmu_round_down(va, HMMU_LARGE_BYTES);
+	struct hmmu_mirror_walk walk;
+
+	hmmu_mirror_walk_begin(&walk, full->mirror, start,
+			       start + HMMU_LARGE_BYTES, HMMU_MIRROR_WALK_RUNS);
+	if (!hmmu_mirror_walk_next(&walk) || walk.run.start != start ||
+	    walk.run.end != start + HMMU_LARGE_BYTES)
+		return false;
+	entry_fill(full, large_entry(&full->head, va), va >> HMMU_LARGE_LG2,
+		   walk.run.payload - start, walk.run.flags);
+	return true;
+}
+
+/* In a read section of the mirror. */
+static bool fill_inside(struct hmmu_port_full *full, uintptr_t va)
+{
+	struct hmmu_port *port = &full->head;
+	uintptr_t delta;
+	uint64_t leaf;
+
+	if (!hmmu_mirror_lookup(full->mirror, va, &leaf))
+		return false;
+	delta = hmmu_mirror_payload(leaf) -
+		hmmu_round_down(va, HMMU_PAGE_BYTES);
+	if (hmmu_mirror_leaf_lg2(leaf) > HMMU_PAGE_LG2)
+		entry_fill(full, large_entry(port, va), va >> HMMU_LARGE_LG2,
+			   delta, leaf);
+	else if (!block_is_worth_a_look(full, va) || !fill_block(full, va))
+		entry_fill(full, small_entry(port, va), va >> HMMU_PAGE_LG2,
+			   delta, leaf);
+	return true;
+}
+
+static bool mirror_find(struct hmmu_port_full *full, uintptr_t va,
+			enum hmmu_access access, struct target *target)
+{
+	bool is_mapped;
+
+	hmmu_mirror_read_begin(full->mirror, full->reader);
+	is_mapped = fill_inside(full, va);
+	hmmu_mirror_read_end(full->mirror, full->reader);
+	return is_mapped && tlb_find(&full->head, va, access, target);
+}
+
+static bool has_collided_too_long(struct attempt *attempt)
+{
+	uint64_t now_ns = hmmu__sys_clock_ns();
+
+	if (!attempt->start_ns)
+		attempt->start_ns = now_ns;
+	return now_ns - attempt->start_ns >= COLLIDE_NS;
+}
+
+/* Asks for the page of @va. 0: look again; the section may be broken now. */
+static int resolve(struct hmmu_port_full *full, uintptr_t va,
+		   enum hmmu_access access, struct attempt *attempt)
+{
+	int err;
+
+	if (has_collided_too_long(attempt))
+		return hmmu__port_set_fault(full, va, access, -EBUSY);
+	if (!hmmu__port_slow_begin(full))
+		return 0;
+	err = hmmu__device_fault(full->device, va, 1, access);
+	hmmu__port_slow_end(full);
+	/* Outside of all that can be mapped, or in the library. */
+	if (err == -EINVAL)
+		err = -EFAULT;
+	return err ? hmmu__port_set_fault(full, va, access, err) : 0;
+}
+
+static int translate(struct hmmu_port_full *full, uintptr_t va,
+		     enum hmmu_access access, struct attempt *attempt,
+		     struct target *target)
+{
+	int err;
+
+	if (va >= USER_END)
+		return hmmu__port_set_fault(full, va, access, -EFAULT);
+	for (;;) {
+		err = hmmu__port_settle(full);
+		if (err)
+			return err;
+		if (tlb_find(&full->head, va, access, target) ||
+		    mirror_find(full, va, access, target))
+			return 0;
+		if (full->is_report_only)
+			return hmmu__port_set_fault(full, va, access, -ENOENT);
+		err = resolve(full, va, access, attempt);
+		if (err)
+			return err;
+	}
+}
+
+/*
+ * The access at @va faulted though it was translated. The first time it is
+ * faulted like a page without a translation; if that helped, 0.
+ */
+static int revalidate(struct hmmu_port_full *full, uintptr_t va,
+		      enum hmmu_access access, struct attempt *attempt)
+{
+	tlb_forget_page(&full->head, va);
+	if (attempt->has_faulted || full->is_report_only)
+		return hmmu__port_set_fault(full, va, access, -EFAULT);
+	attempt->has_faulted = true;
+	return resolve(full, va, access, attempt);
+}
+
+/* Accesses within one page --------------------------------------------------- */
+
+/*
+ * @value: what is loaded or stored, found or added to; @desired: for compare
+ * and exchange. Both of up to 16 bytes, in locals of the call.
+ */
+struct operation {
+	int (*fn)(uintptr_t host, struct operation *op);
+	size_t bytes;
+	enum hmmu_access access;
+	bool is_equal;
+	uint64_t value[2];
+	uint64_t desired[2];
+};
+
+static int do_load(uintptr_t host, struct operation *op)
+{
+	switch (op->bytes) {
+	case 1:
+		return load8(host, op->value);
+	case 2:
+		return load16(host, op->value);
+	case 4:
+		return load32(host, op->value);
+	case 8:
+		return load64(host, op->value);
+	default:
+		return copy_protected((uintptr_t)op->value, host, op->bytes) >
+		       0;
+	}
+}
+
+static int do_store(uintptr_t host, struct operation *op)
+{
+	switch (op->bytes) {
+	case 1:
+		return store8(host, op->value);
+	case 2:
+		return store16(host, op->value);
+	case 4:
+		return store32(host, op->value);
+	case 8:
+		return store64(host, op->value);
+	default:
+		return copy_protected(host, (uintptr_t)op->value, op->bytes) >
+		       0;
+	}
+}
+
+static int exchange_sized(uintptr_t host, struct operation *op)
+{
+	switch (op->bytes) {
+	case 1:
+		return compare_exchange8(host, op->value, op->desired);
+	case 2:
+		return compare_exchange16(host, op->value, op->desired);
+	case 4:
+		return compare_exchange32(host, op->value, op->desired);
+	case 8:
+		return compare_exchange64(host, op->value, op->desired);
+	default:
+		return compare_exchange128(host, op->value, op->desired);
+	}
+}
+
+static int do_compare_exchange(uintptr_t host, struct operation *op)
+{
+	int ret = exchange_sized(host, op);
+
+	op->is_equal = ret > 0;
+	return ret < 0;
+}
+
+static int do_add(uintptr_t host, struct operation *op)
+{
+	return op->bytes == 4 ? add32(host, op->desired[0], op->value) :
+				add64(host, op->desired[0], op->value);
+}
+
+/* In a section. The operation lies within one page. */
+static int perform(struct hmmu_port_full *full, uintptr_t va,
+		   struct operation *op)
+{
+	struct attempt attempt = { 0 };
+	struct target target;
+	int err;
+
+	for (;;) {
+		err = translate(full, va, op->access, &attempt, &target);
+		if (err)
+			return err;
+		if (hmmu_likely(op->fn(target.host, op) == 0))
+			return 0;
+		err = revalidate(full, va, op->access, &attempt);
+		if (err)
+			return err;
+	}
+}
+
+/* Opens a section where none is open. */
+static int perform_alone(struct hmmu_port *port, uintptr_t va,
+			 struct operation *op)
+{
+	int err;
+
+	hmmu_port_begin(port);
+	err = perform(port_full(port), va, op);
+	hmmu_port_end(port);
+	return err;
+}
+
+/* Accesses across pages ------------------------------------------------------ */
+
+static size_t bytes_in_page(uintptr_t va)
+{
+	return HMMU_PAGE_BYTES - (va & (HMMU_PAGE_BYTES - 1));
+}
+
+/* Makes sure that a store to the page of @va will find it. */
+static int prepare_store(struct hmmu_port_full *full, uintptr_t va)
+{
+	struct attempt attempt = { 0 };
+	struct target target;
+
+	return translate(full, va, HMMU_ACCESS_WRITE, &attempt, &target);
+}
+
+static int perform_half(struct hmmu_port_full *full, uintptr_t va,
+			struct operation *whole, size_t offset, size_t bytes)
+{
+	unsigned char *value = (unsigned char *)whole->value + offset;
+	struct operation op = *whole;
+	int err;
+
+	op.bytes = bytes;
+	memcpy(op.value, value, bytes);
+	err = perform(full, va + offset, &op);
+	memcpy(value, op.value, bytes);
+	return err;
+}
+
+/*
+ * A load is two loads. A store must not be half a store: both pages are looked
+ * for before the first half (only a page that the program unmaps behind HMMU's
+ * back just then can still be missing).
+ */
+static int perform_across(struct hmmu_port_full *full, uintptr_t va,
+			  struct operation *op)
+{
+	size_t first = bytes_in_page(va);
+	int err = 0;
+
+	if (op->access == HMMU_ACCESS_WRITE) {
+		err = prepare_store(full, va);
+		if (!err)
+			err = prepare_store(full, va + first);
+	}
+	if (!err)
+		err = perform_half(full, va, op, 0, first);
+	if (!err)
+		err = perform_half(full, va, op, first, op->bytes - first);
+	return err;
+}
+
+int hmmu__port_access(struct hmmu_port *port, uintptr_t va, size_t bytes,
+		      enum hmmu_access access, void *value)
+{
+	struct operation op = {
+		.fn = access == HMMU_ACCESS_WRITE ? do_store : do_load,
+		.bytes = bytes,
+		.access = access,
+	};
+	int err;
+
+	if (access == HMMU_ACCESS_WRITE)
+		memcpy(op.value, value, bytes);
+	if (hmmu_likely(bytes <= bytes_in_page(va)))
+		err = perform_alone(port, va, &op);
+	else {
+		hmmu_port_begin(port);
+		err = perform_across(port_full(port), va, &op);
+		hmmu_port_end(port);
+	}
+	if (!err && access == HMMU_ACCESS_READ)
+		memcpy(value, op.value, bytes);
+	return err;
+}
+
+/* Atomics -------------------------------------------------------------------- */
+
+static bool is_atomic_size(size_t bytes)
+{
+	return bytes <= 16 && hmmu_is_power_of_2(bytes);
+}
+
+int hmmu_port_compare_exchange(struct hmmu_port *port, uintptr_t va,
+			       size_t bytes, void *expected,
+			       const void *desired)
+{
+	struct operation op = {
+		.fn = do_compare_exchange,
+		.bytes = bytes,
+		.access = HMMU_ACCESS_WRITE,
+	};
+	int err;
+
+	if (!port || !expected || !desired || !is_atomic_size(bytes) ||
+	    !hmmu_is_aligned(va, bytes))
+		return -EINVAL;
+	memcpy(op.value, expected, bytes);
+	memcpy(op.desired, desired, bytes);
+	err = perform_alone(port, va, &op);
+	if (err)
+		return err;
+	if (!op.is_equal)
+		memcpy(expected, op.value, bytes);
+	return op.is_equal;
+}
+
+int hmmu_port_fetch_add(struct hmmu_port *port, uintptr_t va, size_t bytes,
+			uint64_t addend, uint64_t *ret_old)
+{
+	struct operation op = {
+		.fn = do_add,
+		.bytes = bytes,
+		.access = HMMU_ACCESS_WRITE,
+		.desired = { addend },
+	};
+	int err;
+
+	if (!port || (bytes != 4 && bytes != 8) || !hmmu_is_aligned(va, bytes))
+		return -EINVAL;
+	err = perform_alone(port, va, &op);
+	if (!err && ret_old)
+		*ret_old = op.value[0];
+	return err;
+}
+
+/* Spans ---------------------------------------------------------------------- */
+
+/* More than one entry of the TLB: the run that the mirror has from @va on. */
+static void extend(struct hmmu_port_full *full, uintptr_t va, size_t bytes,
+		   enum hmmu_access access, struct target *target)
+{
+	struct hmmu_mirror_walk walk;
+
+	if (target->bytes >= bytes)
+		return;
+	hmmu_mirror_read_begin(full->mirror, full->reader);
+	hmmu_mirror_walk_begin(&walk, full->mirror, va,
+			       va + hmmu_min(bytes, SPAN_BYTES),
+			       HMMU_MIRROR_WALK_RUNS);
+	if (hmmu_mirror_walk_next(&walk) && walk.run.start <= va &&
+	    (access == HMMU_ACCESS_READ ||
+	     walk.run.flags & HMMU_MIRROR_WRITE)) {
+		target->host = walk.run.payload + (va - walk.run.start);
+		target->bytes = walk.run.end - va;
+	}
+	hmmu_mirror_read_end(full->mirror, full->reader);
+}
+
+int hmmu_port_span(struct hmmu_port *port, uintptr_t va, size_t bytes,
+		   enum hmmu_access access, void **ret_host, size_t *ret_bytes)
+{
+	struct hmmu_port_full *full = port_full(port);
+	struct attempt attempt = { 0 };
+	struct target target;
+	int err;
+
+	if (!port || !ret_host || !ret_bytes || !port->depth || !bytes ||
+	    va + bytes - 1 < va)
+		return -EINVAL;
+	err = translate(full, va, access, &attempt, &target);
+	if (err)
+		return err;
+	extend(full, va, bytes, access, &target);
+	full->span_section = port->section;
+	*ret_host = (void *)target.host;
+	*ret_bytes = hmmu_min(bytes, target.bytes);
+	/* To write the results may have been what broke the section. */
+	return hmmu__port_settle(full);
+}
+
+/* Copies --------------------------------------------------------------------- */
+
+/*
+ * @buffer is the program's, or NULL; @host the arena's memory for the current
+ * piece; @done counts over all pieces.
+ */
+struct copy {
+	struct hmmu_port_full *full;
+	uintptr_t va;
+	unsigned char *buffer;
+	size_t bytes;
+	size_t done;
+	enum hmmu_access access;
+	bool is_direct;
+};
+
+/* Copies between the program's @va and @memory; returns what is left. */
+static size_t copy_once(enum hmmu_access access, uintptr_t host, void *memory,
+			size_t bytes)
+{
+	if (access == HMMU_ACCESS_WRITE)
+		return copy_protected(host, (uintptr_t)memory, bytes);
+	return copy_protected((uintptr_t)memory, host, bytes);
+}
+
+/* In a section; *@done bytes from the start are copied, also on errors. */
+static int copy_inside(const struct copy *c, uintptr_t va,
+		       unsigned char *memory, size_t bytes, size_t *done)
+{
+	struct attempt attempt = { 0 };
+	struct target target;
+	size_t n, left;
+	int err;
+
+	while (*done < bytes) {
+		err = translate(c->full, va + *done, c->access, &attempt,
+				&target);
+		if (err)
+			return err;
+		n = hmmu_min(bytes - *done, target.bytes);
+		left = copy_once(c->access, target.host, memory + *done, n);
+		*done += n - left;
+		/* What collided or faulted was the page before. */
+		if (left < n)
+			attempt = (struct attempt){ 0 };
+		if (!left)
+			continue;
+		err = revalidate(c->full, va + *done, c->access, &attempt);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int copy_section(struct copy *c, unsigned char *memory, size_t bytes,
+			size_t *done)
+{
+	int err;
+
+	hmmu_port_begin(&c->full->head);
+	err = copy_inside(c, c->va + c->done, memory, bytes, done);
+	hmmu_port_end(&c->full->head);
+	return err;
+}
+
+/* The program's buffer is touched outside of the piece's section only. */
+static int copy_piece(struct copy *c)
+{
+	unsigned char *memory = c->full->bounce;
+	unsigned char *buffer = c->buffer + c->done;
+	size_t left = c->bytes - c->done, bytes, done = 0;
+	int err;
+
+	bytes = hmmu_min(left,
+			 c->is_direct ? SECTION_BYTES : PORT_BOUNCE_BYTES);
+	if (c->is_direct)
+		memory = buffer;
+	else if (c->access == HMMU_ACCESS_WRITE)
+		memcpy(memory, buffer, bytes);
+	err = copy_section(c, memory, bytes, &done);
+	if (!c->is_direct && c->access == HMMU_ACCESS_READ)
+		memcpy(buffer, memory, done);
+	c->done += done;
+	return err;
+}
+
+static int copy_all(struct hmmu_port *port, uintptr_t va, void *buffer,
+		    size_t bytes, enum hmmu_access access, size_t *ret_done)
+{
+	struct copy c = {
+		.full = port_full(port),
+		.va = va,
+		.buffer = buffer,
+		.bytes = bytes,
+		.access = access,
+		.is_direct = hmmu__arena_contains((uintptr_t)buffer),
+	};
+	int err = 0;
+
+	if (!port || (bytes && (!buffer || va + bytes - 1 < va)))
+		err = -EINVAL;
+	while (!err && c.done < bytes)
+		err = copy_piece(&c);
+	if (ret_done)
+		*ret_done = c.done;
+	return err;
+}
+
+int hmmu_port_read(struct hmmu_port *port, uintptr_t va, void *buffer,
+		   size_t bytes, size_t *ret_done)
+{
+	return copy_all(port, va, buffer, bytes, HMMU_ACCESS_READ, ret_done);
+}
+
+int hmmu_port_write(struct hmmu_port *port, uintptr_t va, const void *buffer,
+		    size_t bytes, size_t *ret_done)
+{
+	/* Only ever read: the direction is in the access. */
+	return copy_all(port, va, (void *)(uintptr_t)buffer, bytes,
+			HMMU_ACCESS_WRITE, ret_done);
+}

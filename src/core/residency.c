@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the pages of a range are, for pictures and figures.
+ */
+#include <errno.h>
+
+#include "base/arena.h"
+#include "core/residency.h"
+
+static void count_system(const uint64_t *e, size_t n,
+			 struct hmmu_residency *out)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!(e[i] & HMMU_ENTRY_VALID))
+			continue;
+		out->system_pages++;
+		if (hmmu_entry_order(e[i]) >= HMMU_LARGE_LG2 - HMMU_PAGE_LG2)
+			out->system_large = 1;
+	}
+}
+
+/* System pages: no owner is named, so device pages are not VALID. */
+static void system_part(struct hmmu_space *space, uintptr_t start,
+			uint64_t *entries, struct hmmu_residency *out)
+{
+	uintptr_t end = start + HMMU_LARGE_BYTES, at = start, to;
+	struct hmmu_vma_info vma;
+
+	while (at < end &&
+	       !space->mm->ops->describe_next(space->mm, at, &vma) &&
+	       vma.start < end) {
+		at = vma.start > at ? vma.start : at;
+		to = vma.end < end ? vma.end : end;
+		if (!(vma.flags & HMMU_VMA_SPECIAL) &&
+		    !hmmu__entries_fill(space, NULL, &vma, at, to, entries))
+			count_system(entries, (to - at) >> HMMU_PAGE_LG2, out);
+		at = to;
+	}
+}
+
+static void device_part(struct hmmu_space *space, uintptr_t start,
+			struct hmmu_residency *out)
+{
+	struct hmmu_block *b = hmmu__block_find(&space->blocks, start);
+
+	if (!b)
+		return;
+	hmmu__block_lock(b);
+	out->device_pages = (uint16_t)hmmu__bitmap_count(&b->away);
+	out->device_large = hmmu__bitmap_is_full(&b->away) &&
+			    b->first != HMMU_BLOCK_SCATTERED &&
+			    b->first % HMMU_PAGES_PER_LARGE == 0;
+	hmmu__block_unlock(b);
+}
+
+static uint32_t mirror_leaf(struct hmmu_mirror *mirror, uintptr_t start)
+{
+	struct hmmu_mirror_reader *reader;
+	uint32_t best = 0;
+	uintptr_t at;
+	uint64_t e;
+
+	if (hmmu_mirror_reader_create(mirror, &reader))
+		return 0;
+	hmmu_mirror_read_begin(mirror, reader);
+	for (at = start; at < start + HMMU_LARGE_BYTES; at += HMMU_PAGE_BYTES) {
+		if (!hmmu_mirror_lookup(mirror, at, &e))
+			continue;
+		if (hmmu_mirror_leaf_lg2(e) > best)
+			best = hmmu_mirror_leaf_lg2(e);
+		if (best >= HMMU_LARGE_LG2)
+			break;
+	}
+	hmmu_mirror_read_end(mirror, reader);
+	hmmu_mirror_reader_destroy(mirror, reader);
+	return best;
+}
+
+static uint32_t largest_leaf(struct hmmu_space *space, uintptr_t start)
+{
+	struct hmmu_device *d;
+	uint32_t best = 0;
+
+	hmmu__mutex_lock(&space->lock);
+	for (d = space->devices; d; d = d->next) {
+		uint32_t lg2 = mirror_leaf(d->mirror, start);
+
+		if (lg2 > best)
+			best = lg2;
+	}
+	hmmu__mutex_unlock(&space->lock);
+	return best;
+}
+
+static void fill(struct hmmu_space *space, uintptr_t start, uint64_t *entries,
+		 struct hmmu_residency *out)
+{
+	struct hmmu_residency r = { .start = start };
+
+	system_part(space, start, entries, &r);
+	device_part(space, start, &r);
+	r.mirror_leaf_lg2 = largest_leaf(space, start);
+	/* Under no lock: @out is the program's memory. */
+	*out = r;
+}
+
+int hmmu_space_residency(struct hmmu_space *space, uintptr_t start,
+			 uintptr_t end, struct hmmu_residency *out)
+{
+	struct hmmu_thread *self;
+	uint64_t *entries;
+
+	if (!space || !out || start >= end || start % HMMU_LARGE_BYTES ||
+	    end % HMMU_LARGE_BYTES)
+		return -EINVAL;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	entries = hmmu__alloc_pages(1);
+	for (; entries && start < end; start += HMMU_LARGE_BYTES)
+		fill(space, start, entries, out++);
+	if (entries)
+		hmmu__free_pages(entries, 1);
+	hmmu__leave(self);
+	return entries ? 0 : -ENOMEM;
+}

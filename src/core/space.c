@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The space: open, close, counters.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include "base/arena.h"
+#include "base/sys.h"
+#include "core/core.h"
+
+struct hmmu_space *_Atomic hmmu__live_space;
+
+/* Guards opening and closing of the one live space. */
+static struct hmmu_mutex open_lock =
+	HMMU_MUTEX_INITIALIZER(HMMU_RANK_SPACE, "open");
+
+static void space_free(struct hmmu_space *s)
+{
+	hmmu__ports_fini(&s->ports);
+	hmmu__notifiers_fini(&s->notifiers);
+	hmmu__mutex_fini(&s->lock);
+	hmmu__free(s, sizeof(*s));
+}
+
+static int space_make(const struct hmmu_space_options *o, const char **why,
+		      struct hmmu_space **ret)
+{
+	struct hmmu_space *s = hmmu__alloc(sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	hmmu__mutex_init(&s->lock, HMMU_RANK_DEVICE, "space");
+	hmmu__notifiers_init(&s->notifiers);
+	hmmu__blocks_init(&s->blocks);
+	hmmu__ports_init(&s->ports);
+	s->hooks = !o->no_hooks;
+	s->opens = 1;
+	err = hmmu__signals_install();
+	if (!err)
+		err = hmmu__live_create(s, s->hooks, why, &s->mm);
+	if (err) {
+		space_free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static int open_locked(const struct hmmu_space_options *o, const char **why,
+		       struct hmmu_space **ret) HMMU_REQUIRES(&open_lock)
+{
+	struct hmmu_space *s =
+		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
+	int err;
+
+	if (s) {
+		s->opens++;
+		*ret = s;
+		return 0;
+	}
+	err = space_make(o, why, &s);
+	if (err)
+		return err;
+	/* Release: the hooks and the fork handlers find a whole space. */
+	atomic_store_explicit(&hmmu__live_space, s, memory_order_release);
+	*ret = s;
+	return 0;
+}
+
+static int options_read(const struct hmmu_space_options *in,
+			struct hmmu_space_options *o)
+{
+	*o = (struct hmmu_space_options){ .size = sizeof(*o) };
+	if (!in)
+		return 0;
+	return hmmu__copy_sized(o, sizeof(*o), sizeof(o->size), in);
+}
+
+int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
+		    struct hmmu_space **ret_space)
+{
+	struct hmmu_space_options o;
+	struct hmmu_space *s = NULL;
+	const char *reason = NULL;
+	struct hmmu_thread *self;
+	int err;
+
+	if (why)
+		*why = NULL;
+	if (!ret_space)
+		return -EINVAL;
+	err = options_read(options, &o);
+	if (err)
+		return err;
+	if (o.reserved)
+		return -E2BIG;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	hmmu__mutex_lock(&open_lock);
+	err = open_locked(&o, &reason, &s);
+	hmmu__mutex_unlock(&open_lock);
+	hmmu__leave(self);
+	if (err) {
+		if (why)
+			*why = reason;
+		return err;
+	}
+	*ret_space = s;
+	return 0;
+}
+
+static void space_end(struct hmmu_space *s)
+{
+	atomic_store_explicit(&hmmu__live_space, NULL, memory_order_release);
+	hmmu__live_destroy(s->mm);
+	hmmu__blocks_fini(s);
+	space_free(s);
+}
+
+static int close_locked(struct hmmu_space *s) HMMU_REQUIRES(&open_lock)
+{
+	int err;
+
+	if (s->opens > 1) {
+		s->opens--;
+		return 0;
+	}
+	if (atomic_load_explicit(&s->users, memory_order_acquire))
+		return -EBUSY;
+	err = hmmu__core_all_home(s);
+	if (err)
+		return err;
+	space_end(s);
+	return 0;
+}
+
+int hmmu_space_close(struct hmmu_space *space)
+{
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space)
+		return 0;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	hmmu__mutex_lock(&open_lock);
+	err = close_locked(space);
+	hmmu__mutex_unlock(&open_lock);
+	hmmu__leave(self);
+	return err;
+}
+
+/*
+ * In the child: the space is the parent's. Its memory stays as it is - who
+ * holds a pointer gets -ECHILD - and a new one may be opened.
+ */
+void hmmu__space_forked(struct hmmu_space *space)
+{
+	atomic_store_explicit(&space->forked, true, memory_order_release);
+	atomic_store_explicit(&hmmu__live_space, NULL, memory_order_release);
+	hmmu__mutex_init(&open_lock, HMMU_RANK_SPACE, "open");
+}
+
+static uint64_t get(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static uint64_t mirror_bytes(struct hmmu_space *space)
+{
+	struct hmmu_device *d;
+	uint64_t sum = 0;
+
+	hmmu__mutex_lock(&space->lock);
+	for (d = space->devices; d; d = d->next) {
+		struct hmmu_mirror_stats m = { .size = sizeof(m) };
+
+		if (!hmmu_mirror_get_stats(d->mirror, &m))
+			sum += (m.tables + m.dead_tables) * HMMU_PAGE_BYTES;
+	}
+	hmmu__mutex_unlock(&space->lock);
+	return sum;
+}
+
+static void stats_fill(struct hmmu_space *space, struct hmmu_space_stats *s)
+{
+	const struct hmmu_counters *c = &space->counters;
+
+	s->device_faults = get(&c->device_faults);
+	s->device_fault_retries = get(&c->device_fault_retries);
+	s->cpu_faults = get(&c->cpu_faults);
+	s->hole_faults = get(&c->hole_faults);
+	s->pages_to_device = get(&c->pages_to_device);
+	s->large_to_device = get(&c->large_to_device);
+	s->pages_home = get(&c->pages_home);
+	s->large_home = get(&c->large_home);
+	s->pages_copied = get(&c->pages_copied);
+	s->pages_dropped = get(&c->pages_dropped);
+	s->invalidations = get(&c->invalidations);
+	s->events_unmap = get(&c->events_unmap);
+	s->events_remove = get(&c->events_remove);
+	s->events_remap = get(&c->events_remap);
+	s->events_late = get(&c->events_late);
+	s->sections_broken = get(&space->ports.broken_count);
+	s->sections_overdue = get(&space->ports.overdue_count);
+	s->thp_lost = get(&c->thp_lost);
+	s->device_pages = get(&c->device_pages);
+	s->mirror_bytes = mirror_bytes(space);
+}
+
+int hmmu_space_get_stats(struct hmmu_space *space,
+			 struct hmmu_space_stats *stats)
+{
+	struct hmmu_space_stats s = { 0 };
+	struct hmmu_thread *self;
+
+	if (!space || !stats || stats->size < sizeof(stats->size))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	stats_fill(space, &s);
+	hmmu__leave(self);
+	hmmu__copy_out(stats, stats->size, &s, sizeof(s));
+	return 0;
+}
+
+void *hmmu_alloc(size_t bytes)
+{
+	struct hmmu_thread *self;
+	void *p;
+
+	if (!bytes)
+		return NULL;
+	self = hmmu__enter();
+	if (!self)
+		return NULL;
+	p = hmmu__alloc(bytes);
+	hmmu__leave(self);
+	return p;
+}
+
+void hmmu_free(void *memory, size_t bytes)
+{
+	struct hmmu_thread *self;
+
+	if (!memory)
+		return;
+	self = hmmu__enter();
+	hmmu__free(memory, bytes);
+	if (self)
+		hmmu__leave(self);
+}
