@@ -20,7 +20,7 @@
 
 #include "base/fault_point.h"
 #include "base/sys.h"
-#include "core/core.h"
+#include "core/migrate.h"
 #include "memory/pool.h"
 
 static void result_add(struct hmmu_migrate_result *r, uint64_t pages,
@@ -42,150 +42,290 @@ static void home_count(struct hmmu_space *space, const struct hmmu_mm_put *put)
 	hmmu__count(&space->counters.device_pages, (uint64_t)0 - pages);
 }
 
-/* One run of one block; what could be put is recorded even after an error. */
-static int run_put(struct hmmu_space *space, struct hmmu_block *b,
-		   unsigned int run, unsigned int run_end,
-		   struct hmmu_migrate_result *result) HMMU_REQUIRES(&b->lock)
+/*
+ * What goes home together: blocks of one range, locked in this order.
+ */
+struct homing {
+	struct hmmu_space *space;
+	struct hmmu_migrate_result *result;
+	uintptr_t start;
+	uintptr_t end;
+	struct hmmu_block *block[HMMU_BATCH_BLOCKS];
+	unsigned int blocks;
+};
+
+/* A run of pages whose places follow one another, over several blocks. */
+struct home_run {
+	unsigned int block;
+	uintptr_t start;
+	size_t pages;
+	uint32_t place;
+	struct hmmu_memory *memory;
+};
+
+static struct hmmu_block *run_block(const struct homing *h,
+				    const struct home_run *r, uintptr_t addr)
 {
-	struct hmmu_memory *m = b->device->memory;
-	uint32_t place = hmmu__block_index_of(b, run);
+	uintptr_t first = h->block[r->block]->start;
+
+	return h->block[r->block + ((addr - first) >> HMMU_LARGE_LG2)];
+}
+
+/* The pages are home, or lost with their mapping: their records go. */
+static void run_clear(const struct homing *h, const struct home_run *r,
+		      size_t pages) HMMU_NO_TSA
+{
+	uintptr_t at = r->start;
+
+	while (pages) {
+		struct hmmu_block *b = run_block(h, r, at);
+		unsigned int page = hmmu__block_page(b, at);
+		unsigned int n = HMMU_PAGES_PER_LARGE - page;
+
+		if (n > pages)
+			n = (unsigned int)pages;
+		hmmu__block_clear(b, page, n);
+		at += (uintptr_t)n << HMMU_PAGE_LG2;
+		pages -= n;
+	}
+}
+
+static int run_put(const struct homing *h, struct home_run *r)
+{
 	struct hmmu_mm_put put = {
-		.start = hmmu__block_addr(b, run),
-		.bytes = (size_t)(run_end - run) << HMMU_PAGE_LG2,
-		.host = hmmu__memory_host(m, place),
+		.start = r->start,
+		.bytes = r->pages << HMMU_PAGE_LG2,
+		.host = hmmu__memory_host(r->memory, r->place),
 	};
-	unsigned int done;
+	uint32_t done;
 	int err;
 
 	err = HMMU_FAULT_POINT("put", -ENOMEM);
 	if (!err)
-		err = space->mm->ops->put(space->mm, &put);
-	done = (unsigned int)(put.done_bytes >> HMMU_PAGE_LG2);
+		err = h->space->mm->ops->put(h->space->mm, &put);
+	done = (uint32_t)(put.done_bytes >> HMMU_PAGE_LG2);
 	if (done) {
-		hmmu__memory_give(m, place, done, !put.large);
-		hmmu__block_clear(b, run, done);
-		home_count(space, &put);
-		result_add(result, done, put.large);
+		run_clear(h, r, done);
+		hmmu__memory_give(r->memory, r->place, done,
+				  put.large * HMMU_PAGES_PER_LARGE != done);
+		home_count(h->space, &put);
+		result_add(h->result, done, put.large);
+		r->start += put.done_bytes;
+		r->place += done;
+		r->pages -= done;
 	}
 	return err;
 }
 
-/* The mapping is gone, an event about it is on its way or was read. */
-static void run_forget(struct hmmu_space *space, struct hmmu_block *b,
-		       unsigned int run, unsigned int run_end)
-	HMMU_REQUIRES(&b->lock)
+/*
+ * There is no mapping at the start of the run: an event about it is on its way,
+ * or a hook has just unmapped it. What is behind the hole stays as it is.
+ */
+static void run_forget(const struct homing *h, struct home_run *r)
 {
-	struct hmmu_memory *m = b->device->memory;
-	uint32_t place = hmmu__block_index_of(b, run);
-	unsigned int n = run_end - run;
+	struct hmmu_mm *mm = h->space->mm;
+	uintptr_t end = r->start + (r->pages << HMMU_PAGE_LG2);
+	struct hmmu_vma_info vma;
+	size_t pages;
 
-	(void)space->mm->ops->empty(space->mm, hmmu__memory_host(m, place),
-				    (size_t)n << HMMU_PAGE_LG2);
-	hmmu__memory_give(m, place, n, true);
-	hmmu__block_clear(b, run, n);
-	space->mm->ops->forget(space->mm, b->start, n);
-	hmmu__count(&space->counters.device_pages, (uint64_t)0 - n);
-	hmmu__count(&space->counters.pages_dropped, n);
+	if (!mm->ops->describe_next(mm, r->start, &vma) && vma.start < end)
+		end = vma.start;
+	/* A mapping has come meanwhile: the next put finds it. */
+	if (end <= r->start)
+		return;
+	pages = (end - r->start) >> HMMU_PAGE_LG2;
+	(void)mm->ops->empty(mm, hmmu__memory_host(r->memory, r->place),
+			     end - r->start);
+	run_clear(h, r, pages);
+	hmmu__memory_give(r->memory, r->place, (uint32_t)pages, true);
+	mm->ops->forget(mm, r->start, pages);
+	hmmu__count(&h->space->counters.device_pages, (uint64_t)0 - pages);
+	hmmu__count(&h->space->counters.pages_dropped, pages);
 }
 
-static int runs_home_locked(struct hmmu_space *space, struct hmmu_block *b,
-			    unsigned int page, unsigned int stop,
-			    struct hmmu_migrate_result *result)
-	HMMU_REQUIRES(&b->lock)
+/* The whole block is away in one piece that begins at @place of @m. */
+static bool continues(const struct homing *h, const struct hmmu_block *b,
+		      uintptr_t start, const struct hmmu_memory *m,
+		      uint32_t place) HMMU_NO_TSA
 {
-	unsigned int run, run_end;
+	return b->start == start && h->end - start >= HMMU_LARGE_BYTES &&
+	       hmmu__bitmap_is_full(&b->away) && b->device->memory == m &&
+	       b->first == place;
+}
+
+/* The first run of block @i from @page on, with the whole blocks after it. */
+static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
+		     struct home_run *r) HMMU_NO_TSA
+{
+	struct hmmu_block *b = h->block[i];
+	unsigned int first, stop, run, run_end;
+
+	hmmu__block_clip(b, h->start, h->end, &first, &stop);
+	if (page < first)
+		page = first;
+	if (!hmmu__block_run(b, page, stop, &run, &run_end))
+		return false;
+	r->block = i;
+	r->start = hmmu__block_addr(b, run);
+	r->pages = run_end - run;
+	r->place = hmmu__block_index_of(b, run);
+	r->memory = b->device->memory;
+	while (run_end == HMMU_PAGES_PER_LARGE && ++i < h->blocks &&
+	       continues(h, h->block[i], r->start + (r->pages << HMMU_PAGE_LG2),
+			 r->memory, r->place + (uint32_t)r->pages))
+		r->pages += HMMU_PAGES_PER_LARGE;
+	return true;
+}
+
+static int homing_locked(const struct homing *h)
+{
+	struct home_run r;
+	unsigned int i;
 	int err = 0;
 
-	while (!err && hmmu__block_run(b, page, stop, &run, &run_end)) {
-		err = run_put(space, b, run, run_end, result);
-		if (err == -ENOENT &&
-		    hmmu__block_run(b, page, stop, &run, &run_end)) {
-			run_forget(space, b, run, run_end);
+	for (i = 0; i < h->blocks && !err; i++) {
+		while (!err && run_find(h, i, 0, &r)) {
+			err = run_put(h, &r);
+			if (err != -ENOENT)
+				continue;
+			run_forget(h, &r);
 			err = 0;
 		}
-		page = run_end;
 	}
 	return err;
+}
+
+static void homing_lock(const struct homing *h) HMMU_NO_TSA
+{
+	unsigned int i;
+
+	for (i = 0; i < h->blocks; i++)
+		hmmu__block_lock(h->block[i]);
+}
+
+static void homing_unlock(const struct homing *h) HMMU_NO_TSA
+{
+	unsigned int i;
+
+	for (i = h->blocks; i-- > 0;)
+		hmmu__block_unlock(h->block[i]);
+}
+
+static int homing_run(struct homing *h, const struct hmmu_device *owner)
+{
+	struct hmmu_mm *mm = h->space->mm;
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = h->start,
+			 .end = h->end,
+			 .event = HMMU_EVENT_MIGRATE,
+			 .owner = owner },
+	};
+	int err;
+
+	hmmu__core_invalidate_begin(h->space, &call);
+	mm->ops->events_lock_shared(mm);
+	homing_lock(h);
+	err = homing_locked(h);
+	homing_unlock(h);
+	mm->ops->events_unlock_shared(mm);
+	hmmu__core_invalidate_end(h->space, &call);
+	return err;
+}
+
+static struct hmmu_device *holder(struct hmmu_block *b)
+{
+	struct hmmu_device *d;
+
+	if (!atomic_load_explicit(&b->away_pages, memory_order_acquire))
+		return NULL;
+	hmmu__block_lock(b);
+	d = b->device;
+	hmmu__block_unlock(b);
+	return d;
 }
 
 int hmmu__block_home(struct hmmu_space *space, struct hmmu_block *block,
 		     uintptr_t start, uintptr_t end,
 		     struct hmmu_migrate_result *result)
 {
-	struct hmmu_mm *mm = space->mm;
-	struct hmmu_invalidate_call call = {
-		.inv = { .start = start,
-			 .end = end,
-			 .event = HMMU_EVENT_MIGRATE },
-	};
-	unsigned int page, stop;
-	int err;
+	struct homing h = { .space = space,
+			    .result = result,
+			    .start = start,
+			    .end = end,
+			    .block = { block },
+			    .blocks = 1 };
 
-	hmmu__block_lock(block);
-	call.inv.owner = block->device;
-	hmmu__block_unlock(block);
-	hmmu__block_clip(block, start, end, &page, &stop);
-	hmmu__core_invalidate_begin(space, &call);
-	mm->ops->events_lock_shared(mm);
-	hmmu__block_lock(block);
-	err = runs_home_locked(space, block, page, stop, result);
-	hmmu__block_unlock(block);
-	mm->ops->events_unlock_shared(mm);
-	hmmu__core_invalidate_end(space, &call);
-	return err;
-}
-
-static bool holds(struct hmmu_block *b, const struct hmmu_device *only)
-{
-	bool yes;
-
-	if (!atomic_load_explicit(&b->away_pages, memory_order_acquire))
-		return false;
-	hmmu__block_lock(b);
-	yes = b->device && (!only || b->device == only);
-	hmmu__block_unlock(b);
-	return yes;
+	return homing_run(&h, holder(block));
 }
 
 /* A mapping that changes all the time gets so long before -EBUSY. */
 #define HOME_TIMEOUT_NS 10000000000ull
 
-static int block_home_surely(struct hmmu_space *space, struct hmmu_block *b,
-			     uintptr_t start, uintptr_t end,
-			     struct hmmu_migrate_result *result)
+static int homing_surely(struct homing *h, const struct hmmu_device *owner)
 {
 	uint64_t begun = hmmu__sys_clock_ns();
 	int err;
 
-	while ((err = hmmu__block_home(space, b, start, end, result)) ==
-	       -EAGAIN) {
+	while ((err = homing_run(h, owner)) == -EAGAIN) {
 		if (hmmu__sys_clock_ns() - begun > HOME_TIMEOUT_NS)
 			return -EBUSY;
-		space->mm->ops->quiet(space->mm);
+		h->space->mm->ops->quiet(h->space->mm);
 	}
 	return err;
+}
+
+/*
+ * Blocks from @at on that hold pages of one device and follow one another;
+ * returns where to go on.
+ */
+static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
+				const struct hmmu_device *only,
+				const struct hmmu_device **owner)
+{
+	struct hmmu_block *b;
+
+	h->blocks = 0;
+	hmmu__block_for_each(b, &h->space->blocks, at, end)
+	{
+		const struct hmmu_device *d = holder(b);
+		bool wanted = d && (!only || d == only);
+
+		if (!h->blocks && !wanted)
+			continue;
+		if (!h->blocks) {
+			h->start = at > b->start ? at : b->start;
+			*owner = d;
+		} else if (!wanted || d != *owner || b->start != h->end ||
+			   h->blocks == HMMU_BATCH_BLOCKS) {
+			return h->end;
+		}
+		h->block[h->blocks++] = b;
+		h->end = b->start + HMMU_LARGE_BYTES;
+		if (h->end >= end) {
+			h->end = end;
+			return end;
+		}
+	}
+	return end;
 }
 
 int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 		     const struct hmmu_device *only,
 		     struct hmmu_migrate_result *result)
 {
-	struct hmmu_block *b;
+	struct homing h = { .space = space, .result = result };
+	const struct hmmu_device *owner = NULL;
 	int err = 0;
 
 	space->mm->ops->quiet(space->mm);
-	hmmu__block_for_each(b, &space->blocks, start, end)
-	{
-		uintptr_t lo = start > b->start ? start : b->start;
-		uintptr_t hi = b->start + HMMU_LARGE_BYTES;
-		int e;
+	while (start < end) {
+		start = homing_collect(&h, start, end, only, &owner);
+		if (h.blocks) {
+			int e = homing_surely(&h, owner);
 
-		if (!holds(b, only))
-			continue;
-		e = block_home_surely(space, b, lo, hi < end ? hi : end,
-				      result);
-		if (e)
-			err = e;
+			if (e)
+				err = e;
+		}
 	}
 	return err;
 }

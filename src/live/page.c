@@ -218,14 +218,29 @@ static int put_rest(struct hmmu_live *l, struct hmmu_mm_put *p, int err)
 	switch (err) {
 	case -EEXIST:
 		return put_present(l, p);
-	case -ENOENT:
-		return -ENOENT;
 	case -EINVAL:
 	case -EBUSY:
 		return put_copy(l, p);
 	default:
 		return err;
 	}
+}
+
+/*
+ * A move must lie in one mapping. Several were one when the pages left, or are
+ * neighbours: @limit becomes the end of the one at hand. False: it was that
+ * already, so something else is in the way.
+ */
+static bool put_clip(struct hmmu_live *l, const struct hmmu_mm_put *p,
+		     uintptr_t *limit)
+{
+	struct hmmu_vma_info vma;
+
+	if (hmmu__live_describe(&l->mm, p->start + p->done_bytes, &vma) ||
+	    vma.end >= *limit)
+		return false;
+	*limit = vma.end;
+	return true;
 }
 
 /* Large pages of the device before they go: what moved as one. */
@@ -242,6 +257,7 @@ static size_t large_before(const struct hmmu_live *l,
 int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 {
 	struct hmmu_live *l = hmmu__live(mm);
+	uintptr_t limit = p->start + p->bytes;
 	size_t large = large_before(l, p);
 	size_t done;
 	int err = 0;
@@ -249,11 +265,17 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
 		return -EAGAIN;
 	while (!err && p->done_bytes < p->bytes) {
-		err = move_all(l, p->start + p->done_bytes,
-			       (uintptr_t)p->host + p->done_bytes,
-			       p->bytes - p->done_bytes, &done);
+		uintptr_t at = p->start + p->done_bytes;
+
+		if (at >= limit)
+			limit = p->start + p->bytes;
+		err = move_all(l, at, (uintptr_t)p->host + p->done_bytes,
+			       limit - at, &done);
 		p->done_bytes += done;
-		if (err)
+		if ((err == -EINVAL || err == -ENOENT) &&
+		    put_clip(l, p, &limit))
+			err = 0;
+		else if (err)
 			err = put_rest(l, p, err);
 	}
 	if (p->done_bytes == p->bytes && !p->copied)

@@ -230,17 +230,25 @@ bool hmmu__watch_reserve(struct hmmu_live *l, uintptr_t start, size_t pages)
 	return ok;
 }
 
+/* Pages near @start: in its block, or more than one block of them. */
+static uintptr_t forget_last(uintptr_t start, size_t pages)
+{
+	uintptr_t last = start | (HMMU_LARGE_BYTES - 1);
+	uintptr_t run = start + (pages << HMMU_PAGE_LG2) - 1;
+
+	return run > last ? run : last;
+}
+
 void hmmu__live_forget(struct hmmu_mm *mm, uintptr_t start, size_t pages)
 {
-	uintptr_t block = start & ~(HMMU_LARGE_BYTES - 1);
+	uintptr_t last = forget_last(start, pages);
 	struct hmmu_live *l = hmmu__live(mm);
 	struct hmmu_itree_node *n;
 
 	/* A block may hold several mappings; which one does not matter for
 	 * long: the sums are made anew whenever a record is cut. */
 	hmmu__mutex_lock(&l->watch_lock);
-	hmmu__itree_for_each(n, &l->watches, start,
-			     block + HMMU_LARGE_BYTES - 1)
+	hmmu__itree_for_each(n, &l->watches, start, last)
 	{
 		struct hmmu_watch *w = of_node(n);
 		size_t now = pages < w->away ? pages : w->away;
