@@ -121,7 +121,7 @@ static int run_put(const struct homing *h, struct home_run *r)
  * There is no mapping at the start of the run: an event about it is on its way,
  * or a hook has just unmapped it. What is behind the hole stays as it is.
  */
-static void run_forget(const struct homing *h, struct home_run *r)
+static bool run_forget(const struct homing *h, struct home_run *r)
 {
 	struct hmmu_mm *mm = h->space->mm;
 	uintptr_t end = r->start + (r->pages << HMMU_PAGE_LG2);
@@ -130,9 +130,10 @@ static void run_forget(const struct homing *h, struct home_run *r)
 
 	if (!mm->ops->describe_next(mm, r->start, &vma) && vma.start < end)
 		end = vma.start;
-	/* A mapping has come meanwhile: the next put finds it. */
+	/* A mapping has come meanwhile, which is not the page's: look again
+	 * when whoever made it has told. */
 	if (end <= r->start)
-		return;
+		return false;
 	pages = (end - r->start) >> HMMU_PAGE_LG2;
 	(void)mm->ops->empty(mm, hmmu__memory_host(r->memory, r->place),
 			     end - r->start);
@@ -141,6 +142,7 @@ static void run_forget(const struct homing *h, struct home_run *r)
 	mm->ops->forget(mm, r->start, pages);
 	hmmu__count(&h->space->counters.device_pages, (uint64_t)0 - pages);
 	hmmu__count(&h->space->counters.pages_dropped, pages);
+	return true;
 }
 
 /* The whole block is away in one piece that begins at @place of @m. */
@@ -188,8 +190,7 @@ static int homing_locked(const struct homing *h)
 			err = run_put(h, &r);
 			if (err != -ENOENT)
 				continue;
-			run_forget(h, &r);
-			err = 0;
+			err = run_forget(h, &r) ? 0 : -EAGAIN;
 		}
 	}
 	return err;
@@ -225,7 +226,10 @@ static int homing_run(struct homing *h, const struct hmmu_device *owner)
 	hmmu__core_invalidate_begin(h->space, &call);
 	mm->ops->events_lock_shared(mm);
 	homing_lock(h);
-	err = homing_locked(h);
+	/* Between a hook's munmap and its drop the mapping may be another. */
+	err = -EAGAIN;
+	if (!hmmu__notifiers_conflict(&h->space->notifiers, &call))
+		err = homing_locked(h);
 	homing_unlock(h);
 	mm->ops->events_unlock_shared(mm);
 	hmmu__core_invalidate_end(h->space, &call);
