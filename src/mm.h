@@ -237,7 +237,13 @@ void hmmu__core_invalidate_begin(struct hmmu_space *space,
 void hmmu__core_invalidate_end(struct hmmu_space *space,
 			       struct hmmu_invalidate_call *call);
 
-/* False: no device and no subscriber has anything to do with the range. */
+/*
+ * False: no device and no subscriber has anything to do with the range. The
+ * first is lock-free and may say true for nothing; the second is for a thread
+ * inside.
+ */
+bool hmmu__core_may_be_used(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end);
 bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
 

@@ -129,4 +129,13 @@ void hmmu__threads_fork_before(void);
 void hmmu__threads_fork_after_parent(void);
 void hmmu__threads_fork_after_child(void);
 
+/*
+ * The arena's calls for a thread that may not be inside: the arena's lock is
+ * one that the fault service takes. NULL also when enter() fails.
+ */
+void *hmmu__alloc_inside(size_t bytes) HMMU_MUST_CHECK;
+void hmmu__free_inside(void *p, size_t bytes);
+void *hmmu__alloc_pages_inside(size_t npages) HMMU_MUST_CHECK;
+void hmmu__free_pages_inside(void *p, size_t npages);
+
 #endif

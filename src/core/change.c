@@ -32,6 +32,19 @@ void hmmu__core_invalidate_end(struct hmmu_space *space,
 	hmmu__notifiers_end(&space->notifiers, call);
 }
 
+/*
+ * Lock-free, for the hooks' common case. Whoever subscribes to something may
+ * subscribe to this: the exact answer wants the lock.
+ */
+bool hmmu__core_may_be_used(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end)
+{
+	/* Acquire: pairs with the increment of insert. */
+	return atomic_load_explicit(&space->notifiers.users,
+				    memory_order_acquire) ||
+	       hmmu__block_next(&space->blocks, start, end);
+}
+
 bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end)
 {

@@ -243,7 +243,7 @@ static void result_give(struct hmmu_migrate_result *out,
 
 static bool result_is_valid(const struct hmmu_migrate_result *r)
 {
-	return !r || r->size >= sizeof(r->size);
+	return !r || r->size > sizeof(r->size);
 }
 
 int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,

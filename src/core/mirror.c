@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/thread.h"
 #include "base/compiler.h"
 #include "core/mirror_internal.h"
 
@@ -88,12 +89,12 @@ int hmmu_mirror_create(const struct hmmu_mirror_options *opts,
 	err = options_read(opts, &va_bits);
 	if (err)
 		return err;
-	mirror = hmmu__alloc(sizeof(*mirror));
+	mirror = hmmu__alloc_inside(sizeof(*mirror));
 	if (!mirror)
 		return -ENOMEM;
 	mirror->root = hmmu__mirror_table_alloc();
 	if (!mirror->root) {
-		hmmu__free(mirror, sizeof(*mirror));
+		hmmu__free_inside(mirror, sizeof(*mirror));
 		return -ENOMEM;
 	}
 	mirror_init(mirror, va_bits);
@@ -116,7 +117,7 @@ void hmmu_mirror_destroy(struct hmmu_mirror *mirror)
 	hmmu__mutex_fini(&mirror->graves.lock);
 	hmmu__mutex_fini(&mirror->upper);
 	hmmu__mirror_tree_free(mirror->root, mirror->top_level);
-	hmmu__free(mirror, sizeof(*mirror));
+	hmmu__free_inside(mirror, sizeof(*mirror));
 }
 
 int hmmu_mirror_reader_create(struct hmmu_mirror *mirror,
@@ -126,7 +127,7 @@ int hmmu_mirror_reader_create(struct hmmu_mirror *mirror,
 
 	if (!mirror || !ret)
 		return -EINVAL;
-	reader = hmmu__alloc(sizeof(*reader));
+	reader = hmmu__alloc_inside(sizeof(*reader));
 	if (!reader)
 		return -ENOMEM;
 	hmmu__epoch_reader_add(&mirror->epoch, &reader->epoch);
@@ -140,7 +141,7 @@ void hmmu_mirror_reader_destroy(struct hmmu_mirror *mirror,
 	if (!reader)
 		return;
 	hmmu__epoch_reader_remove(&mirror->epoch, &reader->epoch);
-	hmmu__free(reader, sizeof(*reader));
+	hmmu__free_inside(reader, sizeof(*reader));
 }
 
 /* Not inline in the header: that would freeze the layout of a reader, and the
@@ -403,14 +404,14 @@ int hmmu_mirror_map_entries(struct hmmu_mirror *mirror, uintptr_t start,
 		return -EINVAL;
 	bytes = npages * sizeof(*entries);
 	if (npages > ENTRIES_ON_STACK)
-		copy = hmmu__alloc(bytes);
+		copy = hmmu__alloc_inside(bytes);
 	if (!copy)
 		return -ENOMEM;
 	/* Under the locks a touch of @entries could wait for ourselves. */
 	memcpy(copy, entries, bytes);
 	err = map_entries(mirror, start, npages, copy);
 	if (copy != few)
-		hmmu__free(copy, bytes);
+		hmmu__free_inside(copy, bytes);
 	return err;
 }
 

@@ -25,6 +25,7 @@
 #include <errno.h>
 
 #include "base/arena.h"
+#include "base/thread.h"
 #include "base/compiler.h"
 #include "base/fault_point.h"
 #include "core/mirror_internal.h"
@@ -43,12 +44,12 @@ uint64_t *hmmu__mirror_table_alloc(void)
 {
 	if (HMMU_FAULT_POINT("mirror table", ENOMEM))
 		return NULL;
-	return hmmu__alloc_pages(1);
+	return hmmu__alloc_pages_inside(1);
 }
 
 void hmmu__mirror_table_free(uint64_t *table)
 {
-	hmmu__free_pages(table, 1);
+	hmmu__free_pages_inside(table, 1);
 }
 
 uint64_t *hmmu__mirror_spare_pop(struct hmmu_mirror_edit *edit)

@@ -220,7 +220,7 @@ int hmmu_space_get_stats(struct hmmu_space *space,
 	struct hmmu_space_stats s = { 0 };
 	struct hmmu_thread *self;
 
-	if (!space || !stats || stats->size < sizeof(stats->size))
+	if (!space || !stats || stats->size <= sizeof(stats->size))
 		return -EINVAL;
 	if (!hmmu__space_is_usable(space))
 		return -ECHILD;
@@ -235,27 +235,10 @@ int hmmu_space_get_stats(struct hmmu_space *space,
 
 void *hmmu_alloc(size_t bytes)
 {
-	struct hmmu_thread *self;
-	void *p;
-
-	if (!bytes)
-		return NULL;
-	self = hmmu__enter();
-	if (!self)
-		return NULL;
-	p = hmmu__alloc(bytes);
-	hmmu__leave(self);
-	return p;
+	return bytes ? hmmu__alloc_inside(bytes) : NULL;
 }
 
 void hmmu_free(void *memory, size_t bytes)
 {
-	struct hmmu_thread *self;
-
-	if (!memory)
-		return;
-	self = hmmu__enter();
-	hmmu__free(memory, bytes);
-	if (self)
-		hmmu__leave(self);
+	hmmu__free_inside(memory, bytes);
 }

@@ -21,6 +21,8 @@ _Atomic uint32_t hmmu__forks;
 /* What prepare() holds; only the forking thread is between the two. */
 static struct hmmu_space *forking;
 static struct hmmu_thread *forking_thread;
+/* Copied pages become read-only (FK3); which ones the kernel does not say. */
+static struct hmmu_invalidate_call forking_call;
 
 static uint64_t away(const struct hmmu_space *s)
 {
@@ -57,7 +59,13 @@ static void prepare(void)
 	forking_thread = hmmu__enter();
 	if (!forking_thread)
 		return;
+	forking_call.inv = (struct hmmu_invalidation){
+		.start = 0,
+		.end = UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1),
+		.event = HMMU_EVENT_PROTECTION_PAGE,
+	};
 	all_home_and_lock(s, hmmu__live(s->mm));
+	hmmu__core_invalidate_begin(s, &forking_call);
 	hmmu__threads_fork_before();
 	hmmu__epoch_fork_before(&hmmu__epoch);
 	hmmu__arena_fork_before();
@@ -74,6 +82,7 @@ static void after_parent(void) HMMU_NO_TSA
 	hmmu__arena_fork_after();
 	hmmu__epoch_fork_after_parent(&hmmu__epoch);
 	hmmu__threads_fork_after_parent();
+	hmmu__core_invalidate_end(s, &forking_call);
 	hmmu__rw_write_unlock(&hmmu__live(s->mm)->events);
 	hmmu__leave(forking_thread);
 }

@@ -74,12 +74,16 @@ static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
 	if (hmmu_likely(!h->space))
 		return false;
 	if (!bytes || start % HMMU_PAGE_BYTES || end <= start ||
-	    !hmmu__core_is_used(h->space, start, end) || hmmu__is_inside())
+	    !hmmu__core_may_be_used(h->space, start, end) || hmmu__is_inside())
 		return false;
 	h->self = hmmu__enter();
 	/* Without memory the events remain. */
 	if (!h->self)
 		return false;
+	if (!hmmu__core_is_used(h->space, start, end)) {
+		hmmu__leave(h->self);
+		return false;
+	}
 	h->live = hmmu__live(h->space->mm);
 	h->suspended = false;
 	h->call.inv = (struct hmmu_invalidation){ .start = start,
@@ -192,6 +196,20 @@ HMMU_API int madvise(void *addr, size_t length, int advice)
 	ret = hmmu__sys_madvise(start, length, advice);
 	if (!ret)
 		hmmu__core_drop(h.space, h.call.inv.start, h.call.inv.end);
+	hook_end(&h);
+	return (int)set_errno(ret);
+}
+
+/* Events know nothing of it: told by the hook alone (E6). */
+HMMU_API int mprotect(void *addr, size_t length, int prot)
+{
+	uintptr_t start = (uintptr_t)addr;
+	struct hook h;
+	int ret;
+
+	if (!hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA))
+		return (int)set_errno(hmmu__sys_mprotect(start, length, prot));
+	ret = hmmu__sys_mprotect(start, length, prot);
 	hook_end(&h);
 	return (int)set_errno(ret);
 }

@@ -70,9 +70,9 @@ void hmmu__pagescan_close(struct hmmu__pagescan_source *src);
  * range is page aligned, in the program's half of the address space, and may
  * span several mappings and holes.
  *
- * @want says what is asked, PRESENT always: only these flags are set, and a page
- * is reported if it is present, or swapped and SWAPPED is in @want, or a guard
- * and GUARD is.
+ * @want says what is asked, PRESENT always: only these flags are set, and a
+ * page is reported if it is present, or swapped and SWAPPED is in @want, or a
+ * guard and GUARD is.
  * Whatever is not reported is absent. PRESENT alone is the cheapest; FILE costs
  * the most. A guard page is never SWAPPED too if GUARD is wanted and known.
  *

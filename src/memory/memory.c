@@ -125,7 +125,7 @@ int hmmu_memory_get_stats(struct hmmu_memory *memory,
 	struct hmmu_thread *self;
 	uint32_t c;
 
-	if (!memory || !stats || stats->size < sizeof(stats->size))
+	if (!memory || !stats || stats->size <= sizeof(stats->size))
 		return -EINVAL;
 	self = hmmu__enter();
 	if (!self)

@@ -79,23 +79,40 @@ static void use_page(struct hmmu_memory *m, uint32_t page)
 
 static bool has_room(const struct hmmu_chunk *k)
 {
-	return k->split && k->used_pages && k->used_pages < PER_CHUNK;
+	return k->used_pages && k->used_pages < PER_CHUNK;
 }
 
-/* A chunk to take a single page from; chunks if there is none. */
-static uint32_t split_chunk(struct hmmu_memory *m) HMMU_REQUIRES(&m->lock)
+static uint32_t room_anywhere(const struct hmmu_memory *m, bool split)
+	HMMU_REQUIRES(&m->lock)
 {
 	uint32_t c;
 
 	for (c = 0; c < m->chunks; c++)
-		if (has_room(&m->chunk[c]))
-			return c;
-	c = free_from_cursor(m);
-	if (c < m->chunks) {
-		m->chunk[c].split = true;
-		m->chunk[c].tainted = true;
-	}
+		if (has_room(&m->chunk[c]) && m->chunk[c].split == split)
+			break;
 	return c;
+}
+
+/*
+ * A chunk to take a single page from, chunks if there is none: one that has
+ * been split already, else a free one, else what a block's own chunk has left.
+ */
+static uint32_t split_chunk(struct hmmu_memory *m) HMMU_REQUIRES(&m->lock)
+{
+	uint32_t c = m->split_hint;
+
+	if (c < m->chunks && m->chunk[c].split && has_room(&m->chunk[c]))
+		return c;
+	c = room_anywhere(m, true);
+	if (c == m->chunks) {
+		c = free_from_cursor(m);
+		if (c < m->chunks) {
+			m->chunk[c].split = true;
+			m->chunk[c].tainted = true;
+		}
+	}
+	m->split_hint = c;
+	return c < m->chunks ? c : room_anywhere(m, false);
 }
 
 uint32_t hmmu__memory_take_page(struct hmmu_memory *m)

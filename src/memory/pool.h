@@ -46,6 +46,8 @@ struct hmmu_memory {
 	struct hmmu_chunk *chunk HMMU_GUARDED_BY(&lock);
 	/* Where the search for free chunks goes on. */
 	uint32_t cursor HMMU_GUARDED_BY(&lock);
+	/* The chunk the last single page came from. */
+	uint32_t split_hint HMMU_GUARDED_BY(&lock);
 	uint32_t free_chunks HMMU_GUARDED_BY(&lock);
 	uint64_t used_pages HMMU_GUARDED_BY(&lock);
 };
