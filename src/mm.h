@@ -119,8 +119,9 @@ struct hmmu_mm_ops {
 		   enum hmmu_stay *why);
 
 	/*
-	 * The caller of arm is done with [start, end): what has no page on a
-	 * device is disarmed. The same happens when the last page comes home.
+	 * Pages of [start, end) came home, were dropped, or were to be taken:
+	 * what is armed there and has no page on a device is disarmed. Caller
+	 * holds no lock; cheap while something is still away.
 	 */
 	void (*release)(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
 
@@ -139,13 +140,6 @@ struct hmmu_mm_ops {
 	 * -ENOMEM.
 	 */
 	int (*put)(struct hmmu_mm *mm, struct hmmu_mm_put *put);
-
-	/*
-	 * @pages device pages near @start (within its block) are garbage or
-	 * went elsewhere; or came there, by a change that moved them.
-	 */
-	void (*forget)(struct hmmu_mm *mm, uintptr_t start, size_t pages);
-	void (*arrived)(struct hmmu_mm *mm, uintptr_t start, size_t pages);
 
 	/*
 	 * The page at @addr is absent and on no device: give it to the CPU as
@@ -179,11 +173,14 @@ struct hmmu_mm_ops {
 	void (*quiet)(struct hmmu_mm *mm);
 
 	/*
-	 * Between the two no thread newly relies on a page that exclude() does
-	 * not mark. Taken after the block locks; short.
+	 * Between begin and end no thread newly relies on a page that
+	 * exclude() does not mark. Taken after the block locks; short. False:
+	 * a thread is about to, and may need what the caller holds: let go of
+	 * every lock, take_wait, begin again.
 	 */
-	void (*take_begin)(struct hmmu_mm *mm);
+	bool (*take_begin)(struct hmmu_mm *mm);
 	void (*take_end)(struct hmmu_mm *mm);
+	void (*take_wait)(struct hmmu_mm *mm);
 
 	/*
 	 * Marks in @skip the pages of [start, end), at most one block, bit i
@@ -226,6 +223,8 @@ struct hmmu_invalidate_call {
 	struct hmmu_invalidate_call *next;
 	/* A device had something of the range mapped. */
 	bool unmapped;
+	/* By the caller: after the change, device pages there are dropped. */
+	bool drops;
 };
 
 /*
@@ -247,6 +246,13 @@ bool hmmu__core_may_be_used(struct hmmu_space *space, uintptr_t start,
 bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
 
+/*
+ * True while a call with @drops is active for a part of the range: what lands
+ * there now would be dropped with what was there before.
+ */
+bool hmmu__core_is_dropping(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end);
+
 /* Device pages of the range are garbage: mapping or content is gone (DP14). */
 void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end);
 
@@ -261,9 +267,12 @@ void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
  */
 int hmmu__core_cpu_fault(struct hmmu_space *space, uintptr_t addr, bool write);
 
-/* How many pages of the range are on devices. Takes block locks one by one. */
-size_t hmmu__core_device_pages(struct hmmu_space *space, uintptr_t start,
-			       uintptr_t end);
+/*
+ * True if pages of the range are on devices. Lock-free; exact while the events
+ * lock is held exclusively.
+ */
+bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,
+			uintptr_t end);
 
 /* Brings every device page home; for fork and close. */
 int hmmu__core_all_home(struct hmmu_space *space);

@@ -104,8 +104,9 @@ static void ask_stack(struct hmmu_bounds *b, uintptr_t sp)
 	uintptr_t low = page_floor(sp - HMMU_STACK_WINDOW_BYTES);
 
 	ask(sp, &b->stack_lo, &b->stack_hi);
-	b->stack_ends = false;
-	if (low >= b->stack_lo)
+	/* With nobody to ask there is no more to learn. */
+	b->stack_ends = !b->asked;
+	if (low >= b->stack_lo || !b->asked)
 		return;
 	b->stack_ends = !kernel_can_read(low);
 	ask(sp, &b->stack_lo, &b->stack_hi);
@@ -456,21 +457,24 @@ bool hmmu__is_inside(void)
 
 /* Takers --------------------------------------------------------------------- */
 
-void hmmu__take_begin(void)
+bool hmmu__take_begin(void)
+{
+	/* seq_cst: against the fence of windows_settle() and the increment in
+	 * wait_for_takes(). */
+	atomic_fetch_add_explicit(&takes, 1, memory_order_seq_cst);
+	if (hmmu_likely(atomic_load_explicit(&draining, memory_order_seq_cst) ==
+			0))
+		return true;
+	atomic_fetch_sub_explicit(&takes, 1, memory_order_release);
+	return false;
+}
+
+void hmmu__take_wait(void)
 {
 	unsigned int round = 0;
 
-	for (;;) {
-		/* seq_cst: against the fence of windows_settle() and the
-		 * increment in wait_for_takes(). */
-		atomic_fetch_add_explicit(&takes, 1, memory_order_seq_cst);
-		if (hmmu_likely(atomic_load_explicit(
-					&draining, memory_order_seq_cst) == 0))
-			return;
-		atomic_fetch_sub_explicit(&takes, 1, memory_order_release);
-		while (atomic_load_explicit(&draining, memory_order_acquire))
-			hmmu__backoff(&round);
-	}
+	while (atomic_load_explicit(&draining, memory_order_acquire))
+		hmmu__backoff(&round);
 }
 
 /* Release: pairs with the loads of who waits for it in enter(). */

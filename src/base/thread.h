@@ -109,8 +109,13 @@ bool hmmu__is_inside(void);
 /* gettid() without the system call. */
 int hmmu__thread_id(void);
 
-/* Around reading windows and taking pages. Short: enter() waits for it. */
-void hmmu__take_begin(void);
+/*
+ * Around reading windows and taking pages. Short: enter() waits for it. False:
+ * some thread is between its window and the touch, and its touch may need what
+ * the caller holds: let go of every lock, hmmu__take_wait(), begin again.
+ */
+bool hmmu__take_begin(void) HMMU_MUST_CHECK;
+void hmmu__take_wait(void);
 void hmmu__take_end(void);
 
 /*

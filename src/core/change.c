@@ -52,6 +52,12 @@ bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
 	       hmmu__notifiers_overlap(&space->notifiers, start, end);
 }
 
+bool hmmu__core_is_dropping(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end)
+{
+	return hmmu__notifiers_dropping(&space->notifiers, start, end);
+}
+
 /* Device pages whose content nobody wants: emptied and given back. */
 static void places_drop(struct hmmu_space *space, struct hmmu_memory *m,
 			uint32_t place, unsigned int n)
@@ -77,8 +83,6 @@ static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
 		page = run_end;
 		hmmu__block_clear(b, run, run_end - run);
 	}
-	if (n)
-		space->mm->ops->forget(space->mm, b->start, n);
 	hmmu__block_unlock(b);
 	hmmu__count(&space->counters.pages_dropped, n);
 }
@@ -103,9 +107,8 @@ struct moving {
 };
 
 /* Takes the first run of away pages of [start, end) out of its block. */
-static bool run_lift(struct hmmu_space *space, struct hmmu_block *b,
-		     uintptr_t start, uintptr_t end, uintptr_t *at,
-		     struct moving *m)
+static bool run_lift(struct hmmu_block *b, uintptr_t start, uintptr_t end,
+		     uintptr_t *at, struct moving *m)
 {
 	unsigned int page, stop, run, run_end;
 	bool found;
@@ -119,7 +122,6 @@ static bool run_lift(struct hmmu_space *space, struct hmmu_block *b,
 		m->n = run_end - run;
 		*at = hmmu__block_addr(b, run);
 		hmmu__block_clear(b, run, m->n);
-		space->mm->ops->forget(space->mm, b->start, m->n);
 	}
 	hmmu__block_unlock(b);
 	return found;
@@ -157,9 +159,7 @@ static void run_land(struct hmmu_space *space, struct moving *m)
 			ok = hmmu__block_set(b, m->device, page, n, m->place);
 			hmmu__block_unlock(b);
 		}
-		if (b && ok)
-			space->mm->ops->arrived(space->mm, m->to, n);
-		else
+		if (!b || !ok)
 			run_home(space, m, n);
 		m->to += (uintptr_t)n << HMMU_PAGE_LG2;
 		m->place += n;
@@ -180,30 +180,24 @@ void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
 
 	hmmu__block_for_each(b, &space->blocks, from, from + bytes)
 	{
-		while (run_lift(space, b, from, from + bytes, &at, &m)) {
+		while (run_lift(b, from, from + bytes, &at, &m)) {
 			m.to = to + (at - from);
 			run_land(space, &m);
 		}
 	}
 }
 
-size_t hmmu__core_device_pages(struct hmmu_space *space, uintptr_t start,
-			       uintptr_t end)
+bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,
+			uintptr_t end)
 {
-	unsigned int page, stop;
 	struct hmmu_block *b;
-	size_t n = 0;
 
 	hmmu__block_for_each(b, &space->blocks, start, end)
 	{
-		if (!atomic_load_explicit(&b->away_pages, memory_order_acquire))
-			continue;
-		hmmu__block_clip(b, start, end, &page, &stop);
-		hmmu__block_lock(b);
-		n += hmmu__bitmap_count_range(&b->away, page, stop);
-		hmmu__block_unlock(b);
+		if (atomic_load_explicit(&b->away_pages, memory_order_acquire))
+			return true;
 	}
-	return n;
+	return false;
 }
 
 void hmmu__core_ports_hold(struct hmmu_space *space)

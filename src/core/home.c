@@ -139,7 +139,6 @@ static bool run_forget(const struct homing *h, struct home_run *r)
 			     end - r->start);
 	run_clear(h, r, pages);
 	hmmu__memory_give(r->memory, r->place, (uint32_t)pages, true);
-	mm->ops->forget(mm, r->start, pages);
 	hmmu__count(&h->space->counters.device_pages, (uint64_t)0 - pages);
 	hmmu__count(&h->space->counters.pages_dropped, pages);
 	return true;
@@ -233,6 +232,7 @@ static int homing_run(struct homing *h, const struct hmmu_device *owner)
 	homing_unlock(h);
 	mm->ops->events_unlock_shared(mm);
 	hmmu__core_invalidate_end(h->space, &call);
+	mm->ops->release(mm, h->start, h->end);
 	return err;
 }
 

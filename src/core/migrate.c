@@ -93,10 +93,13 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 
 	mm->ops->events_lock_shared(mm);
 	blocks_lock(m);
+	m->refused = false;
 	if (!hmmu__notifiers_conflict(&m->space->notifiers, call)) {
-		mm->ops->take_begin(mm);
-		err = hmmu__batch_take(m, end);
-		mm->ops->take_end(mm);
+		m->refused = !mm->ops->take_begin(mm);
+		if (!m->refused) {
+			err = hmmu__batch_take(m, end);
+			mm->ops->take_end(mm);
+		}
 	}
 	blocks_unlock(m);
 	mm->ops->events_unlock_shared(mm);
@@ -119,6 +122,8 @@ static int batch_once(struct hmmu_migration *m, uintptr_t end)
 	hmmu__core_invalidate_begin(m->space, &call);
 	err = batch_locked(m, end, &call);
 	hmmu__core_invalidate_end(m->space, &call);
+	if (m->refused)
+		m->space->mm->ops->take_wait(m->space->mm);
 	return err;
 }
 
@@ -156,7 +161,9 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 			err = batch_once(m, end);
 		if (err && err != -EAGAIN)
 			return err;
-		if (m->unshare_bytes)
+		if (m->refused)
+			round = 0;
+		else if (m->unshare_bytes)
 			make_exclusive(m);
 		else if (err)
 			return -EAGAIN;

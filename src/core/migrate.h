@@ -25,6 +25,8 @@ struct hmmu_migration {
 	uintptr_t at;
 	/* Out of a batch: make [at, at + bytes) exclusive, then go on. */
 	size_t unshare_bytes;
+	/* Out of a batch: nothing was tried, see hmmu_mm_ops.take_begin. */
+	bool refused;
 	/* Room for one block's reasons. */
 	uint8_t why[HMMU_PAGES_PER_LARGE];
 };

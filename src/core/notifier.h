@@ -100,6 +100,10 @@ bool hmmu__notifiers_overlap(struct hmmu_notifier_set *set, uintptr_t start,
 bool hmmu__notifiers_conflict(struct hmmu_notifier_set *set,
 			      const struct hmmu_invalidate_call *own);
 
+/* True if an active call with @drops touches the range. */
+bool hmmu__notifiers_dropping(struct hmmu_notifier_set *set, uintptr_t start,
+			      uintptr_t end);
+
 static inline void hmmu__notifier_set_seq(struct hmmu_notifier *sub,
 					  uint64_t cur_seq)
 {

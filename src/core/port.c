@@ -81,6 +81,12 @@ static void section_step(struct hmmu_port *port)
 	__atomic_store_n(&port->section, port->section + 1, __ATOMIC_RELEASE);
 }
 
+static bool is_held(struct hmmu_port_list *list)
+{
+	/* Acquire: pairs with hmmu__ports_release(). */
+	return atomic_load_explicit(&list->hold, memory_order_acquire) != 0;
+}
+
 static void hold_wait(struct hmmu_port_list *list)
 {
 	uint32_t hold;
@@ -102,9 +108,7 @@ void hmmu__port_begin_slow(struct hmmu_port *port)
 		hmmu__fence_seq_cst();
 		/* Acquire: hold is read after it; pairs with gates_move(). */
 		gate = __atomic_load_n(&port->gate, __ATOMIC_ACQUIRE);
-		if (hmmu_likely(atomic_load_explicit(&full->list->hold,
-						     memory_order_acquire) ==
-				0))
+		if (hmmu_likely(!is_held(full->list)))
 			break;
 		section_step(port);
 		hold_wait(full->list);

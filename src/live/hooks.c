@@ -66,7 +66,7 @@ static uintptr_t page_up(uintptr_t v)
 
 /* True: the range is used, and h is begun. */
 static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
-		       enum hmmu_event event)
+		       enum hmmu_event event, bool drops)
 {
 	uintptr_t end = page_up(start + bytes);
 
@@ -86,6 +86,7 @@ static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
 	}
 	h->live = hmmu__live(h->space->mm);
 	h->suspended = false;
+	h->call.drops = drops;
 	h->call.inv = (struct hmmu_invalidation){ .start = start,
 						  .end = end,
 						  .event = event };
@@ -99,30 +100,45 @@ static void hook_end(struct hook *h)
 	hmmu__leave(h->self);
 }
 
-/* The mapping goes: no event is wanted. */
-static void suspend(struct hook *h)
-{
-	h->suspended = hmmu__watch_suspend(h->live, h->call.inv.start,
-					   h->call.inv.end);
-}
-
-static void unmapped(struct hook *h, bool done) HMMU_NO_TSA
+/*
+ * The mapping goes: no event is wanted. Its record goes before it, for behind
+ * it another mapping may stand at the same address. Exclusively: pages that
+ * are being taken are in it still, or see that it is gone.
+ */
+static void suspend(struct hook *h) HMMU_NO_TSA
 {
 	uintptr_t start = h->call.inv.start;
 	uintptr_t end = h->call.inv.end;
 
-	if (!done) {
-		if (h->suspended)
-			hmmu__watch_resume(h->live, start, end);
-		return;
-	}
-	hmmu__core_drop(h->space, start, end);
-	if (!h->suspended)
-		return;
-	/* Counting anew wants no take in between: see recount(). */
 	hmmu__rw_write_lock(&h->live->events);
-	hmmu__watch_cut(h->live, start, end);
+	h->suspended = hmmu__watch_suspend(h->live, start, end);
+	if (h->suspended)
+		hmmu__watch_cut(h->live, start, end);
 	hmmu__rw_write_unlock(&h->live->events);
+}
+
+/* The service waits for this with what moves to the same address. */
+static void unmapped(struct hook *h, bool done)
+{
+	uintptr_t start = h->call.inv.start;
+	uintptr_t end = h->call.inv.end;
+
+	if (done)
+		hmmu__core_drop(h->space, start, end);
+	else if (h->suspended)
+		hmmu__watch_resume(h->live, start, end);
+}
+
+static void unmap_end(struct hook *h)
+{
+	uintptr_t start = h->call.inv.start;
+
+	hmmu__core_invalidate_end(h->space, &h->call);
+	/* The rest of a mapping may have nothing away any more. */
+	if (h->suspended)
+		hmmu__live_release(h->space->mm, start ? start - 1 : 0,
+				   h->call.inv.end + 1);
+	hmmu__leave(h->self);
 }
 
 HMMU_API int munmap(void *addr, size_t length)
@@ -131,12 +147,12 @@ HMMU_API int munmap(void *addr, size_t length)
 	struct hook h;
 	int ret;
 
-	if (!hook_begin(&h, start, length, HMMU_EVENT_UNMAP))
+	if (!hook_begin(&h, start, length, HMMU_EVENT_UNMAP, true))
 		return (int)set_errno(hmmu__sys_munmap(start, length));
 	suspend(&h);
 	ret = hmmu__sys_munmap(start, length);
 	unmapped(&h, !ret);
-	hook_end(&h);
+	unmap_end(&h);
 	return (int)set_errno(ret);
 }
 
@@ -154,12 +170,12 @@ HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
 	void *ret;
 
 	if (hmmu_likely(!(flags & MAP_FIXED)) || flags & MAP_FIXED_NOREPLACE ||
-	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP))
+	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP, true))
 		return map(addr, length, prot, flags, fd, offset);
 	suspend(&h);
 	ret = map(addr, length, prot, flags, fd, offset);
 	unmapped(&h, ret != MAP_FAILED);
-	hook_end(&h);
+	unmap_end(&h);
 	return ret;
 }
 
@@ -191,7 +207,7 @@ HMMU_API int madvise(void *addr, size_t length, int advice)
 	int ret;
 
 	if (hmmu_likely(!discards(advice)) ||
-	    !hook_begin(&h, start, length, HMMU_EVENT_CLEAR))
+	    !hook_begin(&h, start, length, HMMU_EVENT_CLEAR, false))
 		return (int)set_errno(hmmu__sys_madvise(start, length, advice));
 	ret = hmmu__sys_madvise(start, length, advice);
 	if (!ret)
@@ -207,7 +223,7 @@ HMMU_API int mprotect(void *addr, size_t length, int prot)
 	struct hook h;
 	int ret;
 
-	if (!hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA))
+	if (!hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA, false))
 		return (int)set_errno(hmmu__sys_mprotect(start, length, prot));
 	ret = hmmu__sys_mprotect(start, length, prot);
 	hook_end(&h);
@@ -240,10 +256,10 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 		va_end(ap);
 	}
 	has_from = hook_begin(&from, (uintptr_t)old_addr, old_len,
-			      HMMU_EVENT_UNMAP);
+			      HMMU_EVENT_UNMAP, false);
 	if (flags & MREMAP_FIXED && !has_from)
 		has_over = hook_begin(&over, (uintptr_t)to, new_len,
-				      HMMU_EVENT_UNMAP);
+				      HMMU_EVENT_UNMAP, false);
 	ret = remap(old_addr, old_len, new_len, flags, to);
 	if (has_over) {
 		hmmu__live_quiet(over.space->mm);

@@ -21,10 +21,16 @@ static void events_unlock_shared(struct hmmu_mm *mm) HMMU_NO_TSA
 	hmmu__rw_read_unlock(&hmmu__live(mm)->events);
 }
 
-static void take_begin(struct hmmu_mm *mm)
+static bool take_begin(struct hmmu_mm *mm)
 {
 	(void)mm;
-	hmmu__take_begin();
+	return hmmu__take_begin();
+}
+
+static void take_wait(struct hmmu_mm *mm)
+{
+	(void)mm;
+	hmmu__take_wait();
 }
 
 static void take_end(struct hmmu_mm *mm)
@@ -33,21 +39,20 @@ static void take_end(struct hmmu_mm *mm)
 	hmmu__take_end();
 }
 
-#define OPS_BUT_TAKE                                                      \
-	.describe = hmmu__live_describe,                                  \
-	.describe_next = hmmu__live_describe_next,                        \
-	.fault_in = hmmu__live_fault_in, .snapshot = hmmu__live_snapshot, \
-	.watch = hmmu__live_watch, .arm = hmmu__live_arm,                 \
-	.release = hmmu__live_release, .put = hmmu__live_put,             \
-	.forget = hmmu__live_forget, .arrived = hmmu__live_arrived,       \
-	.fill_hole = hmmu__live_fill_hole, .empty = hmmu__live_empty,     \
-	.add_pool = hmmu__live_add_pool,                                  \
-	.remove_pool = hmmu__live_remove_pool,                            \
-	.events_lock_shared = events_lock_shared,                         \
-	.events_unlock_shared = events_unlock_shared,                     \
-	.quiet = hmmu__live_quiet, .take_begin = take_begin,              \
-	.take_end = take_end, .exclude = hmmu__live_exclude,              \
-	.may_exclude = hmmu__live_may_exclude,                            \
+#define OPS_BUT_TAKE                                                          \
+	.describe = hmmu__live_describe,                                      \
+	.describe_next = hmmu__live_describe_next,                            \
+	.fault_in = hmmu__live_fault_in, .snapshot = hmmu__live_snapshot,     \
+	.watch = hmmu__live_watch, .arm = hmmu__live_arm,                     \
+	.release = hmmu__live_release, .put = hmmu__live_put,                 \
+	.fill_hole = hmmu__live_fill_hole, .empty = hmmu__live_empty,         \
+	.add_pool = hmmu__live_add_pool,                                      \
+	.remove_pool = hmmu__live_remove_pool,                                \
+	.events_lock_shared = events_lock_shared,                             \
+	.events_unlock_shared = events_unlock_shared,                         \
+	.quiet = hmmu__live_quiet, .take_begin = take_begin,                  \
+	.take_end = take_end, .take_wait = take_wait,                         \
+	.exclude = hmmu__live_exclude, .may_exclude = hmmu__live_may_exclude, \
 	.is_service = hmmu__live_is_service, .pump = hmmu__live_pump
 
 static const struct hmmu_mm_ops live_ops = {

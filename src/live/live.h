@@ -31,6 +31,9 @@
 /* Messages that someone other than the service has read. */
 #define HMMU_STASH_MESSAGES 1024u
 
+/* Moved mappings between two moments without a change under way. */
+#define HMMU_LANDINGS	    64u
+
 /* Segments of libhmmu, libc and the loader: three each, and room. */
 #define HMMU_STATIC_RANGES  64u
 
@@ -38,15 +41,14 @@
  * A mapping that is registered with our userfaultfd.
  *
  * WATCHED: its changes arrive as events; costs its page faults nothing.
- * ARMED: absent pages stop the CPU thread that touches them, too. @away pages
- * of it are on devices, or about to be.
+ * ARMED: absent pages stop the CPU thread that touches them, too. It is that as
+ * long as a page of it is on a device; whether one is, the blocks say.
  */
 struct hmmu_watch {
 	struct hmmu_itree_node node;
 	bool armed;
 	/* A large page was seen in it: holes are filled with large ones. */
 	bool saw_large;
-	size_t away;
 };
 
 struct hmmu_static_range {
@@ -82,6 +84,10 @@ struct hmmu_live {
 	/* Only the service looks at it: it holds @events exclusively. */
 	bool service_has_events;
 
+	/* Where mappings have just moved to; the service's own. */
+	struct hmmu_static_range landing[HMMU_LANDINGS];
+	unsigned int landings;
+
 	/* One large zeroed page, to fill large holes; the service's own. */
 	void *zero_chunk;
 
@@ -104,10 +110,11 @@ int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma);
 int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 		   enum hmmu_stay *why);
 void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
-void hmmu__live_forget(struct hmmu_mm *mm, uintptr_t start, size_t pages);
-void hmmu__live_arrived(struct hmmu_mm *mm, uintptr_t start, size_t pages);
-/* Counts @pages at @start as away; false: they are not in an armed mapping. */
-bool hmmu__watch_reserve(struct hmmu_live *l, uintptr_t start, size_t pages);
+/* The same for the service while it holds the events lock exclusively. */
+void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
+				   uintptr_t end);
+/* True if [start, end) lies in one armed mapping. */
+bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 /* One mapping's registration; false when @addr is in none. */
 bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
 		     struct hmmu_watch *copy);

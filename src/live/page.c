@@ -140,23 +140,19 @@ static void count_large(struct hmmu_live *l, uintptr_t at, uintptr_t other,
 int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 {
 	struct hmmu_live *l = hmmu__live(mm);
-	size_t pages = t->bytes >> HMMU_PAGE_LG2;
 	int err;
 
 	/* Acquire: pairs with the pump's increment under the events lock. */
 	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
 		return -EAGAIN;
 	/* Not armed (any more): a page taken now would read as zeroes. */
-	if (!hmmu__watch_reserve(l, t->start, pages))
+	if (!hmmu__watch_is_armed(l, t->start, t->start + t->bytes))
 		return -EAGAIN;
 	err = move_all(l, (uintptr_t)t->host, t->start, t->bytes,
 		       &t->done_bytes);
 	count_large(l, (uintptr_t)t->host, t->start, t->done_bytes, &t->large);
 	if (t->large)
 		hmmu__watch_saw_large(l, t->start);
-	if (t->done_bytes < t->bytes)
-		hmmu__live_forget(mm, t->start,
-				  (t->bytes - t->done_bytes) >> HMMU_PAGE_LG2);
 	return take_result(l, t, err);
 }
 
@@ -280,10 +276,12 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 	}
 	if (p->done_bytes == p->bytes && !p->copied)
 		p->large = large;
-	/* Wakes who waits for a page that was copied, or for a hole. */
-	hmmu__uffd_wake(l, p->start, p->start + p->bytes);
+	/*
+	 * Who waits for a page that was copied, or for a hole. Not for what is
+	 * still away: it would fault again, and faults are read before events.
+	 */
 	if (p->done_bytes)
-		hmmu__live_forget(mm, p->start, p->done_bytes >> HMMU_PAGE_LG2);
+		hmmu__uffd_wake(l, p->start, p->start + p->done_bytes);
 	return err;
 }
 

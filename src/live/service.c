@@ -112,6 +112,14 @@ static unsigned long pending_faults(const struct hmmu_live *l)
 	return count;
 }
 
+/* An ioctl that is refused at once, and first of all while mappings change. */
+static bool is_changing(const struct hmmu_live *l)
+{
+	struct uffdio_zeropage z = { .mode = 0 };
+
+	return hmmu__sys_ioctl(hmmu__uffd(l), UFFDIO_ZEROPAGE, &z) == -EAGAIN;
+}
+
 static bool is_fault(const struct uffd_msg *msg)
 {
 	return msg->event == UFFD_EVENT_PAGEFAULT;
@@ -130,9 +138,28 @@ static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 	hmmu__core_drop(l->mm.space, start, end);
 	if (event == HMMU_EVENT_UNMAP)
 		hmmu__watch_cut(l, start, end);
+	/* The rest of a mapping may have nothing away any more. */
+	hmmu__watch_release_exclusive(l, start ? start - 1 : 0, end + 1);
 	hmmu__core_invalidate_end(l->mm.space, &call);
 }
 
+/* So long a hook may take between its munmap and its drop. */
+#define DROPPING_NS 100000000ull
+
+static void wait_for_drops(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	uint64_t begun = hmmu__sys_clock_ns();
+	unsigned int round = 0;
+
+	while (hmmu__core_is_dropping(l->mm.space, start, end) &&
+	       hmmu__sys_clock_ns() - begun < DROPPING_NS)
+		hmmu__backoff(&round);
+}
+
+/*
+ * Something moved to where another mapping was a moment ago. Records of that
+ * one are old; its unmapping may be told after this, see stale_until().
+ */
 static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		  size_t bytes)
 {
@@ -142,11 +169,65 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 			 .event = HMMU_EVENT_UNMAP },
 	};
 
-	/* The record goes first, for the pages are counted where they land. */
+	wait_for_drops(l, to, to + bytes);
+	hmmu__core_drop(l->mm.space, to, to + bytes);
 	hmmu__watch_moved(l, from, to, bytes);
 	hmmu__core_invalidate_begin(l->mm.space, &call);
 	hmmu__core_moved(l->mm.space, from, to, bytes);
 	hmmu__core_invalidate_end(l->mm.space, &call);
+	if (l->landings < HMMU_LANDINGS) {
+		l->landing[l->landings].start = to;
+		l->landing[l->landings].end = to + bytes;
+		l->landings++;
+	}
+}
+
+/*
+ * An unmapping whose address was given away again before it was told:
+ *
+ *      one thread                          another
+ *      munmap(R): the mapping is gone
+ *                                          mremap(P) lands in R
+ *                                          event: P moved to R
+ *      event: R was unmapped
+ *
+ * Required: the second event does not drop what has landed. While a change is
+ * under way (settle() waits until none is), an unmapping of a landing that is
+ * mapped now is the older one. Returns where the next part begins; *stale says
+ * whether [at, next) is to be left alone.
+ */
+static uintptr_t stale_until(struct hmmu_live *l, uintptr_t at, uintptr_t end,
+			     bool *stale)
+{
+	struct hmmu_vma_info vma;
+	unsigned int i;
+
+	*stale = false;
+	for (i = 0; i < l->landings; i++) {
+		const struct hmmu_static_range *r = &l->landing[i];
+
+		if (r->start <= at && at < r->end &&
+		    !hmmu__live_describe(&l->mm, at, &vma)) {
+			*stale = true;
+			end = r->end < end ? r->end : end;
+			return vma.end < end ? vma.end : end;
+		}
+		if (r->start > at && r->start < end)
+			end = r->start;
+	}
+	return end;
+}
+
+static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	uintptr_t next;
+	bool stale;
+
+	for (; start < end; start = next) {
+		next = stale_until(l, start, end, &stale);
+		if (!stale)
+			changed(l, start, next, HMMU_EVENT_UNMAP);
+	}
 }
 
 static uintptr_t page_up(uintptr_t addr)
@@ -161,8 +242,8 @@ static void event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
 	switch (msg->event) {
 	case UFFD_EVENT_UNMAP:
 		hmmu__count(&c->events_unmap, 1);
-		changed(l, msg->arg.remove.start, page_up(msg->arg.remove.end),
-			HMMU_EVENT_UNMAP);
+		unmapped(l, msg->arg.remove.start,
+			 page_up(msg->arg.remove.end));
 		break;
 	case UFFD_EVENT_REMOVE:
 		hmmu__count(&c->events_remove, 1);
@@ -220,6 +301,33 @@ static bool is_readable(const struct hmmu_live *l)
 	return hmmu__sys_poll(&fd, 1, &now) > 0 && fd.revents & POLLIN;
 }
 
+/* So long a thread that made a change may take to run after its event. */
+#define SETTLE_NS 10000000ull
+
+/*
+ * After a landing, with the events lock held: reads on until no change is under
+ * way. What is told later is newer than the landing.
+ */
+static void settle(struct hmmu_live *l)
+{
+	uint64_t begun = hmmu__sys_clock_ns();
+	unsigned int round = 0;
+	struct uffd_msg msg;
+
+	while (l->landings && is_changing(l) &&
+	       hmmu__sys_clock_ns() - begun < SETTLE_NS) {
+		if (stash_has_room(l) && read_message(l, &msg)) {
+			if (is_fault(&msg))
+				stash_put(l, &msg);
+			else
+				event_apply(l, &msg);
+		} else {
+			hmmu__backoff(&round);
+		}
+	}
+	l->landings = 0;
+}
+
 /*
  * Reads one message under the events lock and applies it if it is an event. A
  * fault comes back in @msg. False: nothing was there.
@@ -236,6 +344,7 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 		if (!stopped)
 			hmmu__count(&l->mm.space->counters.events_late, 1);
 		event_apply(l, msg);
+		settle(l);
 	}
 	l->service_has_events = false;
 	hmmu__rw_write_unlock(&l->events);
@@ -285,6 +394,7 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 		hmmu__rw_write_lock(&l->events);
 		l->service_has_events = true;
 		event_apply(l, &msg);
+		settle(l);
 		l->service_has_events = false;
 		hmmu__rw_write_unlock(&l->events);
 		/* Release: takes go on and find the change recorded. */
@@ -356,14 +466,6 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 		hmmu__rw_write_unlock(&l->events);
 	if (any && is_fault(&msg))
 		hmmu__core_toucher(mm->space, (int)msg.arg.pagefault.feat.ptid);
-}
-
-/* An ioctl that is refused at once, and first of all while mappings change. */
-static bool is_changing(const struct hmmu_live *l)
-{
-	struct uffdio_zeropage z = { .mode = 0 };
-
-	return hmmu__sys_ioctl(hmmu__uffd(l), UFFDIO_ZEROPAGE, &z) == -EAGAIN;
 }
 
 void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA

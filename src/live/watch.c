@@ -69,7 +69,6 @@ static void absorb_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	while ((old = first_locked(l, start, end))) {
 		w->armed |= old->armed;
 		w->saw_large |= old->saw_large;
-		w->away += old->away;
 		if (old->node.start < start)
 			start = old->node.start;
 		if (old->node.last + 1 > end)
@@ -194,7 +193,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 {
 	uintptr_t end = w->node.last + 1;
 
-	if (!w->armed || w->away)
+	if (!w->armed || hmmu__core_is_away(l->mm.space, w->node.start, end))
 		return;
 	if (hmmu__uffd_register(l, w->node.start, end, MODE_WATCH))
 		return;
@@ -202,9 +201,13 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	hmmu__uffd_wake(l, w->node.start, end);
 }
 
-void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end)
+/*
+ * Exclusively: between the look at the blocks and the kernel's call no page
+ * may be taken, for it would read as zeroes.
+ */
+void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
+				   uintptr_t end)
 {
-	struct hmmu_live *l = hmmu__live(mm);
 	struct hmmu_itree_node *n;
 
 	hmmu__mutex_lock(&l->watch_lock);
@@ -215,63 +218,46 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end)
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
-bool hmmu__watch_reserve(struct hmmu_live *l, uintptr_t start, size_t pages)
+/* A look without the events lock: is there anything to disarm? */
+static bool may_disarm(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
-	uintptr_t end = start + (pages << HMMU_PAGE_LG2);
-	struct hmmu_watch *w;
-	bool ok;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	w = first_locked(l, start, end);
-	ok = covers(w, start, end) && w->armed;
-	if (ok)
-		w->away += pages;
-	hmmu__mutex_unlock(&l->watch_lock);
-	return ok;
-}
-
-/* Pages near @start: in its block, or more than one block of them. */
-static uintptr_t forget_last(uintptr_t start, size_t pages)
-{
-	uintptr_t last = start | (HMMU_LARGE_BYTES - 1);
-	uintptr_t run = start + (pages << HMMU_PAGE_LG2) - 1;
-
-	return run > last ? run : last;
-}
-
-void hmmu__live_forget(struct hmmu_mm *mm, uintptr_t start, size_t pages)
-{
-	uintptr_t last = forget_last(start, pages);
-	struct hmmu_live *l = hmmu__live(mm);
 	struct hmmu_itree_node *n;
+	bool may = false;
 
-	/* A block may hold several mappings; which one does not matter for
-	 * long: the sums are made anew whenever a record is cut. */
 	hmmu__mutex_lock(&l->watch_lock);
-	hmmu__itree_for_each(n, &l->watches, start, last)
+	hmmu__itree_for_each(n, &l->watches, start, end - 1)
 	{
-		struct hmmu_watch *w = of_node(n);
-		size_t now = pages < w->away ? pages : w->away;
-
-		w->away -= now;
-		pages -= now;
-		disarm_locked(l, w);
-		if (!pages)
+		may = of_node(n)->armed &&
+		      !hmmu__core_is_away(l->mm.space, n->start, n->last + 1);
+		if (may)
 			break;
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
+	return may;
 }
 
-void hmmu__live_arrived(struct hmmu_mm *mm, uintptr_t start, size_t pages)
+void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
+			uintptr_t end) HMMU_NO_TSA
 {
 	struct hmmu_live *l = hmmu__live(mm);
+
+	if (!may_disarm(l, start, end))
+		return;
+	hmmu__rw_write_lock(&l->events);
+	hmmu__watch_release_exclusive(l, start, end);
+	hmmu__rw_write_unlock(&l->events);
+}
+
+bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
 	struct hmmu_watch *w;
+	bool armed;
 
 	hmmu__mutex_lock(&l->watch_lock);
-	w = first_locked(l, start, start + HMMU_PAGE_BYTES);
-	if (w)
-		w->away += pages;
+	w = first_locked(l, start, end);
+	armed = covers(w, start, end) && w->armed;
 	hmmu__mutex_unlock(&l->watch_lock);
+	return armed;
 }
 
 bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
@@ -298,7 +284,7 @@ void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr)
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
-/* What is left of a record beside a cut. Its pages are counted anew. */
+/* What is left of a record beside a cut. */
 static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 			uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock)
@@ -316,30 +302,6 @@ static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 	insert_locked(l, w, start, end);
 }
 
-/*
- * Counting takes block locks, which rank before the watch lock: it is done
- * outside, and a page that comes or goes meanwhile is counted wrongly by one
- * block at most; forget() never goes below zero, and armed too long costs time
- * only.
- */
-static void recount(struct hmmu_live *l, uintptr_t addr)
-{
-	struct hmmu_watch copy, *w;
-	size_t away;
-
-	if (!hmmu__watch_get(l, addr, &copy) || !copy.armed)
-		return;
-	away = hmmu__core_device_pages(l->mm.space, copy.node.start,
-				       copy.node.last + 1);
-	hmmu__mutex_lock(&l->watch_lock);
-	w = first_locked(l, addr, addr + 1);
-	if (w && w->node.start == copy.node.start) {
-		w->away = away;
-		disarm_locked(l, w);
-	}
-	hmmu__mutex_unlock(&l->watch_lock);
-}
-
 void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_watch *w, old;
@@ -352,9 +314,6 @@ void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		rest_locked(l, &old, end, old.node.last + 1);
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
-	if (start)
-		recount(l, start - 1);
-	recount(l, end);
 }
 
 void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
@@ -407,17 +366,19 @@ bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	return any;
 }
 
+/* The unmapping failed: what is mapped there is registered as it was. */
 void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
-	struct hmmu_itree_node *n;
+	struct hmmu_vma_info vma;
+	uintptr_t at = start;
 
 	hmmu__mutex_lock(&l->watch_lock);
-	hmmu__itree_for_each(n, &l->watches, start, end - 1)
-	{
-		uintptr_t lo = n->start > start ? n->start : start;
-		uintptr_t hi = n->last + 1 < end ? n->last + 1 : end;
-
-		(void)hmmu__uffd_register(l, lo, hi, mode_of(of_node(n)));
+	while (at < end && !hmmu__live_describe_next(&l->mm, at, &vma) &&
+	       vma.start < end) {
+		(void)register_locked(l, &vma,
+				      hmmu__core_is_away(l->mm.space, vma.start,
+							 vma.end));
+		at = vma.end;
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
 }
