@@ -72,6 +72,8 @@ struct hmmu_mm_put {
 	size_t done_bytes;
 	size_t large;
 	size_t copied;
+	/* For the address space: some pages were not moved. */
+	bool unmoved;
 };
 
 struct hmmu_mm_ops {
@@ -206,6 +208,15 @@ struct hmmu_mm_ops {
 	 * broken (design.md section 4, rule 3). Waits @timeout_ns at most.
 	 */
 	void (*pump)(struct hmmu_mm *mm, uint64_t timeout_ns);
+
+	/* The page at @addr is neither present nor swapped out. */
+	bool (*is_absent)(struct hmmu_mm *mm, uintptr_t addr);
+
+	/*
+	 * The caller is the service, and thread @tid sleeps in a system call
+	 * that changes mappings: it may be waiting for the service.
+	 */
+	bool (*is_stuck)(struct hmmu_mm *mm, int tid);
 };
 
 /* The base of an address space; the live one embeds it first. */
@@ -285,7 +296,16 @@ void hmmu__core_ports_hold(struct hmmu_space *space);
 void hmmu__core_ports_release(struct hmmu_space *space);
 bool hmmu__core_ports_idle(struct hmmu_space *space);
 
-/* The thread @tid is stopped in a CPU fault: break its open sections. */
-void hmmu__core_toucher(struct hmmu_space *space, int tid);
+/*
+ * The thread @tid was stopped in a CPU fault at @addr: if it still is, its open
+ * sections are broken. Caller holds no block lock.
+ */
+void hmmu__core_toucher(struct hmmu_space *space, uintptr_t addr, int tid);
+
+/*
+ * Fills the page with zeroes if it is absent and on no device: for who wants
+ * nothing absent. As hmmu__core_cpu_fault(), but leaves device pages alone.
+ */
+int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr);
 
 #endif

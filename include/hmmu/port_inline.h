@@ -65,7 +65,22 @@ static inline uintptr_t hmmu__port_delta(const struct hmmu_port *port,
 	return HMMU_PORT_NO_TAG;
 }
 
+/* The slow path's value has its own variable: if the address of the fast one
+ * escaped, each load would be a store as well. */
 #define HMMU__PORT_DEFINE(bits, insn, reg)                                     \
+	static inline int hmmu__port_load_slow##bits(                          \
+		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)     \
+	{                                                                      \
+		uint##bits##_t v;                                              \
+		int err;                                                       \
+                                                                               \
+		err = hmmu__port_access(port, va, sizeof(v), HMMU_ACCESS_READ, \
+					&v);                                   \
+		if (!err)                                                      \
+			*ret = v;                                              \
+		return err;                                                    \
+	}                                                                      \
+                                                                               \
 	static inline HMMU_MUST_CHECK int hmmu_port_load##bits(                \
 		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)     \
 	{                                                                      \
@@ -88,8 +103,7 @@ static inline uintptr_t hmmu__port_delta(const struct hmmu_port *port,
 		*ret = v;                                                      \
 		return 0;                                                      \
 	slow:                                                                  \
-		return hmmu__port_access(port, va, sizeof(*ret),               \
-					 HMMU_ACCESS_READ, ret);               \
+		return hmmu__port_load_slow##bits(port, va, ret);              \
 	}                                                                      \
                                                                                \
 	static inline HMMU_MUST_CHECK int hmmu_port_store##bits(               \

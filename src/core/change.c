@@ -11,19 +11,11 @@
 void hmmu__core_invalidate_begin(struct hmmu_space *space,
 				 struct hmmu_invalidate_call *call)
 {
-	struct hmmu_port_list *ports = &space->ports;
-
 	hmmu__count(&space->counters.invalidations, 1);
 	call->unmapped = false;
+	hmmu__ports_changing(&space->ports);
 	hmmu__notifiers_begin(&space->notifiers, call);
-	/*
-	 * Somebody else's invalidation may have emptied the mirrors and still
-	 * wait for the sections that use what was there: so must we. Acquire:
-	 * pairs with the increment in hmmu__ports_wait().
-	 */
-	if (call->unmapped ||
-	    atomic_load_explicit(&ports->waiters_pending, memory_order_acquire))
-		hmmu__ports_wait(ports, space->mm);
+	(void)hmmu__ports_changed(&space->ports, call->unmapped, space->mm);
 }
 
 void hmmu__core_invalidate_end(struct hmmu_space *space,
@@ -215,7 +207,23 @@ bool hmmu__core_ports_idle(struct hmmu_space *space)
 	return hmmu__ports_idle(&space->ports);
 }
 
-void hmmu__core_toucher(struct hmmu_space *space, int tid)
+/*
+ * The thread is stopped as long as the page is not there, and with the block's
+ * lock held nobody can put it there. If it is there by now the message is old
+ * and the thread may be inside a section that is not broken.
+ */
+void hmmu__core_toucher(struct hmmu_space *space, uintptr_t addr, int tid)
 {
-	hmmu__ports_toucher(&space->ports, tid);
+	struct hmmu_block *b;
+
+	if (!hmmu__ports_in_section(&space->ports, tid))
+		return;
+	b = hmmu__block_get(space, addr);
+	if (!b)
+		return;
+	hmmu__block_lock(b);
+	if (hmmu__bitmap_test(&b->away, hmmu__block_page(b, addr)) ||
+	    space->mm->ops->is_absent(space->mm, addr))
+		hmmu__ports_toucher(&space->ports, tid);
+	hmmu__block_unlock(b);
 }

@@ -100,7 +100,7 @@ static int run_put(const struct homing *h, struct home_run *r)
 	uint32_t done;
 	int err;
 
-	err = HMMU_FAULT_POINT("put", -ENOMEM);
+	err = HMMU_FAULT_POINT("put", ENOMEM);
 	if (!err)
 		err = h->space->mm->ops->put(h->space->mm, &put);
 	done = (uint32_t)(put.done_bytes >> HMMU_PAGE_LG2);
@@ -366,6 +366,23 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 	hmmu__count(&space->counters.cpu_faults, 1);
 	return hmmu__block_home(space, b, b->start, b->start + HMMU_LARGE_BYTES,
 				NULL);
+}
+
+int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr) HMMU_NO_TSA
+{
+	struct hmmu_block *b = hmmu__block_get(space, addr);
+	struct hmmu_mm *mm = space->mm;
+	int err = 0;
+
+	if (!b)
+		return -ENOMEM;
+	mm->ops->events_lock_shared(mm);
+	hmmu__block_lock(b);
+	if (!hmmu__bitmap_test(&b->away, hmmu__block_page(b, addr)))
+		err = mm->ops->fill_hole(mm, addr, &b->away);
+	hmmu__block_unlock(b);
+	mm->ops->events_unlock_shared(mm);
+	return err;
 }
 
 int hmmu__core_cpu_fault(struct hmmu_space *space, uintptr_t addr, bool write)

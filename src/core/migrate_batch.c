@@ -88,7 +88,7 @@ static int take_to(struct hmmu_migration *m, size_t bytes, uint32_t place)
 	uint32_t done;
 	int err;
 
-	err = HMMU_FAULT_POINT("take", -ENOMEM);
+	err = HMMU_FAULT_POINT("take", ENOMEM);
 	if (!err)
 		err = mm->ops->take(mm, &t);
 	done = (uint32_t)(t.done_bytes >> HMMU_PAGE_LG2);

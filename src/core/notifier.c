@@ -85,14 +85,16 @@ void hmmu__notifier_add(struct hmmu_notifier_set *set,
 
 static void wait_turn(struct hmmu_notifier_set *set, uint64_t seq)
 {
+	/* seq_cst: against end()'s store of the sequence and its look here. */
+	atomic_fetch_add_explicit(&set->waiters, 1, memory_order_seq_cst);
 	while (set_seq(set) == seq) {
 		uint32_t turn =
 			atomic_load_explicit(&set->turn, memory_order_acquire);
 
-		if (set_seq(set) != seq)
-			return;
-		(void)hmmu__futex_wait(&set->turn, turn, HMMU_FOREVER);
+		if (set_seq(set) == seq)
+			(void)hmmu__futex_wait(&set->turn, turn, HMMU_FOREVER);
 	}
+	atomic_fetch_sub_explicit(&set->waiters, 1, memory_order_relaxed);
 }
 
 static void deferred_unlink_locked(struct hmmu_notifier_set *set,
@@ -219,8 +221,11 @@ void hmmu__notifiers_end(struct hmmu_notifier_set *set,
 		/* Release: pairs with the acquire loads of who waits. */
 		atomic_store_explicit(&set->seq, set_seq(set) + 1,
 				      memory_order_release);
-		atomic_fetch_add_explicit(&set->turn, 1, memory_order_release);
-		wake = true;
+		/* seq_cst: either the waiter sees the new sequence, or its
+		 * count is seen here. */
+		atomic_fetch_add_explicit(&set->turn, 1, memory_order_seq_cst);
+		wake = atomic_load_explicit(&set->waiters,
+					    memory_order_seq_cst) > 0;
 	}
 	hmmu__mutex_unlock(&set->lock);
 	if (wake)

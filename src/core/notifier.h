@@ -67,6 +67,7 @@ struct hmmu_notifier_set {
 	struct hmmu_notifier *deferred HMMU_GUARDED_BY(&lock);
 	/* Futex word: moves when the sequence becomes even. */
 	_Atomic uint32_t turn;
+	_Atomic uint32_t waiters;
 	/* Subscriptions of users, not of core. */
 	_Atomic uint32_t users;
 };

@@ -284,6 +284,18 @@ static void wait_step(struct hmmu_mm *mm, unsigned int *round)
 		hmmu__backoff(round);
 }
 
+/*
+ * The owner changes mappings by a system call inside its own section and waits
+ * for the service, which is the caller.
+ */
+static void break_waiting(struct hmmu_port_full *full, struct hmmu_mm *mm)
+{
+	int tid = atomic_load_explicit(&full->tid, memory_order_relaxed);
+
+	if (mm && mm->ops->is_stuck && mm->ops->is_stuck(mm, tid))
+		break_user(full);
+}
+
 static void section_wait(struct hmmu_port_full *full, uint64_t gate,
 			 struct hmmu_mm *mm)
 {
@@ -299,6 +311,7 @@ static void section_wait(struct hmmu_port_full *full, uint64_t gate,
 	start_ns = hmmu__sys_clock_ns();
 	while (!is_over(full, gate)) {
 		wait_step(mm, &round);
+		break_waiting(full, mm);
 		if (is_reported || hmmu__sys_clock_ns() - start_ns < OVERDUE_NS)
 			continue;
 		is_reported = true;
@@ -355,17 +368,32 @@ static bool has_ports(struct hmmu_port_list *list)
 	return atomic_load_explicit(&list->ports, memory_order_acquire) != 0;
 }
 
-void hmmu__ports_wait(struct hmmu_port_list *list, struct hmmu_mm *mm)
+void hmmu__ports_changing(struct hmmu_port_list *list)
 {
-	if (!has_ports(list))
-		return;
 	/* seq_cst: against who unmaps nothing and then looks at the count. */
 	atomic_fetch_add_explicit(&list->waiters_pending, 1,
 				  memory_order_seq_cst);
-	sections_wait(list, mm);
+}
+
+bool hmmu__ports_changed(struct hmmu_port_list *list, bool unmapped,
+			 struct hmmu_mm *mm)
+{
+	bool others = atomic_load_explicit(&list->waiters_pending,
+					   memory_order_seq_cst) > 1;
+	bool wait = (unmapped || others) && has_ports(list);
+
+	if (wait)
+		sections_wait(list, mm);
 	/* Release: who sees it gone sees the sections ended. */
 	atomic_fetch_sub_explicit(&list->waiters_pending, 1,
 				  memory_order_release);
+	return wait;
+}
+
+void hmmu__ports_wait(struct hmmu_port_list *list, struct hmmu_mm *mm)
+{
+	hmmu__ports_changing(list);
+	(void)hmmu__ports_changed(list, true, mm);
 }
 
 void hmmu__ports_hold(struct hmmu_port_list *list, struct hmmu_mm *mm)
@@ -402,6 +430,20 @@ void hmmu__ports_toucher(struct hmmu_port_list *list, int tid)
 			break_user(full);
 	}
 	hmmu__mutex_unlock(&list->lock);
+}
+
+bool hmmu__ports_in_section(struct hmmu_port_list *list, int tid)
+{
+	struct hmmu_port_full *full;
+	bool found = false;
+
+	if (!has_ports(list))
+		return false;
+	hmmu__mutex_lock(&list->lock);
+	for (full = list->first; full && !found; full = full->next)
+		found = is_owner(full, tid) && section_is_open(full);
+	hmmu__mutex_unlock(&list->lock);
+	return found;
 }
 
 void hmmu__ports_init(struct hmmu_port_list *list)

@@ -62,6 +62,16 @@ void hmmu__ports_init(struct hmmu_port_list *list);
 void hmmu__ports_fini(struct hmmu_port_list *list);
 
 /*
+ * Around emptying mirrors, in this order: changing, empty, changed. Between
+ * the two another invalidation may find nothing to empty and must wait for the
+ * same sections: @unmapped is whether the caller found anything itself. True:
+ * sections were waited for.
+ */
+void hmmu__ports_changing(struct hmmu_port_list *list);
+bool hmmu__ports_changed(struct hmmu_port_list *list, bool unmapped,
+			 struct hmmu_mm *mm);
+
+/*
  * Mirrors have been emptied: TLBs are dropped and sections that began before
  * have ended (or are broken) when it returns. @mm gives pump().
  */
@@ -76,6 +86,8 @@ void hmmu__ports_hold(struct hmmu_port_list *list, struct hmmu_mm *mm);
 void hmmu__ports_release(struct hmmu_port_list *list);
 bool hmmu__ports_idle(struct hmmu_port_list *list);
 void hmmu__ports_toucher(struct hmmu_port_list *list, int tid);
+/* True if a port of thread @tid is in a section. */
+bool hmmu__ports_in_section(struct hmmu_port_list *list, int tid);
 
 /* --- what the port needs of core (device.c, fault.c) ----------------------- */
 

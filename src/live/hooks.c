@@ -257,7 +257,7 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 	}
 	has_from = hook_begin(&from, (uintptr_t)old_addr, old_len,
 			      HMMU_EVENT_UNMAP, false);
-	if (flags & MREMAP_FIXED && !has_from)
+	if (flags & MREMAP_FIXED)
 		has_over = hook_begin(&over, (uintptr_t)to, new_len,
 				      HMMU_EVENT_UNMAP, false);
 	ret = remap(old_addr, old_len, new_len, flags, to);

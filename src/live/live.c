@@ -53,7 +53,8 @@ static void take_end(struct hmmu_mm *mm)
 	.quiet = hmmu__live_quiet, .take_begin = take_begin,                  \
 	.take_end = take_end, .take_wait = take_wait,                         \
 	.exclude = hmmu__live_exclude, .may_exclude = hmmu__live_may_exclude, \
-	.is_service = hmmu__live_is_service, .pump = hmmu__live_pump
+	.is_service = hmmu__live_is_service, .pump = hmmu__live_pump,         \
+	.is_absent = hmmu__live_is_absent, .is_stuck = hmmu__live_is_stuck
 
 static const struct hmmu_mm_ops live_ops = {
 	OPS_BUT_TAKE,

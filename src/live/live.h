@@ -142,9 +142,6 @@ int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 			uintptr_t end, uint64_t mode);
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
 			  uintptr_t end);
-/* ZEROPAGE over what is absent in the range; best effort. */
-void hmmu__uffd_zero_absent(const struct hmmu_live *l, uintptr_t start,
-			    uintptr_t end);
 
 /* look.c */
 int hmmu__live_describe(struct hmmu_mm *mm, uintptr_t addr,
@@ -158,6 +155,7 @@ int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 /* How many whole 2 MiB pages [start, end) holds; both 2 MiB aligned. */
 size_t hmmu__large_pages(const struct hmmu_live *l, uintptr_t start,
 			 uintptr_t end);
+bool hmmu__live_is_absent(struct hmmu_mm *mm, uintptr_t addr);
 /* True when no page of [start, end) is present. */
 bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
 /* Touches the page at @addr as user code would; -EFAULT if that faults. */
@@ -177,6 +175,7 @@ void hmmu__service_stop(struct hmmu_live *l);
 bool hmmu__live_is_service(struct hmmu_mm *mm);
 void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
 void hmmu__live_quiet(struct hmmu_mm *mm);
+bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
 
 /* fork.c */
 int hmmu__fork_install(void);

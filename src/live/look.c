@@ -102,25 +102,44 @@ static int touch_range(uintptr_t start, uintptr_t end, bool write)
  * ordinary user gets for a page that is away: that one is touched, so that the
  * service brings it home. ENOMEM is also a hole.
  */
+static int populate(uintptr_t start, uintptr_t end, bool write)
+{
+	return hmmu__sys_madvise(start, end - start,
+				 write ? MADV_POPULATE_WRITE :
+					 MADV_POPULATE_READ);
+}
+
+/* ENOMEM: no memory, or a hole - which may be gone when we look for it. */
+#define NO_MEMORY_TRIES 8
+
+static int populate_surely(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
+			   bool write)
+{
+	struct hmmu_vma_info vma;
+	int tries, err = -ENOMEM;
+
+	for (tries = 0; err == -ENOMEM && tries < NO_MEMORY_TRIES; tries++) {
+		err = populate(start, end, write);
+		if (err == -ENOMEM && hmmu__live_describe(mm, start, &vma))
+			return -EFAULT;
+		if (err == -ENOMEM && vma.end < end)
+			return -EBUSY;
+	}
+	return err;
+}
+
 int hmmu__live_fault_in(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 			bool write)
 {
-	struct hmmu_live *l = hmmu__live(mm);
-	struct hmmu_vma_info vma;
-	int err = -EFAULT;
+	int err = -EINVAL;
 
-	if (l->platform.have_populate)
-		err = hmmu__sys_madvise(start, end - start,
-					write ? MADV_POPULATE_WRITE :
-						MADV_POPULATE_READ);
+	if (hmmu__live(mm)->platform.have_populate)
+		err = populate_surely(mm, start, end, write);
 	switch (err) {
 	case 0:
-		return 0;
 	case -ENOMEM:
-		return hmmu__live_describe(mm, end - 1, &vma) ||
-				       vma.start > start ?
-			       -EFAULT :
-			       -ENOMEM;
+	case -EBUSY:
+		return err;
 	case -EAGAIN:
 	case -EINTR:
 		return -EBUSY;
@@ -251,4 +270,11 @@ bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
 			       HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED, &run, 1,
 			       &n, &next) &&
 	       !n;
+}
+
+bool hmmu__live_is_absent(struct hmmu_mm *mm, uintptr_t addr)
+{
+	uintptr_t page = addr & ~(HMMU_PAGE_BYTES - 1);
+
+	return hmmu__is_absent(hmmu__live(mm), page, page + HMMU_PAGE_BYTES);
 }

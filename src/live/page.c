@@ -196,6 +196,7 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 			return err == -EAGAIN || err == -ENOMEM ? err : -ENOENT;
 		p->copied++;
 	}
+	p->unmoved = true;
 	p->done_bytes += HMMU_PAGE_BYTES;
 	return hmmu__live_empty(&l->mm, (void *)src, HMMU_PAGE_BYTES);
 }
@@ -205,6 +206,7 @@ static int put_present(struct hmmu_live *l, struct hmmu_mm_put *p)
 {
 	uint8_t *src = (uint8_t *)p->host + p->done_bytes;
 
+	p->unmoved = true;
 	p->done_bytes += HMMU_PAGE_BYTES;
 	return hmmu__live_empty(&l->mm, src, HMMU_PAGE_BYTES);
 }
@@ -277,10 +279,10 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 	if (p->done_bytes == p->bytes && !p->copied)
 		p->large = large;
 	/*
-	 * Who waits for a page that was copied, or for a hole. Not for what is
-	 * still away: it would fault again, and faults are read before events.
+	 * Moving wakes by itself; what was not moved is woken for here. Not for
+	 * what is still away: it would fault again, and faults are read before events.
 	 */
-	if (p->done_bytes)
+	if (p->done_bytes && p->unmoved)
 		hmmu__uffd_wake(l, p->start, p->start + p->done_bytes);
 	return err;
 }
@@ -296,7 +298,9 @@ static bool wants_large(struct hmmu_live *l, uintptr_t block,
 {
 	struct hmmu_watch w;
 
-	return hmmu__bitmap_is_empty(device_pages) &&
+	/* An ordinary user's mappings are filled as a whole: sparingly. */
+	return !l->platform.user_mode_only &&
+	       hmmu__bitmap_is_empty(device_pages) &&
 	       hmmu__watch_get(l, block, &w) && w.saw_large &&
 	       w.node.last >= block + HMMU_LARGE_BYTES - 1 &&
 	       hmmu__is_absent(l, block, block + HMMU_LARGE_BYTES);
@@ -352,21 +356,6 @@ int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 		err = 0;
 	}
 	return err;
-}
-
-void hmmu__uffd_zero_absent(const struct hmmu_live *l, uintptr_t start,
-			    uintptr_t end)
-{
-	while (start < end) {
-		size_t done;
-		int err = zero_page(l, start, end - start, &done);
-
-		if (!done && err != -EEXIST && err != -EAGAIN)
-			return;
-		if (!done && err == -EAGAIN)
-			return;
-		start += done ? done : HMMU_PAGE_BYTES;
-	}
 }
 
 /* --- pools ------------------------------------------------------------------ */

@@ -30,6 +30,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "base/arena.h"
 #include "base/log.h"
@@ -273,7 +274,8 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 	unsigned int round = 0;
 	int err;
 
-	hmmu__core_toucher(l->mm.space, (int)msg->arg.pagefault.feat.ptid);
+	hmmu__core_toucher(l->mm.space, addr,
+			   (int)msg->arg.pagefault.feat.ptid);
 	for (;;) {
 		err = hmmu__core_cpu_fault(l->mm.space, addr, write);
 		if (err != -EAGAIN && err != -ENOMEM)
@@ -288,6 +290,10 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 		service_read(l, true);
 		hmmu__backoff(&round);
 	}
+	/* It looks again, and finds what the kernel makes of the address. */
+	if (err)
+		hmmu__uffd_wake(l, addr & ~(HMMU_PAGE_BYTES - 1),
+				(addr | (HMMU_PAGE_BYTES - 1)) + 1);
 }
 
 /* --- the loop ------------------------------------------------------------------------ */
@@ -359,7 +365,8 @@ static void service_read(struct hmmu_live *l, bool only_events)
 {
 	struct hmmu_space *space = l->mm.space;
 	bool idle = hmmu__core_ports_idle(space);
-	bool stop = !idle && !pending_faults(l);
+	/* A change under way means an event, whatever comes first. */
+	bool stop = !idle && (!pending_faults(l) || is_changing(l));
 	struct uffd_msg msg;
 	bool any;
 
@@ -378,7 +385,8 @@ static void service_read(struct hmmu_live *l, bool only_events)
 		fault_serve(l, &msg);
 		return;
 	}
-	hmmu__core_toucher(space, (int)msg.arg.pagefault.feat.ptid);
+	hmmu__core_toucher(space, msg.arg.pagefault.address,
+			   (int)msg.arg.pagefault.feat.ptid);
 	stash_put(l, &msg);
 }
 
@@ -465,7 +473,8 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 	if (!own)
 		hmmu__rw_write_unlock(&l->events);
 	if (any && is_fault(&msg))
-		hmmu__core_toucher(mm->space, (int)msg.arg.pagefault.feat.ptid);
+		hmmu__core_toucher(mm->space, msg.arg.pagefault.address,
+				   (int)msg.arg.pagefault.feat.ptid);
 }
 
 void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA
@@ -483,21 +492,68 @@ void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA
 	hmmu__rw_read_unlock(&l->events);
 }
 
+/* System calls that raise events. */
+static bool changes_mappings(long nr)
+{
+	return nr == SYS_munmap || nr == SYS_mmap || nr == SYS_mremap ||
+	       nr == SYS_madvise || nr == SYS_brk;
+}
+
+/* Reads "NUMBER ..." of a file; -1 for anything else ("running"). */
+static long first_number(const char *path)
+{
+	int fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	char text[32];
+	long nr = 0;
+	ssize_t n, i;
+
+	if (fd < 0)
+		return -1;
+	n = hmmu__sys_read(fd, text, sizeof(text));
+	hmmu__sys_close(fd);
+	for (i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+		nr = nr * 10 + (text[i] - '0');
+	return i > 0 ? nr : -1;
+}
+
+static void append_number(char *path, int number)
+{
+	char *at = path + strlen(path);
+	char digits[12];
+	int n = 0;
+
+	do {
+		digits[n++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	while (n)
+		*at++ = digits[--n];
+	*at = '\0';
+}
+
+/*
+ * Only the service reads events, so a thread that waits for one stays stopped
+ * while the service looks at it.
+ */
+bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid)
+{
+	char path[64] = "/proc/self/task/";
+
+	if (!hmmu__live_is_service(mm))
+		return false;
+	append_number(path, tid);
+	memcpy(path + strlen(path), "/syscall", sizeof("/syscall"));
+	return is_changing(hmmu__live(mm)) &&
+	       changes_mappings(first_number(path));
+}
+
 /* --- start and stop --------------------------------------------------------------------- */
 
 static int fdinfo_open(struct hmmu_live *l)
 {
 	char path[64] = "/proc/self/fdinfo/";
-	size_t at = strlen(path);
-	char digits[12];
-	int n = 0, fd = hmmu__uffd(l);
 
-	do {
-		digits[n++] = (char)('0' + fd % 10);
-		fd /= 10;
-	} while (fd);
-	while (n)
-		path[at++] = digits[--n];
+	append_number(path, hmmu__uffd(l));
 	l->fdinfo_fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
 	return l->fdinfo_fd < 0 ? l->fdinfo_fd : 0;
 }

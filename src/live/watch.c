@@ -18,8 +18,8 @@
 #include "live/live.h"
 
 #define MODE_WATCH ((uint64_t)UFFDIO_REGISTER_MODE_WP)
-#define MODE_ARMED \
-	((uint64_t)(UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING))
+/* Not both: the kernel leaves a registration that has more than is asked. */
+#define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
 static struct hmmu_watch *of_node(struct hmmu_itree_node *node)
 {
@@ -153,6 +153,25 @@ static int user_mode_check(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	return hmmu__holds_thread(vma->start, vma->end) ? -EBUSY : 0;
 }
 
+/*
+ * Zeroes for every absent page of the mapping but those that are on a device.
+ * Pages may be taken meanwhile only in another mapping's record, which this one
+ * did not hold when it was armed.
+ */
+static void fill_all(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+{
+	uintptr_t at = vma->start, next;
+
+	for (; at < vma->end; at = next) {
+		next = (at | (HMMU_LARGE_BYTES - 1)) + 1;
+		if (next > vma->end)
+			next = vma->end;
+		for (; at < next; at += HMMU_PAGE_BYTES)
+			if (hmmu__live_is_absent(&l->mm, at))
+				(void)hmmu__core_fill(l->mm.space, at);
+	}
+}
+
 static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		      bool *fresh) HMMU_REQUIRES(&l->watch_lock)
 {
@@ -182,7 +201,7 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 	err = arm_locked(l, vma, &fresh);
 	hmmu__mutex_unlock(&l->watch_lock);
 	if (!err && fresh && l->platform.user_mode_only)
-		hmmu__uffd_zero_absent(l, vma->start, vma->end);
+		fill_all(l, vma);
 	*why = HMMU_STAY_FOREIGN;
 	return err == -EINVAL || err == -ENOMEM ? -EAGAIN : err;
 }
