@@ -22,11 +22,11 @@ HMMU_BEGIN_DECLS
 
 /* '?' puts the entry into the group of the code, so that C++ templates which
  * the linker folds take their entries along. */
-#define HMMU__EXTABLE(insn_label, fixup_label)                                 \
-	".pushsection hmmu_extable,\"a?\",@progbits\n"                         \
-	".balign 4\n"                                                          \
-	".long " insn_label " - .\n"                                           \
-	".long " fixup_label " - .\n"                                          \
+#define HMMU__EXTABLE(insn_label, fixup_label)         \
+	".pushsection hmmu_extable,\"a?\",@progbits\n" \
+	".balign 4\n"                                  \
+	".long " insn_label " - .\n"                   \
+	".long " fixup_label " - .\n"                  \
 	".popsection\n"
 
 extern const char __start_hmmu_extable[]
@@ -67,68 +67,70 @@ static inline uintptr_t hmmu__port_delta(const struct hmmu_port *port,
 
 /* The slow path's value has its own variable: if the address of the fast one
  * escaped, each load would be a store as well. */
-#define HMMU__PORT_DEFINE(bits, insn, reg)                                     \
-	static inline int hmmu__port_load_slow##bits(                          \
-		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)     \
-	{                                                                      \
-		uint##bits##_t v;                                              \
-		int err;                                                       \
-                                                                               \
-		err = hmmu__port_access(port, va, sizeof(v), HMMU_ACCESS_READ, \
-					&v);                                   \
-		if (!err)                                                      \
-			*ret = v;                                              \
-		return err;                                                    \
-	}                                                                      \
-                                                                               \
-	static inline HMMU_MUST_CHECK int hmmu_port_load##bits(                \
-		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)     \
-	{                                                                      \
-		uintptr_t delta;                                               \
-		uint##bits##_t v;                                              \
-                                                                               \
-		if (__builtin_expect(!port->depth ||                           \
-					     (va & (sizeof(v) - 1)),           \
-				     0))                                       \
-			goto slow;                                             \
-		delta = hmmu__port_delta(port, va, 0);                         \
-		if (__builtin_expect(delta == HMMU_PORT_NO_TAG, 0))            \
-			goto slow;                                             \
-		__asm__ goto("1: " insn " %1, %" reg "0\n"                     \
-			     HMMU__EXTABLE("1b", "%l2")                        \
-			     : "=r"(v)                                         \
-			     : "m"(*(const uint##bits##_t *)(va + delta))      \
-			     : "memory"                                        \
-			     : slow);                                          \
-		*ret = v;                                                      \
-		return 0;                                                      \
-	slow:                                                                  \
-		return hmmu__port_load_slow##bits(port, va, ret);              \
-	}                                                                      \
-                                                                               \
-	static inline HMMU_MUST_CHECK int hmmu_port_store##bits(               \
-		struct hmmu_port *port, uintptr_t va, uint##bits##_t value)    \
-	{                                                                      \
-		uintptr_t delta;                                               \
-                                                                               \
-		if (__builtin_expect(!port->depth ||                           \
-					     (va & (sizeof(value) - 1)),       \
-				     0))                                       \
-			goto slow;                                             \
-		delta = hmmu__port_delta(port, va, 1);                         \
-		if (__builtin_expect(delta == HMMU_PORT_NO_TAG, 0))            \
-			goto slow;                                             \
-		__asm__ goto("1: " insn " %" reg "0, %1\n"                     \
-			     HMMU__EXTABLE("1b", "%l2")                        \
-			     :                                                 \
-			     : "r"(value),                                     \
-			       "m"(*(uint##bits##_t *)(va + delta))            \
-			     : "memory"                                        \
-			     : slow);                                          \
-		return 0;                                                      \
-	slow:                                                                  \
-		return hmmu__port_access(port, va, sizeof(value),              \
-					 HMMU_ACCESS_WRITE, &value);           \
+#define HMMU__PORT_DEFINE(bits, insn, reg)                                      \
+	static inline int hmmu__port_load_slow##bits(                           \
+		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)      \
+	{                                                                       \
+		uint##bits##_t v = 0;                                           \
+		int err;                                                        \
+                                                                                \
+		err = hmmu__port_access(port, va, sizeof(v), HMMU_ACCESS_READ,  \
+					&v);                                    \
+		if (!err)                                                       \
+			*ret = v;                                               \
+		return err;                                                     \
+	}                                                                       \
+                                                                                \
+	static inline HMMU_MUST_CHECK int hmmu_port_load##bits(                 \
+		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)      \
+	{                                                                       \
+		uintptr_t delta;                                                \
+		uint##bits##_t v;                                               \
+                                                                                \
+		if (__builtin_expect(!port->depth || (va & (sizeof(v) - 1)),    \
+				     0))                                        \
+			goto slow;                                              \
+		delta = hmmu__port_delta(port, va, 0);                          \
+		if (__builtin_expect(delta == HMMU_PORT_NO_TAG, 0))             \
+			goto slow;                                              \
+		__asm__ volatile goto(                                          \
+			"1: " insn " %1, %" reg                                 \
+			"0\n" HMMU__EXTABLE("1b", "%l2")                        \
+			: "=r"(v)                                               \
+			: "m"(*(const uint##bits##_t *)(va + delta))            \
+			: "memory"                                              \
+			: slow);                                                \
+		/* gcc before 13 mixes up the outputs of asm goto without     \
+		 * this (its bugs 110420 and 113921). */ \
+		__asm__ volatile("");                                           \
+		*ret = v;                                                       \
+		return 0;                                                       \
+slow:                                                                           \
+		return hmmu__port_load_slow##bits(port, va, ret);               \
+	}                                                                       \
+                                                                                \
+	static inline HMMU_MUST_CHECK int hmmu_port_store##bits(                \
+		struct hmmu_port *port, uintptr_t va, uint##bits##_t value)     \
+	{                                                                       \
+		uintptr_t delta;                                                \
+                                                                                \
+		if (__builtin_expect(                                           \
+			    !port->depth || (va & (sizeof(value) - 1)), 0))     \
+			goto slow;                                              \
+		delta = hmmu__port_delta(port, va, 1);                          \
+		if (__builtin_expect(delta == HMMU_PORT_NO_TAG, 0))             \
+			goto slow;                                              \
+		__asm__ volatile goto("1: " insn " %" reg                       \
+				      "0, %1\n" HMMU__EXTABLE("1b", "%l2")      \
+				      :                                         \
+				      : "r"(value),                             \
+					"m"(*(uint##bits##_t *)(va + delta))    \
+				      : "memory"                                \
+				      : slow);                                  \
+		return 0;                                                       \
+slow:                                                                           \
+		return hmmu__port_access(port, va, sizeof(value),               \
+					 HMMU_ACCESS_WRITE, &value);            \
 	}
 
 /*

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""doc.py SOURCE_ROOT - what documents say agrees with the sources."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+from tap import Tap
+
+ROOT = pathlib.Path(sys.argv[1])
+
+
+def read(path):
+    return (ROOT / path).read_text()
+
+
+def different(what, have, want):
+    """Two lists that should be one, in the same order."""
+    return [f"{what}: has {', '.join(have)}",
+            f"the sources have {', '.join(want)}"] if have != want else []
+
+
+def ranks():
+    enum = re.search(r"enum hmmu_rank \{(.*?)\}", read("src/base/lock.h"),
+                     re.S).group(1)
+    table = re.findall(r"^\| (HMMU_RANK_\w+) \|", read("doc/locking.md"), re.M)
+    return different("doc/locking.md", table,
+                     re.findall(r"HMMU_RANK_\w+", enum))
+
+
+def switches():
+    want = sorted(set(re.findall(r'"(HMMU_FORCE_\w+)"',
+                                 read("src/live/probe.c"))))
+    problems = []
+    for path in ("doc/environment.md", "man/hmmu.1.scd",
+                 "man/hmmu_platform.3.scd"):
+        have = sorted(set(re.findall(r"HMMU_FORCE_\w+", read(path))))
+        problems += different(path, have, want)
+    return problems
+
+
+def readme_example():
+    block = re.search(r"```c\n(.*?)```", read("README.md"), re.S).group(1)
+    licence, _, hello = read("examples/hello.c").partition("\n")
+    assert "SPDX" in licence
+    return [] if block == hello else ["README.md is not examples/hello.c"]
+
+
+def pages():
+    return sorted((ROOT / "man").glob("*.scd"))
+
+
+def public_calls():
+    """Each exported call stands in the NAME of one page."""
+    calls = re.findall(r"\b(hmmu_[a-z0-9]\w*);", read("src/libhmmu.map"))
+    names = []
+    for page in pages():
+        name = re.search(r"# NAME\n\n(.*?)\s-\s", page.read_text(), re.S)
+        names += re.split(r",\s+", name.group(1))
+    return [f"{call}: in the NAME of {names.count(call)} pages"
+            for call in calls if names.count(call) != 1]
+
+
+def listed_pages():
+    listed = re.findall(r"^  '(\S+)',$", read("man/meson.build"), re.M)
+    return different("man/meson.build", sorted(listed),
+                     [page.stem for page in pages()])
+
+
+def page_examples():
+    """The C blocks of EXAMPLE compile."""
+    problems = []
+    for page in pages():
+        part = page.read_text().partition("# EXAMPLE\n")[2]
+        code = re.search(r"```\n(.*?)```", part.partition("\n# ")[0], re.S)
+        if page.suffixes[0] == ".1":
+            continue
+        if not code:
+            problems.append(f"{page.name}: no example")
+            continue
+        done = subprocess.run(
+            ["gcc", "-x", "c", "-std=gnu11", "-Wall", "-Wextra", "-Werror",
+             "-fsyntax-only", f"-I{ROOT}/include", "-"],
+            input=code.group(1).replace("\\\\", "\\"), text=True,
+            capture_output=True, check=False)
+        if done.returncode:
+            problems += [page.name, *done.stderr.splitlines()]
+    return problems
+
+
+def main():
+    tap = Tap()
+    tap.case("doc/locking.md lists the ranks in their order", ranks())
+    tap.case("each HMMU_FORCE switch is described", switches())
+    tap.case("the example of the README is examples/hello.c",
+             readme_example())
+    tap.case("each public call is in one manual page", public_calls())
+    tap.case("each manual page is built", listed_pages())
+    tap.case("the examples of the manual pages compile", page_examples())
+    tap.done()
+
+
+main()

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Failure sweeps: the 1st, 2nd, 3rd ... point of an operation fails, until the
+ * operation meets no more of them. After each failure the state is as before,
+ * and in the end nothing of HMMU's own memory is lost.
+ */
+#include <sys/mman.h>
+
+#include "base/arena.h"
+#include "base/fault_point.h"
+#include "fixture.h"
+
+#define SMALL_PAGES 40
+
+static char *small, *large;
+
+static void need_fault_points(void)
+{
+#if !HMMU_FAULT_POINTS
+	HMMU_SKIP("fault points");
+#endif
+}
+
+static size_t used_bytes(void)
+{
+	struct hmmu_arena_stats stats;
+
+	hmmu__arena_stats(&stats);
+	return stats.used_bytes;
+}
+
+/* What an operation of a sweep returned, and whether a point of it failed. */
+static int run(int (*operation)(void), uint64_t nth, bool all_threads,
+	       bool *ret_failed)
+{
+	int err;
+
+	if (all_threads)
+		hmmu__fault_points_arm(nth);
+	else
+		hmmu__fault_points_arm_thread(nth);
+	err = operation();
+	*ret_failed = hmmu__fault_points_failed();
+	hmmu__fault_points_disarm();
+	if (err)
+		HMMU_CHECK(*ret_failed);
+	return err;
+}
+
+/* The program's memory holds what it held. */
+static void check_content(void)
+{
+	LIVE_CHECK(small, SMALL_PAGES * PAGE, 1);
+	LIVE_CHECK(large, LARGE, 2);
+}
+
+static void open_all(void)
+{
+	need_fault_points();
+	live_open_bytes(8 * LARGE);
+	small = live_map_small(SMALL_PAGES, 1);
+	large = live_map_large(1, 2);
+}
+
+/* Open ---------------------------------------------------------------------- */
+
+static int open_space(void)
+{
+	return hmmu_space_open(NULL, NULL, &live_space);
+}
+
+static void check_open_failure(size_t files, size_t threads, size_t used)
+{
+	HMMU_CHECK_INT(live_count_files(), files);
+	HMMU_CHECK_INT(live_count_threads(), threads);
+	HMMU_CHECK_INT(used_bytes(), used);
+	HMMU_CHECK(!live_is_registered());
+}
+
+static void test_sweep_open(void)
+{
+	size_t files, threads, used;
+	bool failed = true;
+	uint64_t n;
+	int err;
+
+	need_fault_points();
+	live_open_space();
+	HMMU_CHECK_OK(hmmu_space_close(live_space));
+	files = live_count_files();
+	threads = live_count_threads();
+	used = used_bytes();
+	for (n = 1; failed; n++) {
+		err = run(open_space, n, false, &failed);
+		if (err)
+			HMMU_CHECK(err == -ENOMEM || err == -EOPNOTSUPP);
+		else
+			HMMU_CHECK_OK(hmmu_space_close(live_space));
+		check_open_failure(files, threads, used);
+	}
+	HMMU_CHECK(n > 3);
+}
+
+/* Device and memory --------------------------------------------------------- */
+
+static int make_device(void)
+{
+	const struct hmmu_memory_options memory_options = {
+		.size = sizeof(memory_options), .bytes = 4 * LARGE
+	};
+	struct hmmu_device_options options = { .size = sizeof(options) };
+	struct hmmu_port *port;
+	int err = hmmu_memory_create(live_space, &memory_options, &live_memory);
+
+	if (err)
+		return err;
+	options.memory = live_memory;
+	err = hmmu_device_create(live_space, &options, &live_device);
+	if (err) {
+		HMMU_CHECK_OK(hmmu_memory_destroy(live_memory));
+		return err;
+	}
+	err = hmmu_port_open(live_device, &port);
+	if (!err)
+		hmmu_port_close(port);
+	HMMU_CHECK_OK(hmmu_device_destroy(live_device));
+	HMMU_CHECK_OK(hmmu_memory_destroy(live_memory));
+	return err;
+}
+
+static void test_sweep_device(void)
+{
+	bool failed = true;
+	size_t used;
+	uint64_t n;
+	int err;
+
+	need_fault_points();
+	live_open_space();
+	HMMU_CHECK_OK(make_device());
+	used = used_bytes();
+	for (n = 1; failed; n++) {
+		err = run(make_device, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM);
+		HMMU_CHECK_INT(used_bytes(), used);
+	}
+	HMMU_CHECK(n > 3);
+	HMMU_CHECK_OK(hmmu_space_close(live_space));
+}
+
+/* Subscription -------------------------------------------------------------- */
+
+static void ignore(struct hmmu_notifier *sub, void *arg,
+		   const struct hmmu_invalidation *inv, uint64_t cur_seq)
+{
+	(void)arg;
+	(void)inv;
+	hmmu_notifier_set_seq(sub, cur_seq);
+}
+
+static int subscribe(void)
+{
+	static const struct hmmu_notifier_ops ops = { .size = sizeof(ops),
+						      .invalidate = ignore };
+	struct hmmu_notifier *sub;
+	int err = hmmu_notifier_insert(live_space, (uintptr_t)small, PAGE, 0,
+				       &ops, NULL, &sub);
+
+	if (!err)
+		hmmu_notifier_remove(sub);
+	return err;
+}
+
+static void test_sweep_notifier(void)
+{
+	bool failed = true;
+	size_t used;
+	uint64_t n;
+	int err;
+
+	open_all();
+	HMMU_CHECK_OK(subscribe());
+	used = used_bytes();
+	for (n = 1; failed; n++) {
+		err = run(subscribe, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM);
+		HMMU_CHECK_INT(used_bytes(), used);
+	}
+	HMMU_CHECK(n > 2);
+	live_close();
+}
+
+/* Fault --------------------------------------------------------------------- */
+
+static int fault_both(void)
+{
+	int err = hmmu_device_fault(live_device, (uintptr_t)small,
+				    SMALL_PAGES * PAGE, HMMU_ACCESS_WRITE);
+
+	return err ? err :
+		     hmmu_device_fault(live_device, (uintptr_t)large, LARGE,
+				       HMMU_ACCESS_READ);
+}
+
+/* Mirrors and watches start anew: the pages are discarded and written again. */
+static void forget_both(void)
+{
+	HMMU_CHECK_OK(madvise(small, SMALL_PAGES * PAGE, MADV_DONTNEED));
+	HMMU_CHECK_OK(madvise(large, LARGE, MADV_DONTNEED));
+	live_fill(small, SMALL_PAGES * PAGE, 1);
+	live_fill(large, LARGE, 2);
+	HMMU_CHECK_INT(live_mirror(live_device).mapped_bytes, 0);
+}
+
+static void test_sweep_fault(void)
+{
+	bool failed = true;
+	uint64_t n;
+	int err;
+
+	open_all();
+	for (n = 1; failed; n++) {
+		err = run(fault_both, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM);
+		check_content();
+		HMMU_CHECK_OK(fault_both());
+		forget_both();
+	}
+	HMMU_CHECK(n > 2);
+	live_close();
+}
+
+/* Migration ----------------------------------------------------------------- */
+
+static int migrate_both(void)
+{
+	int err = hmmu_migrate_to_device(live_device, (uintptr_t)small,
+					 (uintptr_t)small + SMALL_PAGES * PAGE,
+					 NULL);
+
+	return err ? err :
+		     hmmu_migrate_to_device(live_device, (uintptr_t)large,
+					    (uintptr_t)large + LARGE, NULL);
+}
+
+static int home_both(void)
+{
+	int err = hmmu_migrate_home(live_space, (uintptr_t)small,
+				    (uintptr_t)small + SMALL_PAGES * PAGE,
+				    NULL);
+
+	return err ? err :
+		     hmmu_migrate_home(live_space, (uintptr_t)large,
+				       (uintptr_t)large + LARGE, NULL);
+}
+
+static void check_all_is_home(void)
+{
+	check_content();
+	HMMU_CHECK_OK(home_both());
+	LIVE_CHECK_SOON(live_device_pages() == 0);
+	LIVE_CHECK_SOON(live_memory_stats().used_pages == 0);
+	HMMU_CHECK(!live_is_armed(small) && !live_is_armed(large));
+}
+
+static void test_sweep_migrate(void)
+{
+	bool failed = true;
+	size_t used;
+	uint64_t n;
+	int err;
+
+	open_all();
+	live_take(small, SMALL_PAGES * PAGE);
+	live_take(large, LARGE);
+	check_all_is_home();
+	used = used_bytes();
+	for (n = 1; failed; n++) {
+		err = run(migrate_both, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM);
+		check_all_is_home();
+		HMMU_CHECK(used_bytes() <= used + PAGE);
+		/* And it works afterwards. */
+		live_take(small, SMALL_PAGES * PAGE);
+		live_take(large, LARGE);
+		check_all_is_home();
+	}
+	HMMU_CHECK(n > 2);
+	live_close();
+}
+
+static void test_sweep_home(void)
+{
+	bool failed = true;
+	uint64_t n;
+	int err;
+
+	open_all();
+	for (n = 1; failed; n++) {
+		live_take(small, SMALL_PAGES * PAGE);
+		live_take(large, LARGE);
+		err = run(home_both, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM || err == -EBUSY);
+		if (!err)
+			LIVE_CHECK_SOON(live_device_pages() == 0);
+		check_all_is_home();
+	}
+	HMMU_CHECK(n > 1);
+	live_close();
+}
+
+static int touch(void)
+{
+	check_content();
+	return 0;
+}
+
+/* The fault service's own failures: a touch is served all the same. */
+static void test_sweep_touch(void)
+{
+	bool failed = true;
+	uint64_t n;
+
+	open_all();
+	for (n = 1; failed && n < 200; n++) {
+		live_take(small, SMALL_PAGES * PAGE);
+		live_take(large, LARGE);
+		HMMU_CHECK_OK(run(touch, n, true, &failed));
+		check_all_is_home();
+	}
+	live_close();
+}
+
+/* Changes of memory that is away can not fail for want of memory. */
+static int change(void)
+{
+	char *p = live_map_small(SMALL_PAGES, 3), *to;
+	int err = hmmu_migrate_to_device(live_device, (uintptr_t)p,
+					 (uintptr_t)p + SMALL_PAGES * PAGE,
+					 NULL);
+
+	HMMU_CHECK(!err || err == -ENOMEM);
+	HMMU_CHECK_OK(madvise(p, 4 * PAGE, MADV_DONTNEED));
+	to = mremap(p + 4 * PAGE, 30 * PAGE, 90 * PAGE, MREMAP_MAYMOVE);
+	HMMU_CHECK(to != MAP_FAILED);
+	LIVE_CHECK_ZERO(p, 4 * PAGE);
+	LIVE_CHECK_AT(to, 30 * PAGE, 3, 4 * PAGE);
+	HMMU_CHECK_OK(munmap(to, 90 * PAGE));
+	HMMU_CHECK_OK(munmap(p, 4 * PAGE));
+	HMMU_CHECK_OK(munmap(p + 34 * PAGE, 6 * PAGE));
+	return 0;
+}
+
+static void test_sweep_changes(void)
+{
+	bool failed = true;
+	uint64_t n;
+
+	open_all();
+	for (n = 1; failed && n < 200; n++) {
+		(void)run(change, n, true, &failed);
+		LIVE_CHECK_SOON(live_device_pages() == 0);
+		LIVE_CHECK_SOON(live_memory_stats().used_pages == 0);
+	}
+	check_content();
+	live_close();
+}
+
+/* Close --------------------------------------------------------------------- */
+
+static int close_all(void)
+{
+	int err = 0;
+
+	if (live_device)
+		err = hmmu_device_destroy(live_device);
+	if (err)
+		return err;
+	live_device = NULL;
+	if (live_memory)
+		err = hmmu_memory_destroy(live_memory);
+	if (err)
+		return err;
+	live_memory = NULL;
+	err = hmmu_space_close(live_space);
+	return err;
+}
+
+static void test_sweep_close(void)
+{
+	bool failed = true;
+	size_t used = 0;
+	uint64_t n;
+	int err;
+
+	open_all();
+	live_close();
+	for (n = 1; failed; n++) {
+		live_open_bytes(8 * LARGE);
+		live_take(small, SMALL_PAGES * PAGE);
+		live_take(large, LARGE);
+		err = run(close_all, n, false, &failed);
+		/* What failed is done by asking again. */
+		if (err)
+			HMMU_CHECK_OK(close_all());
+		check_content();
+		HMMU_CHECK(!live_is_registered());
+		HMMU_CHECK(n == 1 || used_bytes() == used);
+		used = used_bytes();
+	}
+}
+
+HMMU_TEST_MAIN(HMMU_TEST(test_sweep_open), HMMU_TEST(test_sweep_device),
+	       HMMU_TEST(test_sweep_notifier), HMMU_TEST(test_sweep_fault),
+	       HMMU_TEST(test_sweep_migrate), HMMU_TEST(test_sweep_home),
+	       HMMU_TEST(test_sweep_touch), HMMU_TEST(test_sweep_changes),
+	       HMMU_TEST(test_sweep_close))
