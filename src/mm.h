@@ -274,7 +274,8 @@ void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
 /*
  * A CPU thread touched the absent page at @addr. Brings it home with its
  * block, or fills it with zeroes. Called by the fault service without locks.
- * -EAGAIN: the mapping is changing; read events, then call again.
+ * -EAGAIN: the mapping is changing; read events, then call again. 1: done, but
+ * the thread may not have been woken.
  */
 int hmmu__core_cpu_fault(struct hmmu_space *space, uintptr_t addr, bool write);
 

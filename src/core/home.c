@@ -348,13 +348,16 @@ int hmmu__core_all_home(struct hmmu_space *space)
 static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 			uintptr_t addr)
 {
+	struct hmmu_migrate_result r = { 0 };
 	struct hmmu_mm *mm = space->mm;
+	unsigned int pages;
 	bool away;
 	int err = 0;
 
 	mm->ops->events_lock_shared(mm);
 	hmmu__block_lock(b);
 	away = hmmu__bitmap_test(&b->away, hmmu__block_page(b, addr));
+	pages = hmmu__bitmap_count(&b->away);
 	if (!away)
 		err = mm->ops->fill_hole(mm, addr, &b->away);
 	hmmu__block_unlock(b);
@@ -364,8 +367,11 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 		return err;
 	}
 	hmmu__count(&space->counters.cpu_faults, 1);
-	return hmmu__block_home(space, b, b->start, b->start + HMMU_LARGE_BYTES,
-				NULL);
+	err = hmmu__block_home(space, b, b->start, b->start + HMMU_LARGE_BYTES,
+			       &r);
+	/* All of them moved, this one too: it has been woken. Otherwise it may
+	 * have been dropped in between. */
+	return err ? err : r.pages_moved != pages;
 }
 
 int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr) HMMU_NO_TSA

@@ -84,6 +84,9 @@ struct hmmu_live {
 	/* Only the service looks at it: it holds @events exclusively. */
 	bool service_has_events;
 
+	/* Something armed has nothing away; told to the service. */
+	_Atomic bool disarm_later;
+
 	/* Where mappings have just moved to; the service's own. */
 	struct hmmu_static_range landing[HMMU_LANDINGS];
 	unsigned int landings;
@@ -138,6 +141,8 @@ int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes);
 int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
+/* A mapping is being changed and its event, or its caller, is pending. */
+bool hmmu__uffd_is_changing(const struct hmmu_live *l);
 int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 			uintptr_t end, uint64_t mode);
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,

@@ -69,18 +69,19 @@ HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD int hmmu__touch(uintptr_t addr,
 	uint8_t v;
 
 	if (write) {
-		__asm__ volatile goto("1: lock orb $0, %0\n" HMMU__EXTABLE("1b", "%l1")
-			     :
-			     : "m"(*(volatile uint8_t *)addr)
-			     : "memory", "cc"
-			     : fault);
+		__asm__ volatile goto(
+			"1: lock orb $0, %0\n" HMMU__EXTABLE("1b", "%l1")
+			:
+			: "m"(*(volatile uint8_t *)addr)
+			: "memory", "cc"
+			: fault);
 		return 0;
 	}
 	__asm__ volatile goto("1: movb %1, %b0\n" HMMU__EXTABLE("1b", "%l2")
-		     : "=q"(v)
-		     : "m"(*(const volatile uint8_t *)addr)
-		     : "memory"
-		     : fault);
+			      : "=q"(v)
+			      : "m"(*(const volatile uint8_t *)addr)
+			      : "memory"
+			      : fault);
 	(void)v;
 	return 0;
 fault:

@@ -44,6 +44,14 @@ void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	(void)uffd_ioctl(l, UFFDIO_WAKE, &r);
 }
 
+/* A call that is refused at once, and first of all while mappings change. */
+bool hmmu__uffd_is_changing(const struct hmmu_live *l)
+{
+	struct uffdio_zeropage z = { .mode = 0 };
+
+	return uffd_ioctl(l, UFFDIO_ZEROPAGE, &z) == -EAGAIN;
+}
+
 /* One call; *@moved is what it did even when it failed. */
 static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 		     size_t bytes, size_t *moved)

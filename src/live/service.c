@@ -113,14 +113,6 @@ static unsigned long pending_faults(const struct hmmu_live *l)
 	return count;
 }
 
-/* An ioctl that is refused at once, and first of all while mappings change. */
-static bool is_changing(const struct hmmu_live *l)
-{
-	struct uffdio_zeropage z = { .mode = 0 };
-
-	return hmmu__sys_ioctl(hmmu__uffd(l), UFFDIO_ZEROPAGE, &z) == -EAGAIN;
-}
-
 static bool is_fault(const struct uffd_msg *msg)
 {
 	return msg->event == UFFD_EVENT_PAGEFAULT;
@@ -320,7 +312,7 @@ static void settle(struct hmmu_live *l)
 	unsigned int round = 0;
 	struct uffd_msg msg;
 
-	while (l->landings && is_changing(l) &&
+	while (l->landings && hmmu__uffd_is_changing(l) &&
 	       hmmu__sys_clock_ns() - begun < SETTLE_NS) {
 		if (stash_has_room(l) && read_message(l, &msg)) {
 			if (is_fault(&msg))
@@ -366,7 +358,7 @@ static void service_read(struct hmmu_live *l, bool only_events)
 	struct hmmu_space *space = l->mm.space;
 	bool idle = hmmu__core_ports_idle(space);
 	/* A change under way means an event, whatever comes first. */
-	bool stop = !idle && (!pending_faults(l) || is_changing(l));
+	bool stop = !idle && (!pending_faults(l) || hmmu__uffd_is_changing(l));
 	struct uffd_msg msg;
 	bool any;
 
@@ -411,6 +403,17 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 	}
 }
 
+/* So long after a change what could not be disarmed then is tried again. */
+#define LATER_NS 5000000
+
+static void disarm(struct hmmu_live *l)
+{
+	if (!l->disarm_later)
+		return;
+	atomic_store_explicit(&l->disarm_later, false, memory_order_relaxed);
+	hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
+}
+
 static void *service_main(void *arg)
 {
 	struct hmmu_live *l = arg;
@@ -423,8 +426,13 @@ static void *service_main(void *arg)
 	atomic_store_explicit(&l->service_tid, hmmu__sys_gettid(),
 			      memory_order_relaxed);
 	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
-		if (hmmu__sys_poll(fds, 2, NULL) <= 0)
+		struct timespec later = { .tv_nsec = LATER_NS };
+
+		if (hmmu__sys_poll(fds, 2, l->disarm_later ? &later : NULL) <=
+		    0) {
+			disarm(l);
 			continue;
+		}
 		if (fds[1].revents) {
 			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));
 			stash_serve(l);
@@ -484,7 +492,7 @@ void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA
 
 	if (hmmu__live_is_service(mm))
 		return;
-	while (is_changing(l) ||
+	while (hmmu__uffd_is_changing(l) ||
 	       atomic_load_explicit(&l->unprocessed, memory_order_acquire))
 		hmmu__backoff(&round);
 	/* What was read before is applied when this lock is ours. */
@@ -543,7 +551,7 @@ bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid)
 		return false;
 	append_number(path, tid);
 	memcpy(path + strlen(path), "/syscall", sizeof("/syscall"));
-	return is_changing(hmmu__live(mm)) &&
+	return hmmu__uffd_is_changing(hmmu__live(mm)) &&
 	       changes_mappings(first_number(path));
 }
 

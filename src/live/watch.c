@@ -59,22 +59,49 @@ static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	hmmu__free(w, sizeof(*w));
 }
 
-/* One record for [start, end), with what the old ones there knew. */
-static void absorb_locked(struct hmmu_live *l, struct hmmu_watch *w,
-			  uintptr_t start, uintptr_t end)
+/* What is left of a record beside a cut. */
+static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
+			uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock)
 {
-	struct hmmu_watch *old;
+	struct hmmu_watch *w;
 
-	while ((old = first_locked(l, start, end))) {
-		w->armed |= old->armed;
-		w->saw_large |= old->saw_large;
-		if (old->node.start < start)
-			start = old->node.start;
-		if (old->node.last + 1 > end)
-			end = old->node.last + 1;
-		remove_locked(l, old);
+	if (start >= end)
+		return;
+	w = hmmu__alloc(sizeof(*w));
+	/* Without a record it stays armed; a later look registers it anew. */
+	if (!w)
+		return;
+	w->armed = old->armed;
+	w->saw_large = old->saw_large;
+	insert_locked(l, w, start, end);
+}
+
+static bool cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w, old;
+	bool saw_large = false;
+
+	while ((w = first_locked(l, start, end))) {
+		old = *w;
+		saw_large |= w->saw_large;
+		remove_locked(l, w);
+		rest_locked(l, &old, old.node.start, start);
+		rest_locked(l, &old, end, old.node.last + 1);
 	}
+	return saw_large;
+}
+
+/*
+ * A record for exactly what was registered: a part of an older record that
+ * lies beside it may have been registered in another way, or be mapped anew.
+ */
+static void replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
+			   uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	w->saw_large |= cut_locked(l, start, end);
 	insert_locked(l, w, start, end);
 }
 
@@ -99,14 +126,16 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 
 	if (!w)
 		return -ENOMEM;
-	armed |= any_armed_locked(l, vma->start, vma->end);
+	/* Never less than what pages that are away need. */
+	armed |= any_armed_locked(l, vma->start, vma->end) ||
+		 hmmu__core_is_away(l->mm.space, vma->start, vma->end);
 	w->armed = armed;
 	err = hmmu__uffd_register(l, vma->start, vma->end, mode_of(w));
 	if (err) {
 		hmmu__free(w, sizeof(*w));
 		return err;
 	}
-	absorb_locked(l, w, vma->start, vma->end);
+	replace_locked(l, w, vma->start, vma->end);
 	return 0;
 }
 
@@ -172,15 +201,19 @@ static void fill_all(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	}
 }
 
+/*
+ * Registered anew each time: the record may be older than the mapping. A hole
+ * in a record that is mapped again raises no event.
+ */
 static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		      bool *fresh) HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_watch *w = first_locked(l, vma->start, vma->end);
 
-	*fresh = false;
-	if (covers(w, vma->start, vma->end) && w->armed)
-		return 0;
-	*fresh = true;
+	*fresh = !covers(w, vma->start, vma->end) || !w->armed;
+	if (!*fresh && w->node.start == vma->start &&
+	    w->node.last == vma->end - 1)
+		return hmmu__uffd_register(l, vma->start, vma->end, MODE_ARMED);
 	return register_locked(l, vma, true);
 }
 
@@ -214,8 +247,23 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 
 	if (!w->armed || hmmu__core_is_away(l->mm.space, w->node.start, end))
 		return;
+	/*
+	 * While a change is under way the record may be old: something else,
+	 * with pages away, may have moved to the address. Later, then.
+	 */
+	if (hmmu__uffd_is_changing(l)) {
+		atomic_store_explicit(&l->disarm_later, true,
+				      memory_order_relaxed);
+		return;
+	}
 	if (hmmu__uffd_register(l, w->node.start, end, MODE_WATCH))
 		return;
+	if (hmmu__uffd_is_changing(l)) {
+		(void)hmmu__uffd_register(l, w->node.start, end, MODE_ARMED);
+		atomic_store_explicit(&l->disarm_later, true,
+				      memory_order_relaxed);
+		return;
+	}
 	w->armed = false;
 	hmmu__uffd_wake(l, w->node.start, end);
 }
@@ -303,35 +351,10 @@ void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr)
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
-/* What is left of a record beside a cut. */
-static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
-			uintptr_t start, uintptr_t end)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	struct hmmu_watch *w;
-
-	if (start >= end)
-		return;
-	w = hmmu__alloc(sizeof(*w));
-	/* Without a record it stays armed; a later look registers it anew. */
-	if (!w)
-		return;
-	w->armed = old->armed;
-	w->saw_large = old->saw_large;
-	insert_locked(l, w, start, end);
-}
-
 void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
-	struct hmmu_watch *w, old;
-
 	hmmu__mutex_lock(&l->watch_lock);
-	while ((w = first_locked(l, start, end))) {
-		old = *w;
-		remove_locked(l, w);
-		rest_locked(l, &old, old.node.start, start);
-		rest_locked(l, &old, end, old.node.last + 1);
-	}
+	(void)cut_locked(l, start, end);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
@@ -355,7 +378,7 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	w->armed = old.armed;
 	w->saw_large = old.saw_large;
 	hmmu__mutex_lock(&l->watch_lock);
-	absorb_locked(l, w, vma.start, vma.end);
+	replace_locked(l, w, vma.start, vma.end);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hmmu: see what HMMU can do on this machine.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <hmmu/base.h>
+
+#include "commands.h"
+#include "tool.h"
+
+#define ARRAY_COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+struct command {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+	{ "info", "what this machine offers, and what HMMU does instead",
+	  cmd_info },
+	{ "demo", "a device computes over the pointers of a plain C program",
+	  cmd_demo },
+	{ "bench", "what HMMU costs, beside the floor measured in the same run",
+	  cmd_bench },
+};
+
+char *const *tool_argv;
+
+static void usage(FILE *out)
+{
+	fputs("usage: hmmu COMMAND [OPTION...]\n"
+	      "       hmmu help [COMMAND]\n"
+	      "       hmmu --version\n"
+	      "\n"
+	      "Heterogeneous memory management in user space.\n"
+	      "\n",
+	      out);
+	for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+		fprintf(out, "  %-6s %s\n", commands[i].name,
+			commands[i].summary);
+	fputs("\n"
+	      "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 this kernel\n"
+	      "or these privileges lack what HMMU needs.\n",
+	      out);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	tool_error("there is no command `%s`; `hmmu help` lists them", name);
+	return TOOL_USAGE;
+}
+
+/* `hmmu help demo` is `hmmu demo --help`, so that there is one text */
+static int help(int argc, char **argv)
+{
+	static char option[] = "--help";
+	const struct command *command;
+	char *help_argv[] = { NULL, option, NULL };
+
+	if (argc < 2) {
+		usage(stdout);
+		return TOOL_OK;
+	}
+	if (argc > 2) {
+		tool_error("help: takes one command");
+		return TOOL_USAGE;
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		return unknown_command(argv[1]);
+	help_argv[0] = argv[1];
+	return command->run(2, help_argv);
+}
+
+/* Options before the command. Returns a status, or -1: there is a command. */
+static int global_options(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+
+	opterr = 0;
+	switch (getopt_long(argc, argv, "+hV", options, NULL)) {
+	case -1:
+		return -1;
+	case 'h':
+		usage(stdout);
+		return TOOL_OK;
+	case 'V':
+		puts("hmmu " HMMU_VERSION_STRING);
+		return TOOL_OK;
+	default:
+		tool_error("there is no option `%s`; see `hmmu help`",
+			   argv[optind - 1]);
+		return TOOL_USAGE;
+	}
+}
+
+static int run_command(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (!strcmp(argv[0], "help"))
+		return help(argc, argv);
+	command = find_command(argv[0]);
+	if (!command)
+		return unknown_command(argv[0]);
+	/* 0, not 1: also forget what getopt knows of the other vector */
+	optind = 0;
+	return command->run(argc, argv);
+}
+
+/* Output that did not arrive is a failure, as of a full disk */
+static int flush_output(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	if (status == TOOL_OK)
+		tool_error("cannot write to standard output");
+	return status == TOOL_OK ? TOOL_FAILED : status;
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	tool_argv = argv;
+	status = global_options(argc, argv);
+	if (status >= 0)
+		return flush_output(status);
+	if (optind == argc) {
+		usage(stderr);
+		return TOOL_USAGE;
+	}
+	argv += optind;
+	argc -= optind;
+	return flush_output(run_command(argc, argv));
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "tool.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/hmmu/graph/text.h"
+
+void tool_error(const char *format, ...)
+{
+	va_list args;
+
+	tool_progress(NULL);
+	fputs("hmmu: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+/*
+ * Which one was it? A long option is the word behind getopt: unknown, without
+ * its argument, or with one it does not take. Of a short one there is optopt.
+ */
+static void refused_option(char *const *argv, int got, char *text,
+			   size_t text_bytes)
+{
+	const char *word = argv[optind - 1];
+	bool is_long = !strncmp(word, "--", 2) &&
+		       (!optopt || got == ':' || strchr(word, '='));
+
+	if (is_long)
+		snprintf(text, text_bytes, "%s", word);
+	else
+		snprintf(text, text_bytes, "-%c", optopt);
+}
+
+int tool_option_error(char *const *argv, int got)
+{
+	char option[64];
+
+	refused_option(argv, got, option, sizeof(option));
+	tool_error("%s: %s %s; `hmmu help %s` lists the options", argv[0],
+		   option,
+		   got == ':' ? "needs an argument" :
+				"is not an option, or takes no argument",
+		   argv[0]);
+	return TOOL_USAGE;
+}
+
+int tool_operand_error(char *const *argv, const char *operand)
+{
+	tool_error("%s: does not know what to do with `%s`; see `hmmu help %s`",
+		   argv[0], operand, argv[0]);
+	return TOOL_USAGE;
+}
+
+bool tool_parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *ret)
+{
+	uint64_t value = 0;
+
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		if (!text_is_digit(*text))
+			return false;
+		value = value * 10 + (uint64_t)(*text - '0');
+		if (value > max)
+			return false;
+	}
+	if (value < min)
+		return false;
+	*ret = (uint32_t)value;
+	return true;
+}
+
+/* What did not reach the terminal is not worth a second try */
+static void write_terminal(const char *text, size_t bytes)
+{
+	ssize_t written = write(STDERR_FILENO, text, bytes);
+
+	(void)written;
+}
+
+/* A line that wraps could not be taken away again; 0: no terminal */
+static size_t progress_columns(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDERR_FILENO))
+		return 0;
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || !size.ws_col)
+		return 79;
+	return size.ws_col - 1u;
+}
+
+void tool_progress(const char *format, ...)
+{
+	/* The cursor to the first column, the rest of the line erased */
+	static const char erase[] = "\r\033[K";
+	size_t columns = progress_columns();
+	char line[256] = "";
+	va_list args;
+
+	if (!columns)
+		return;
+	if (format) {
+		va_start(args, format);
+		vsnprintf(line, sizeof(line), format, args);
+		va_end(args);
+	}
+	write_terminal(erase, sizeof(erase) - 1);
+	write_terminal(line, strnlen(line, columns));
+}
+
+uint64_t tool_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
