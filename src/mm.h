@@ -267,6 +267,19 @@ bool hmmu__core_is_dropping(struct hmmu_space *space, uintptr_t start,
 /* Device pages of the range are garbage: mapping or content is gone (DP14). */
 void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end);
 
+/*
+ * Something has moved to [start, end) before it was told that what stood there
+ * has left: its device pages are put aside. When that is told after all, they
+ * are dropped, or follow where their mapping went. What is left in the end is
+ * dropped. All by the service with the events lock held exclusively.
+ */
+void hmmu__core_displace(struct hmmu_space *space, uintptr_t start,
+			 uintptr_t end);
+void hmmu__core_displaced_drop(struct hmmu_space *space, uintptr_t start,
+			       uintptr_t end);
+void hmmu__core_displaced_moved(struct hmmu_space *space, uintptr_t from,
+				uintptr_t to, size_t bytes);
+
 /* The mapping moved: device pages of [from, from + bytes) follow (DP15). */
 void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
 		      size_t bytes);

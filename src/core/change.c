@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 
+#include "base/arena.h"
+#include "base/log.h"
 #include "base/sys.h"
 #include "core/core.h"
 #include "memory/pool.h"
@@ -98,6 +100,12 @@ struct moving {
 	unsigned int n;
 };
 
+/* A run that was put aside; @run.to is where it was. */
+struct hmmu_displaced {
+	struct moving run;
+	struct hmmu_displaced *next;
+};
+
 /* Takes the first run of away pages of [start, end) out of its block. */
 static bool run_lift(struct hmmu_block *b, uintptr_t start, uintptr_t end,
 		     uintptr_t *at, struct moving *m)
@@ -176,6 +184,98 @@ void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
 			m.to = to + (at - from);
 			run_land(space, &m);
 		}
+	}
+}
+
+static void displace_one(struct hmmu_space *space, const struct moving *m)
+{
+	struct hmmu_displaced *d = hmmu__alloc(sizeof(*d));
+
+	/* Without memory the page is lost with its old mapping, which is most
+	 * often gone. */
+	if (!d) {
+		hmmu__log(HMMU_LOG_ERROR, "no memory: device pages are lost");
+		places_drop(space, m->device->memory, m->place, m->n);
+		return;
+	}
+	d->run = *m;
+	d->next = space->displaced;
+	space->displaced = d;
+}
+
+void hmmu__core_displace(struct hmmu_space *space, uintptr_t start,
+			 uintptr_t end)
+{
+	struct hmmu_block *b;
+	struct moving m;
+
+	hmmu__block_for_each(b, &space->blocks, start, end)
+	{
+		while (run_lift(b, start, end, &m.to, &m))
+			displace_one(space, &m);
+	}
+}
+
+/* The part of a displaced run that lies in [start, end), cut out of it. */
+static bool displaced_take(struct hmmu_space *space, uintptr_t start,
+			   uintptr_t end, struct moving *part)
+{
+	struct hmmu_displaced **p, *d;
+
+	for (p = &space->displaced; (d = *p); p = &d->next) {
+		uintptr_t run_end =
+			d->run.to + ((uintptr_t)d->run.n << HMMU_PAGE_LG2);
+		uintptr_t lo = d->run.to > start ? d->run.to : start;
+		uintptr_t hi = run_end < end ? run_end : end;
+		struct moving rest = d->run;
+
+		if (lo >= hi)
+			continue;
+		*p = d->next;
+		*part = d->run;
+		part->to = lo;
+		part->place += (uint32_t)((lo - d->run.to) >> HMMU_PAGE_LG2);
+		part->n = (unsigned int)((hi - lo) >> HMMU_PAGE_LG2);
+		hmmu__free(d, sizeof(*d));
+		if (lo > rest.to) {
+			struct moving left = rest;
+
+			left.n =
+				(unsigned int)((lo - rest.to) >> HMMU_PAGE_LG2);
+			displace_one(space, &left);
+		}
+		if (run_end > hi) {
+			rest.place +=
+				(uint32_t)((hi - rest.to) >> HMMU_PAGE_LG2);
+			rest.n =
+				(unsigned int)((run_end - hi) >> HMMU_PAGE_LG2);
+			rest.to = hi;
+			displace_one(space, &rest);
+		}
+		return true;
+	}
+	return false;
+}
+
+void hmmu__core_displaced_drop(struct hmmu_space *space, uintptr_t start,
+			       uintptr_t end)
+{
+	struct moving m;
+
+	while (displaced_take(space, start, end, &m)) {
+		hmmu__count(&space->counters.pages_dropped, m.n);
+		places_drop(space, m.device->memory, m.place, m.n);
+	}
+}
+
+void hmmu__core_displaced_moved(struct hmmu_space *space, uintptr_t from,
+				uintptr_t to, size_t bytes)
+{
+	struct moving m;
+
+	while (displaced_take(space, from, from + bytes, &m)) {
+		m.to = to + (m.to - from);
+		run_land(space, &m);
 	}
 }
 

@@ -54,6 +54,8 @@ struct hmmu_space {
 	struct hmmu_counters counters;
 	struct hmmu_mutex lock;
 	struct hmmu_device *devices HMMU_GUARDED_BY(&lock);
+	/* See hmmu__core_displace(); the service's own. */
+	struct hmmu_displaced *displaced;
 	/* Devices, memories and subscriptions that stand in close's way. */
 	_Atomic uint32_t users;
 	/* A fork child has the memory of the space, not the space. */

@@ -161,7 +161,6 @@ int hmmu__live_create(struct hmmu_space *space, bool hooks, const char **why,
 	struct hmmu_live *l = hmmu__alloc(sizeof(*l));
 	int err;
 
-	(void)hooks;
 	if (!l)
 		return -ENOMEM;
 	l->mm.space = space;
@@ -180,6 +179,7 @@ int hmmu__live_create(struct hmmu_space *space, bool hooks, const char **why,
 		space->mm = NULL;
 		return err;
 	}
+	space->hooks = hooks && l->platform.hooks_allowed;
 	l->mm.ops = l->platform.have_move ? &live_ops : &live_ops_without_take;
 	*ret = &l->mm;
 	return 0;

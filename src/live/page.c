@@ -188,6 +188,16 @@ static int zero_page(const struct hmmu_live *l, uintptr_t start, size_t bytes,
 }
 
 /*
+ * Nothing is mapped where a page belongs. The kernel looks for the mapping
+ * before it looks whether one is being changed: it may have moved a moment ago,
+ * and then the page belongs elsewhere, as its event will tell.
+ */
+static int gone(const struct hmmu_live *l)
+{
+	return hmmu__uffd_is_changing(l) ? -EAGAIN : -ENOENT;
+}
+
+/*
  * One page that can not be moved home: the mapping lost its write permission,
  * is locked, or somebody holds the page. -ENOENT: there is no mapping.
  */
@@ -201,7 +211,7 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 	if (!hmmu__is_absent(l, src, src + HMMU_PAGE_BYTES)) {
 		err = copy_page(l, dst, src);
 		if (err && err != -EEXIST)
-			return err == -EAGAIN || err == -ENOMEM ? err : -ENOENT;
+			return err == -EAGAIN || err == -ENOMEM ? err : gone(l);
 		p->copied++;
 	}
 	p->unmoved = true;
@@ -227,6 +237,8 @@ static int put_rest(struct hmmu_live *l, struct hmmu_mm_put *p, int err)
 	case -EINVAL:
 	case -EBUSY:
 		return put_copy(l, p);
+	case -ENOENT:
+		return gone(l);
 	default:
 		return err;
 	}

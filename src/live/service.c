@@ -150,32 +150,6 @@ static void wait_for_drops(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 }
 
 /*
- * Something moved to where another mapping was a moment ago. Records of that
- * one are old; its unmapping may be told after this, see stale_until().
- */
-static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
-		  size_t bytes)
-{
-	struct hmmu_invalidate_call call = {
-		.inv = { .start = from,
-			 .end = from + bytes,
-			 .event = HMMU_EVENT_UNMAP },
-	};
-
-	wait_for_drops(l, to, to + bytes);
-	hmmu__core_drop(l->mm.space, to, to + bytes);
-	hmmu__watch_moved(l, from, to, bytes);
-	hmmu__core_invalidate_begin(l->mm.space, &call);
-	hmmu__core_moved(l->mm.space, from, to, bytes);
-	hmmu__core_invalidate_end(l->mm.space, &call);
-	if (l->landings < HMMU_LANDINGS) {
-		l->landing[l->landings].start = to;
-		l->landing[l->landings].end = to + bytes;
-		l->landings++;
-	}
-}
-
-/*
  * An unmapping whose address was given away again before it was told:
  *
  *      one thread                          another
@@ -211,6 +185,47 @@ static uintptr_t stale_until(struct hmmu_live *l, uintptr_t at, uintptr_t end,
 	return end;
 }
 
+/* A part of what moved away: of what stood there before a landing, or not. */
+static void part_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+		       size_t bytes, bool stale)
+{
+	if (stale)
+		hmmu__core_displaced_moved(l->mm.space, from, to, bytes);
+	else
+		hmmu__core_moved(l->mm.space, from, to, bytes);
+}
+
+/*
+ * Something moved to where another mapping was a moment ago, and that one's
+ * leaving may be told after this: its pages are put aside.
+ */
+static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+		  size_t bytes)
+{
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = from,
+			 .end = from + bytes,
+			 .event = HMMU_EVENT_UNMAP },
+	};
+	uintptr_t at, next;
+	bool stale;
+
+	wait_for_drops(l, to, to + bytes);
+	hmmu__core_displace(l->mm.space, to, to + bytes);
+	hmmu__watch_moved(l, from, to, bytes);
+	hmmu__core_invalidate_begin(l->mm.space, &call);
+	for (at = from; at < from + bytes; at = next) {
+		next = stale_until(l, at, from + bytes, &stale);
+		part_moved(l, at, to + (at - from), next - at, stale);
+	}
+	hmmu__core_invalidate_end(l->mm.space, &call);
+	if (l->landings < HMMU_LANDINGS) {
+		l->landing[l->landings].start = to;
+		l->landing[l->landings].end = to + bytes;
+		l->landings++;
+	}
+}
+
 static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	uintptr_t next;
@@ -218,7 +233,9 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 
 	for (; start < end; start = next) {
 		next = stale_until(l, start, end, &stale);
-		if (!stale)
+		if (stale)
+			hmmu__core_displaced_drop(l->mm.space, start, next);
+		else
 			changed(l, start, next, HMMU_EVENT_UNMAP);
 	}
 }
@@ -300,7 +317,7 @@ static bool is_readable(const struct hmmu_live *l)
 }
 
 /* So long a thread that made a change may take to run after its event. */
-#define SETTLE_NS 10000000ull
+#define SETTLE_NS 2000000000ull
 
 /*
  * After a landing, with the events lock held: reads on until no change is under
@@ -324,6 +341,7 @@ static void settle(struct hmmu_live *l)
 		}
 	}
 	l->landings = 0;
+	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
 }
 
 /*
