@@ -97,13 +97,11 @@ static bool same_rank_is_ordered(const struct held_lock *e, uint64_t subrank,
 /*
  * A mirror of the program's own may be edited by a thread that is not inside:
  * its locks, and its epoch domain's, are none that the fault service takes.
- * Mirrors of devices are edited from inside only. Leaves are taken on the way
- * in, too: to ask for the bounds of a stack.
+ * Mirrors of devices are edited from inside only.
  */
 static bool is_private_rank(enum hmmu_rank rank)
 {
-	return rank == HMMU_RANK_MIRROR || rank == HMMU_RANK_EPOCH ||
-	       rank == HMMU_RANK_LEAF;
+	return rank == HMMU_RANK_MIRROR || rank == HMMU_RANK_EPOCH;
 }
 
 void hmmu__held_check(const void *lock, const char *name, enum hmmu_rank rank,

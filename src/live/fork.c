@@ -89,6 +89,8 @@ static void after_parent(void) HMMU_NO_TSA
 
 static void files_close(struct hmmu_live *l)
 {
+	/* Another thread of the parent may have held it. */
+	hmmu__mutex_init(&l->vmas.lock, HMMU_RANK_LEAF, "maps");
 	hmmu__sys_close(l->fdinfo_fd);
 	hmmu__sys_close(l->wake_fd);
 	hmmu__pagescan_close(&l->pages);

@@ -130,6 +130,9 @@ static int live_open(struct hmmu_live *l, const char **why)
 
 	if (err)
 		return err;
+	if (l->platform.uffd == -EMFILE || l->platform.uffd == -ENFILE ||
+	    l->platform.uffd == -ENOMEM)
+		return l->platform.uffd;
 	if (l->platform.uffd < 0) {
 		*why = l->platform.why;
 		return -EOPNOTSUPP;

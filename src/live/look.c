@@ -138,7 +138,6 @@ int hmmu__live_fault_in(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 		err = populate_surely(mm, start, end, write);
 	switch (err) {
 	case 0:
-	case -ENOMEM:
 	case -EBUSY:
 		return err;
 	case -EAGAIN:

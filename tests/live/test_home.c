@@ -52,6 +52,8 @@ static void test_home_dp4_large_page_stays_large(void)
 
 	if (!live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
+	if (live_is_forced("NO_PAGEMAP_SCAN"))
+		HMMU_SKIP("PAGEMAP_SCAN");
 	live_open();
 	live_take(p, 2 * LARGE);
 	*(volatile char *)(p + 7 * PAGE) = p[7 * PAGE];

@@ -18,6 +18,8 @@ static void test_migrate_mv16_large_pages_move_whole(void)
 
 	if (!live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
+	if (live_is_forced("NO_PAGEMAP_SCAN"))
+		HMMU_SKIP("PAGEMAP_SCAN");
 	live_open();
 	r = live_migrate(live_device, p, 3 * LARGE);
 	HMMU_CHECK_INT(r.pages_moved, 3 * PER_LARGE);

@@ -6,6 +6,7 @@
  */
 #include <sys/mman.h>
 
+#include "base/thread.h"
 #include "base/arena.h"
 #include "base/fault_point.h"
 #include "fixture.h"
@@ -23,9 +24,12 @@ static void need_fault_points(void)
 
 static size_t used_bytes(void)
 {
+	struct hmmu_thread *self = hmmu__enter();
 	struct hmmu_arena_stats stats;
 
+	HMMU_CHECK(self);
 	hmmu__arena_stats(&stats);
+	hmmu__leave(self);
 	return stats.used_bytes;
 }
 
