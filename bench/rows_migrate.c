@@ -174,7 +174,7 @@ static void migrate(struct bench_run *run, size_t bytes, enum bench_pages pages,
 {
 	struct bench_case *alone = bench_case(run, "alone");
 	struct bench_case *busy = NULL;
-	struct cost floor[2], ours[2];
+	struct cost floor[2] = { 0 }, ours[2] = { 0 };
 	struct bench_device d;
 	struct mover m = { .run = run, .bytes = bytes };
 

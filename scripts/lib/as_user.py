@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """as_user.py BUILD_DIR RECORDS - runs live tests again without privileges.
 
-Root gives its rights away: each program of the suites live, stress and tool
+Root gives its rights away: each program of the suites live and stress
 runs as nobody, from a copy of the build that nobody can read (a clone under
 /root is closed to others). RECORDS becomes what meson's testlog.json is.
 """
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-SUITES = {"live", "stress", "tool"}
+SUITES = {"live", "stress"}
 NOBODY = 65534
 
 
