@@ -462,8 +462,9 @@ static void test_notifier_in8_read_begin_sleeps(const struct live_way *way)
 	HMMU_CHECK(held.seq != seq);
 	seq = hmmu_notifier_read_begin(sub);
 	/* IN9: the value may be stale by the time it is returned. */
-	while (hmmu_notifier_read_retry(sub, seq))
+	for (int i = 0; i < 1000 && hmmu_notifier_read_retry(sub, seq); i++)
 		seq = hmmu_notifier_read_begin(sub);
+	HMMU_CHECK(!hmmu_notifier_read_retry(sub, seq));
 	end(sub);
 }
 BOTH_WAYS(test_notifier_in8_read_begin_sleeps)
