@@ -30,8 +30,8 @@
  * any more: end the section and begin again. A section that holds no span is
  * begun again silently.
  *
- * Locking: a port belongs to one thread at a time, see hmmu_port_bind(), and is
- * not a lock.
+ * Locking: a port is used by one thread at a time, and a section ends in the
+ * thread that began it. A port is not a lock.
  *
  * The fast path has no lock, no fence and no system call: it pairs with
  * membarrier(2) on the side of the invalidation (doc/protocols.md).
@@ -70,6 +70,7 @@ struct hmmu_port_entry {
  * @broken:  non-zero: the section was taken away from the port.
  * @depth:   nesting of hmmu_port_begin().
  * @fence:   non-zero where membarrier(2) is not to be had.
+ * @owner:   the thread that began the latest section.
  * @large:   TLB of 2 MiB entries, direct mapped.
  * @small:   TLB of 4 KiB entries, direct mapped.
  *
@@ -82,7 +83,7 @@ struct hmmu_port {
 	uint32_t broken;
 	uint32_t depth;
 	uint32_t fence;
-	uint32_t reserved;
+	int32_t owner;
 	struct hmmu_port_entry large[HMMU_PORT_LARGE_ENTRIES];
 	struct hmmu_port_entry small[HMMU_PORT_SMALL_ENTRIES];
 };
@@ -139,20 +140,8 @@ HMMU_API void hmmu_port_last_fault(const struct hmmu_port *port,
  */
 HMMU_API void hmmu_port_set_fault_mode(struct hmmu_port *port, int report_only);
 
-/**
- * hmmu_port_bind() - hand a port to the calling thread
- * @port: the port, outside a section.
- *
- * A port belongs to the thread that opened it until another one calls this.
- * HMMU breaks the open section of a thread that touches managed memory itself;
- * it finds the section by the thread.
- *
- * Context: Any. Never sleeps.
- * Since: 0.1
- */
-HMMU_API void hmmu_port_bind(struct hmmu_port *port);
-
 /* Out of line halves of the inline functions below; not to be called. */
+HMMU_API void hmmu__port_adopt(struct hmmu_port *port);
 HMMU_API void hmmu__port_begin_slow(struct hmmu_port *port);
 HMMU_API void hmmu__port_end_slow(struct hmmu_port *port);
 HMMU_API int hmmu__port_access(struct hmmu_port *port, uintptr_t va,
@@ -160,10 +149,16 @@ HMMU_API int hmmu__port_access(struct hmmu_port *port, uintptr_t va,
 			       void *value);
 HMMU_API void hmmu__extable_add(const void *start, const void *end);
 HMMU_API void hmmu__extable_remove(const void *start);
+/* The calling thread's id, or 0 before it has begun a section. */
+HMMU_API extern __thread int hmmu__this_thread
+	__attribute__((tls_model("initial-exec")));
 
 /**
  * hmmu_port_begin() - open a section; nests
  * @port: the port.
+ *
+ * The section is the calling thread's until it ends: when that thread stops at
+ * managed memory of its own, the section is broken (see above).
  *
  * Context: May sleep while the program's memory is being changed.
  * Since: 0.1
@@ -172,9 +167,12 @@ static inline void hmmu_port_begin(struct hmmu_port *port)
 {
 	if (port->depth++)
 		return;
+	if (__builtin_expect(port->owner != hmmu__this_thread, 0))
+		hmmu__port_adopt(port);
 	/* Pairs with the membarrier in hmmu__ports_wait(): either it sees the
-	 * section, or this load sees the gate it has moved. */
-	__atomic_store_n(&port->section, port->section + 1, __ATOMIC_RELAXED);
+	 * section, or this load sees the gate it has moved. Release: who sees
+	 * the section sees its owner. */
+	__atomic_store_n(&port->section, port->section + 1, __ATOMIC_RELEASE);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	/* A fence in words that gcc takes with -fsanitize=thread. */
 	if (__builtin_expect(port->fence != 0, 0))

@@ -93,7 +93,6 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 
 	mm->ops->events_lock_shared(mm);
 	blocks_lock(m);
-	m->refused = false;
 	if (!hmmu__notifiers_conflict(&m->space->notifiers, call)) {
 		m->refused = !mm->ops->take_begin(mm);
 		if (!m->refused) {
@@ -118,7 +117,6 @@ static int batch_once(struct hmmu_migration *m, uintptr_t end)
 
 	if (err)
 		return err;
-	m->unshare_bytes = 0;
 	hmmu__core_invalidate_begin(m->space, &call);
 	err = batch_locked(m, end, &call);
 	hmmu__core_invalidate_end(m->space, &call);
@@ -151,6 +149,9 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 	for (round = 0; m->at < end && round < CHANGED_ROUNDS; round++) {
 		uintptr_t before = m->at;
 
+		/* What the last round said is over: arming may fail. */
+		m->refused = false;
+		m->unshare_bytes = 0;
 		err = mm->ops->arm(mm, vma, &why);
 		if (err == -EBUSY) {
 			hmmu__stayed(m, why, pages_of(m->at, end));

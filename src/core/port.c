@@ -243,10 +243,25 @@ static void break_user(struct hmmu_port_full *full)
 	count_broken(full);
 }
 
+/* Relaxed: a thread knows what it wrote; for others see owns_section(). */
+static int owner_of(const struct hmmu_port_full *full)
+{
+	return __atomic_load_n(&full->head.owner, __ATOMIC_RELAXED);
+}
+
 static bool is_owner(const struct hmmu_port_full *full, int tid)
 {
-	/* Relaxed: a thread knows what it wrote itself. */
-	return atomic_load_explicit(&full->tid, memory_order_relaxed) == tid;
+	return owner_of(full) == tid;
+}
+
+/*
+ * Thread @tid, which stands still, has a section open. The section is read
+ * before the owner: another thread that begins one just now has made itself
+ * the owner before.
+ */
+static bool owns_section(const struct hmmu_port_full *full, int tid)
+{
+	return section_is_open(full) && is_owner(full, tid);
 }
 
 static bool is_over(struct hmmu_port_full *full, uint64_t gate)
@@ -269,7 +284,7 @@ static HMMU_COLD void report_overdue(struct hmmu_port_full *full)
 		HMMU_LOG_WARN,
 		"a port section of thread %d has been open for a second while "
 		"memory is to change",
-		atomic_load_explicit(&full->tid, memory_order_relaxed));
+		owner_of(full));
 }
 
 /*
@@ -290,9 +305,7 @@ static void wait_step(struct hmmu_mm *mm, unsigned int *round)
  */
 static void break_waiting(struct hmmu_port_full *full, struct hmmu_mm *mm)
 {
-	int tid = atomic_load_explicit(&full->tid, memory_order_relaxed);
-
-	if (mm && mm->ops->is_stuck && mm->ops->is_stuck(mm, tid))
+	if (mm && mm->ops->is_stuck && mm->ops->is_stuck(mm, owner_of(full)))
 		break_user(full);
 }
 
@@ -426,7 +439,7 @@ void hmmu__ports_toucher(struct hmmu_port_list *list, int tid)
 
 	hmmu__mutex_lock(&list->lock);
 	for (full = list->first; full; full = full->next) {
-		if (is_owner(full, tid) && section_is_open(full))
+		if (owns_section(full, tid))
 			break_user(full);
 	}
 	hmmu__mutex_unlock(&list->lock);
@@ -441,7 +454,7 @@ bool hmmu__ports_in_section(struct hmmu_port_list *list, int tid)
 		return false;
 	hmmu__mutex_lock(&list->lock);
 	for (full = list->first; full && !found; full = full->next)
-		found = is_owner(full, tid) && section_is_open(full);
+		found = owns_section(full, tid);
 	hmmu__mutex_unlock(&list->lock);
 	return found;
 }
@@ -495,8 +508,9 @@ static struct hmmu_port_full *port_alloc(struct hmmu_device *device)
 	/* Decided by now: hmmu_mirror_reader_create() asked. */
 	full->head.fence = hmmu__fast_fence_needed();
 	full->small_block = HMMU_PORT_NO_TAG;
+	/* Nobody's: a thread that is new to HMMU has 0. */
+	full->head.owner = -1;
 	tlb_forget(&full->head);
-	hmmu_port_bind(&full->head);
 	return full;
 }
 
@@ -600,11 +614,14 @@ void hmmu_port_close(struct hmmu_port *port)
 	hmmu__leave(self);
 }
 
-void hmmu_port_bind(struct hmmu_port *port)
+__thread int hmmu__this_thread;
+
+/* Outside of a section: another thread than the last begins one. */
+void hmmu__port_adopt(struct hmmu_port *port)
 {
-	/* Relaxed: the port changes threads by what orders it for them. */
-	atomic_store_explicit(&port_full(port)->tid, hmmu__thread_id(),
-			      memory_order_relaxed);
+	hmmu__this_thread = hmmu__thread_id();
+	/* Relaxed: the store of the section comes after it. */
+	__atomic_store_n(&port->owner, hmmu__this_thread, __ATOMIC_RELAXED);
 }
 
 void hmmu_port_last_fault(const struct hmmu_port *port,

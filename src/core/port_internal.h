@@ -40,8 +40,6 @@ struct hmmu_port_full {
 	struct hmmu_mirror *mirror;
 	struct hmmu_mirror_reader *reader;
 	_Atomic uint32_t state;
-	/* The thread whose CPU faults break the section. */
-	_Atomic int tid;
 
 	/* The owner's own. The section in which a span was handed out: */
 	uint64_t span_section;

@@ -34,6 +34,7 @@ def declared_name(declaration):
     call = re.search(r"\b(hmmu_\w+)\s*\(", declaration)
     if call:
         return call.group(1)
+    declaration = declaration.split("__attribute__")[0]
     names = re.findall(r"\bhmmu_\w+", declaration)
     return names[-1] if names else None
 

@@ -200,22 +200,25 @@ static void test_port_toucher_breaks_its_own_section(void **state)
 
 static struct hmmu_port *lent;
 
-static void bind_here(struct fake *f)
+static void begin_here(struct fake *f)
 {
-	hmmu_port_bind(lent);
+	hmmu_port_begin(lent);
+	hmmu_port_end(lent);
+	hmmu_port_begin(lent);
 	f->step = hmmu__thread_id();
 }
 
-static void test_port_bind_moves_it_to_the_caller(void **state)
+static void test_port_section_is_of_who_began_it(void **state)
 {
 	struct fake *f = fake_create(1);
 	struct helper h;
 
 	(void)state;
 	lent = fake_open(f);
-	helper_start(&h, f, bind_here);
-	helper_join(&h);
 	hmmu_port_begin(lent);
+	hmmu_port_end(lent);
+	helper_start(&h, f, begin_here);
+	helper_join(&h);
 	hmmu__ports_toucher(&f->ports, hmmu__thread_id());
 	assert_int_equal(lent->broken, 0);
 	hmmu__ports_toucher(&f->ports, f->step);
@@ -473,7 +476,7 @@ int main(void)
 		cmocka_unit_test(
 			test_port_break_in_a_failing_fault_ends_with_the_section),
 		cmocka_unit_test(test_port_toucher_breaks_its_own_section),
-		cmocka_unit_test(test_port_bind_moves_it_to_the_caller),
+		cmocka_unit_test(test_port_section_is_of_who_began_it),
 		cmocka_unit_test(
 			test_port_own_invalidation_breaks_the_own_section),
 		cmocka_unit_test(test_port_hold_stops_sections),
