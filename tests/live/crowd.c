@@ -310,6 +310,14 @@ static void start_members(const struct crowd *crowd, struct member *members)
 	}
 }
 
+static void need_parts(unsigned int parts)
+{
+	if (parts & CROWD_EVERYTHING)
+		live_need_program_alone();
+	if (parts & CROWD_HEAP)
+		live_need_libc_heap();
+}
+
 void crowd_run(const struct crowd *crowd)
 {
 	uint64_t moved = 0, end;
@@ -317,6 +325,7 @@ void crowd_run(const struct crowd *crowd)
 	unsigned int i;
 	timer_t timer;
 
+	need_parts(crowd->parts);
 	/* All threads on the one heap that is taken. */
 	if (crowd->parts & CROWD_HEAP) {
 		mallopt(M_ARENA_MAX, 1);

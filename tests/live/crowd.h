@@ -38,6 +38,7 @@ struct crowd {
 /*
  * Runs it in an open live_space with live_device, and returns when all threads
  * have ended and found everything right. What moved must be more than nothing.
+ * Skips where a sanitizer's memory would be taken.
  */
 void crowd_run(const struct crowd *crowd);
 

@@ -15,6 +15,55 @@ struct hmmu_device *live_device;
 
 /* Opening ----------------------------------------------------------------- */
 
+/* Reads a short file of /proc as a string; false where there is none. */
+static bool read_line(const char *path, char *text, size_t bytes)
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = file < 0 ? -1 : read(file, text, bytes - 1);
+
+	if (file >= 0)
+		close(file);
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
+}
+
+/* Whether thread @tid is the fault service, and waits in ppoll(2). */
+static bool is_waiting_service(const char *tid)
+{
+	char path[320], text[256];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/comm", tid);
+	if (!read_line(path, text, sizeof(text)) ||
+	    strcmp(text, "hmmu-service\n") != 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", tid);
+	return read_line(path, text, sizeof(text)) &&
+	       strtol(text, NULL, 10) == SYS_ppoll;
+}
+
+/*
+ * A sanitizer maps memory of its own in each thread that begins, the fault
+ * service too. Waits until that is over, or it ends up in a hole that a test
+ * makes, or in the middle of its counts.
+ */
+static void wait_for_service(void)
+{
+	uint64_t end = live_now_ns() + 10000000000ull;
+	struct dirent *entry;
+	bool waits = false;
+	DIR *tasks;
+
+	while (!waits && live_now_ns() < end) {
+		tasks = opendir("/proc/self/task");
+		HMMU_CHECK(tasks);
+		while (!waits && (entry = readdir(tasks)))
+			waits = is_waiting_service(entry->d_name);
+		closedir(tasks);
+		live_sleep_ms(waits ? 0 : 1);
+	}
+	HMMU_CHECK(waits);
+}
+
 void live_open_space(void)
 {
 	const char *why = NULL;
@@ -25,6 +74,8 @@ void live_open_space(void)
 		HMMU_SKIP("userfaultfd");
 	}
 	HMMU_CHECK_OK(err);
+	if (LIVE_SANITIZED)
+		wait_for_service();
 }
 
 struct hmmu_device *live_add_device(size_t bytes, struct hmmu_memory **memory)
@@ -120,7 +171,29 @@ bool live_can_move(void)
 	return moves && !live_is_forced("NO_MOVE");
 }
 
+void live_need_libc_heap(void)
+{
+	if (LIVE_SANITIZED)
+		HMMU_SKIP("the C library's malloc");
+}
+
+void live_need_program_alone(void)
+{
+	if (LIVE_SANITIZED)
+		HMMU_SKIP("memory without a sanitizer's own in it");
+}
+
 /* Memory ------------------------------------------------------------------ */
+
+int live_lock(const void *p, size_t bytes)
+{
+	return (int)syscall(SYS_mlock, p, bytes);
+}
+
+int live_unlock(const void *p, size_t bytes)
+{
+	return (int)syscall(SYS_munlock, p, bytes);
+}
 
 void *live_map(size_t bytes)
 {
@@ -543,6 +616,13 @@ void live_child_ok(pid_t child)
 		hmmu_test_fail(__FILE__, __LINE__, "child: signal %d",
 			       WTERMSIG(status));
 	HMMU_CHECK_INT(WEXITSTATUS(status), 0);
+}
+
+bool live_died(int status, int number)
+{
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == number;
+	return LIVE_SANITIZED && WEXITSTATUS(status) != 0;
 }
 
 uint64_t live_now_ns(void)

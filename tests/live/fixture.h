@@ -36,10 +36,14 @@
 #include <uapi/linux_mm.h>
 
 #include "harness.h"
+#include "src/base/compiler.h"
 
 #define PAGE	  HMMU_PAGE_BYTES
 #define LARGE	  HMMU_LARGE_BYTES
 #define PER_LARGE HMMU_PAGES_PER_LARGE
+
+/* A sanitizer's runtime lives in the program, with an allocator of its own. */
+#define LIVE_SANITIZED (HMMU_ASAN || HMMU_TSAN)
 
 /* live_open() fills them in. */
 extern struct hmmu_space *live_space;
@@ -63,6 +67,15 @@ bool live_serves_kernel(void);
 /* Large pages can stay large. */
 bool live_can_move(void);
 
+/* Skip where malloc() has no [heap], and free() no munmap() inside libc. */
+void live_need_libc_heap(void);
+/*
+ * Skip where a sanitizer's memory would be taken with everything else: its
+ * runtime has locks, and touches its shadow within any other, which the fault
+ * service then waits for.
+ */
+void live_need_program_alone(void);
+
 /* One word per 8 bytes, different at each place and for each seed. */
 static inline uint64_t live_word(uint64_t seed, uint64_t index)
 {
@@ -76,6 +89,9 @@ static inline uint64_t live_word(uint64_t seed, uint64_t index)
  * becomes one mapping with a neighbour. 2 MiB aligned when it is as large.
  */
 void *live_map(size_t bytes);
+/* mlock(2) and munlock(2) themselves: the sanitizers' do nothing. */
+int live_lock(const void *p, size_t bytes);
+int live_unlock(const void *p, size_t bytes);
 /* The same, filled with 2 MiB pages and live_fill(); skips if none are had. */
 void *live_map_large(size_t blocks, uint64_t seed);
 /* The same with 4 KiB pages. */
@@ -181,6 +197,8 @@ pthread_t live_thread(void *(*fn)(void *), void *arg);
 void live_join(pthread_t thread);
 /* The child ended with status 0. */
 void live_child_ok(pid_t child);
+/* It died of signal @number; a sanitizer reports that, and exits. */
+bool live_died(int status, int number);
 /* False after @timeout_ms without *@word reaching @value. */
 bool live_wait_for(_Atomic unsigned int *word, unsigned int value,
 		   unsigned int timeout_ms);

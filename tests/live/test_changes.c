@@ -409,6 +409,7 @@ static void test_changes_e6_realloc_of_a_large_block(void)
 	char *block = malloc(bytes), *p;
 
 	HMMU_CHECK(block);
+	live_need_libc_heap();
 	live_open();
 	live_fill(block, bytes, 1);
 	p = inner(block, &moved);
@@ -434,6 +435,7 @@ static void test_changes_e6_free_of_a_large_block(void)
 	char *block, *p;
 	int i;
 
+	live_need_libc_heap();
 	/* Each block is a mapping of its own, however often one is freed. */
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	live_open();
@@ -460,6 +462,7 @@ static void test_changes_heap_grows_and_shrinks(void)
 	uintptr_t start, top;
 	size_t i;
 
+	live_need_libc_heap();
 	live_open();
 	mallopt(M_MMAP_THRESHOLD, 1 << 30);
 	for (i = 0; i < BLOCKS; i++) {

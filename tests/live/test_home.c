@@ -176,7 +176,7 @@ static void test_home_mlock_and_populate(void)
 	HMMU_CHECK_OK(madvise(p, 8 * PAGE, MADV_POPULATE_WRITE));
 	LIVE_CHECK_SOON(live_device_pages() == 0);
 	live_take(p, 8 * PAGE);
-	HMMU_CHECK_OK(mlock(p, 8 * PAGE));
+	HMMU_CHECK_OK(live_lock(p, 8 * PAGE));
 	HMMU_CHECK_INT(live_present(p, 8 * PAGE), 8);
 	LIVE_CHECK(p, 8 * PAGE, 1);
 	live_close();

@@ -228,10 +228,10 @@ static void test_migrate_locked_memory_stays(void)
 	char *p = live_map_small(4, 1);
 
 	live_open();
-	if (mlock(p, 4 * PAGE))
+	if (live_lock(p, 4 * PAGE))
 		HMMU_SKIP("mlock");
 	check_stays(p, 4, HMMU_STAY_LOCKED);
-	HMMU_CHECK_OK(munlock(p, 4 * PAGE));
+	HMMU_CHECK_OK(live_unlock(p, 4 * PAGE));
 	live_take(p, 4 * PAGE);
 	LIVE_CHECK(p, 4 * PAGE, 1);
 	live_close();
@@ -511,6 +511,7 @@ static void test_migrate_whole_heap(void)
 	struct node *list = make_list(60000);
 	uintptr_t start, end;
 
+	live_need_libc_heap();
 	live_open();
 	HMMU_CHECK(find_mapping("[heap]", &start, &end));
 	r = live_migrate(live_device, (void *)start, end - start);
@@ -530,6 +531,7 @@ static void test_migrate_the_whole_program(void)
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
 	int i, err;
 
+	live_need_program_alone();
 	live_open();
 	for (i = 0; i < 10; i++) {
 		err = hmmu_migrate_to_device(live_device, PAGE,

@@ -276,6 +276,7 @@ static void test_notifier_e6_free_of_a_large_block(void)
 	struct hmmu_notifier *sub;
 	uintptr_t inside;
 
+	live_need_libc_heap();
 	live_open_space();
 	p = malloc(4 * LARGE);
 	HMMU_CHECK(p);

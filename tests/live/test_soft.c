@@ -2,27 +2,14 @@
 /*
  * The software accelerator on the real memory of this process.
  */
-#include <errno.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <hmmu/device.h>
-#include <hmmu/memory.h>
-#include <hmmu/migrate.h>
-#include <hmmu/port.h>
 #include <hmmu/soft.h>
-#include <hmmu/space.h>
 
-#include "harness.h"
+#include "fixture.h"
 
 #define WAIT_NS	 (20ull * 1000 * 1000 * 1000)
-#define LARGE	 HMMU_LARGE_BYTES
-#define PAGE	 HMMU_PAGE_BYTES
 #define RESOLVES HMMU_SOFT_BLOCK_ON_FAULT
 
 static struct hmmu_space *space;
@@ -39,11 +26,9 @@ static void open_all(void)
 					     .name = "test",
 					     .workers = 2,
 					     .records = 64 };
-	int err = hmmu_space_open(NULL, NULL, &space);
 
-	if (err == -EOPNOTSUPP)
-		HMMU_SKIP("userfaultfd");
-	HMMU_CHECK_OK(err);
+	live_open_space();
+	space = live_space;
 	HMMU_CHECK_OK(hmmu_memory_create(space, &memory_options, &memory));
 	options.memory = memory;
 	HMMU_CHECK_OK(hmmu_soft_create(space, &options, &soft));
@@ -378,6 +363,7 @@ static void test_soft_kernel_follows_pointers_of_the_heap(void)
 	struct node *list;
 	char *top;
 
+	live_need_libc_heap();
 	open_all();
 	list = make_list();
 	run_kernel(sum_list, list, 1, &result);

@@ -125,6 +125,7 @@ static void test_threads_come_and_go(void)
 	size_t i;
 
 	need_kernel_faults();
+	live_need_program_alone();
 	live_open_bytes(DEVICE_BYTES);
 	for (round = 0; round < 30; round++) {
 		for (i = 0; i < 8; i++)
