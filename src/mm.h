@@ -217,6 +217,12 @@ struct hmmu_mm_ops {
 	 * that changes mappings: it may be waiting for the service.
 	 */
 	bool (*is_stuck)(struct hmmu_mm *mm, int tid);
+
+	/*
+	 * The caller is the service with the events lock held exclusively, and
+	 * put() says -EAGAIN: lets the threads go on that it waits for.
+	 */
+	void (*drain)(struct hmmu_mm *mm);
 };
 
 /* The base of an address space; the live one embeds it first. */

@@ -127,19 +127,35 @@ static bool run_lift(struct hmmu_block *b, uintptr_t start, uintptr_t end,
 	return found;
 }
 
-/* Where the run can not be recorded it goes home, at its new address. */
+/* So long the kernel may have no memory for a page table, or mappings change. */
+#define RUN_HOME_NS 10000000000ull
+
+/*
+ * Where the run can not be recorded it goes home, at its new address. The
+ * caller of mremap has not run yet: until then EAGAIN.
+ */
 static void run_home(struct hmmu_space *space, const struct moving *m,
 		     unsigned int n)
 {
+	uint64_t begun = hmmu__sys_clock_ns();
 	struct hmmu_mm_put put = {
 		.start = m->to,
 		.bytes = (size_t)n << HMMU_PAGE_LG2,
 		.host = hmmu__memory_host(m->device->memory, m->place),
 	};
+	int err;
 
-	/* The caller of mremap has not run yet: until then EAGAIN. */
-	while (space->mm->ops->put(space->mm, &put) == -EAGAIN)
-		hmmu__sys_sched_yield();
+	for (;;) {
+		err = space->mm->ops->put(space->mm, &put);
+		if (err != -EAGAIN && err != -ENOMEM)
+			break;
+		if (hmmu__sys_clock_ns() - begun > RUN_HOME_NS) {
+			hmmu__log(HMMU_LOG_ERROR,
+				  "no memory: %u device pages are lost", n);
+			break;
+		}
+		space->mm->ops->drain(space->mm);
+	}
 	places_drop(space, m->device->memory, m->place, n);
 }
 

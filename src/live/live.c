@@ -54,7 +54,8 @@ static void take_end(struct hmmu_mm *mm)
 	.take_end = take_end, .take_wait = take_wait,                         \
 	.exclude = hmmu__live_exclude, .may_exclude = hmmu__live_may_exclude, \
 	.is_service = hmmu__live_is_service, .pump = hmmu__live_pump,         \
-	.is_absent = hmmu__live_is_absent, .is_stuck = hmmu__live_is_stuck
+	.is_absent = hmmu__live_is_absent, .is_stuck = hmmu__live_is_stuck,   \
+	.drain = hmmu__live_drain
 
 static const struct hmmu_mm_ops live_ops = {
 	OPS_BUT_TAKE,
@@ -94,11 +95,14 @@ static int sources_open(struct hmmu_live *l)
 	return err;
 }
 
+#define STASH_BYTES (HMMU_STASH_MESSAGES * sizeof(struct uffd_msg))
+
 static int stash_make(struct hmmu_live *l)
 {
-	l->stash = hmmu__alloc(HMMU_STASH_MESSAGES * sizeof(*l->stash));
+	l->stashed_faults.msg = hmmu__alloc(STASH_BYTES);
+	l->stashed_events.msg = hmmu__alloc(STASH_BYTES);
 	l->zero_chunk = hmmu__arena_reserve(HMMU_LARGE_BYTES, HMMU_LARGE_BYTES);
-	if (!l->stash || !l->zero_chunk)
+	if (!l->stashed_faults.msg || !l->stashed_events.msg || !l->zero_chunk)
 		return -ENOMEM;
 	(void)hmmu__sys_madvise((uintptr_t)l->zero_chunk, HMMU_LARGE_BYTES,
 				MADV_HUGEPAGE);
@@ -117,7 +121,8 @@ static void live_free(struct hmmu_live *l)
 	hmmu__platform_close(&l->platform);
 	if (l->zero_chunk)
 		hmmu__arena_release(l->zero_chunk, HMMU_LARGE_BYTES);
-	hmmu__free(l->stash, HMMU_STASH_MESSAGES * sizeof(*l->stash));
+	hmmu__free(l->stashed_faults.msg, STASH_BYTES);
+	hmmu__free(l->stashed_events.msg, STASH_BYTES);
 	hmmu__rw_fini(&l->events);
 	hmmu__mutex_fini(&l->watch_lock);
 	hmmu__mutex_fini(&l->stash_lock);

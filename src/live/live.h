@@ -28,8 +28,15 @@
 #include "mm.h"
 #include "uapi/linux_mm.h"
 
-/* Messages that someone other than the service has read. */
+/* Messages of one kind that have been read and wait for the service. */
 #define HMMU_STASH_MESSAGES 1024u
+
+/* First in, first out. */
+struct hmmu_stash {
+	uint32_t head;
+	uint32_t count;
+	struct uffd_msg *msg;
+};
 
 /* Moved mappings between two moments without a change under way. */
 #define HMMU_LANDINGS	    64u
@@ -64,16 +71,15 @@ struct hmmu_live {
 
 	/* See mm.h: exclusive from before events are read until core knows. */
 	struct hmmu_rwlock events;
-	/* Events that were read without it and still wait for the service. */
+	/* Events that have been read and not been applied: @stashed_events. */
 	_Atomic uint32_t unprocessed;
 
 	struct hmmu_mutex watch_lock;
 	struct hmmu_itree watches HMMU_GUARDED_BY(&watch_lock);
 
 	struct hmmu_mutex stash_lock;
-	uint32_t stash_head HMMU_GUARDED_BY(&stash_lock);
-	uint32_t stash_count HMMU_GUARDED_BY(&stash_lock);
-	struct uffd_msg *stash;
+	struct hmmu_stash stashed_faults HMMU_GUARDED_BY(&stash_lock);
+	struct hmmu_stash stashed_events HMMU_GUARDED_BY(&stash_lock);
 
 	pthread_t thread;
 	void *stack;
@@ -181,6 +187,7 @@ bool hmmu__live_is_service(struct hmmu_mm *mm);
 void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
 void hmmu__live_quiet(struct hmmu_mm *mm);
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
+void hmmu__live_drain(struct hmmu_mm *mm);
 
 /* fork.c */
 int hmmu__fork_install(void);

@@ -88,6 +88,14 @@ static int move_all(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 	return *done == bytes ? 0 : err ? err : -EAGAIN;
 }
 
+/* An event has been read and not applied; who applies it does not wait. */
+static bool must_wait_for_events(struct hmmu_live *l)
+{
+	/* Acquire: pairs with the service's release when it has applied one. */
+	return atomic_load_explicit(&l->unprocessed, memory_order_acquire) &&
+	       !(hmmu__live_is_service(&l->mm) && l->service_has_events);
+}
+
 /* --- out -------------------------------------------------------------------- */
 
 /* Why the page at @addr did not move, and how many bytes share its fate. */
@@ -150,8 +158,7 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 	struct hmmu_live *l = hmmu__live(mm);
 	int err;
 
-	/* Acquire: pairs with the pump's increment under the events lock. */
-	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
+	if (must_wait_for_events(l))
 		return -EAGAIN;
 	/* Not armed (any more): a page taken now would read as zeroes. */
 	if (!hmmu__watch_is_armed(l, t->start, t->start + t->bytes))
@@ -280,7 +287,7 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 	size_t done;
 	int err = 0;
 
-	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
+	if (must_wait_for_events(l))
 		return -EAGAIN;
 	while (!err && p->done_bytes < p->bytes) {
 		uintptr_t at = p->start + p->done_bytes;

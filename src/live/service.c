@@ -46,40 +46,55 @@ bool hmmu__live_is_service(struct hmmu_mm *mm)
 				    memory_order_relaxed) == hmmu__sys_gettid();
 }
 
-/* --- the stash: messages someone else has read --------------------------------- */
+/* --- the stash: messages that have been read and wait ------------------------ */
 
 static bool stash_has_room(struct hmmu_live *l)
 {
 	bool room;
 
 	hmmu__mutex_lock(&l->stash_lock);
-	room = l->stash_count < HMMU_STASH_MESSAGES;
+	room = l->stashed_faults.count < HMMU_STASH_MESSAGES &&
+	       l->stashed_events.count < HMMU_STASH_MESSAGES;
 	hmmu__mutex_unlock(&l->stash_lock);
 	return room;
 }
 
+static bool is_fault(const struct uffd_msg *msg)
+{
+	return msg->event == UFFD_EVENT_PAGEFAULT;
+}
+
+/*
+ * The caller has seen room and holds the events lock exclusively, so that an
+ * event is not applied before one that was read earlier.
+ */
 static void stash_put(struct hmmu_live *l, const struct uffd_msg *msg)
 {
+	struct hmmu_stash *s = is_fault(msg) ? &l->stashed_faults :
+					       &l->stashed_events;
 	uint64_t one = 1;
-	uint32_t i;
 
+	/* Relaxed: who takes or puts pages looks with the events lock held. */
+	if (!is_fault(msg))
+		atomic_fetch_add_explicit(&l->unprocessed, 1,
+					  memory_order_relaxed);
 	hmmu__mutex_lock(&l->stash_lock);
-	i = (l->stash_head + l->stash_count++) % HMMU_STASH_MESSAGES;
-	l->stash[i] = *msg;
+	s->msg[(s->head + s->count++) % HMMU_STASH_MESSAGES] = *msg;
 	hmmu__mutex_unlock(&l->stash_lock);
 	(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
 }
 
-static bool stash_get(struct hmmu_live *l, struct uffd_msg *msg)
+static bool stash_get(struct hmmu_live *l, struct hmmu_stash *s,
+		      struct uffd_msg *msg)
 {
 	bool any;
 
 	hmmu__mutex_lock(&l->stash_lock);
-	any = l->stash_count > 0;
+	any = s->count > 0;
 	if (any) {
-		*msg = l->stash[l->stash_head];
-		l->stash_head = (l->stash_head + 1) % HMMU_STASH_MESSAGES;
-		l->stash_count--;
+		*msg = s->msg[s->head];
+		s->head = (s->head + 1) % HMMU_STASH_MESSAGES;
+		s->count--;
 	}
 	hmmu__mutex_unlock(&l->stash_lock);
 	return any;
@@ -111,11 +126,6 @@ static unsigned long pending_faults(const struct hmmu_live *l)
 	for (; *p >= '0' && *p <= '9'; p++)
 		count = count * 10 + (unsigned long)(*p - '0');
 	return count;
-}
-
-static bool is_fault(const struct uffd_msg *msg)
-{
-	return msg->event == UFFD_EVENT_PAGEFAULT;
 }
 
 /* --- events ---------------------------------------------------------------------- */
@@ -272,6 +282,19 @@ static void event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
 	}
 }
 
+/* The next event that was put aside; false: there is none. */
+static bool stashed_apply(struct hmmu_live *l)
+{
+	struct uffd_msg msg;
+
+	if (!stash_get(l, &l->stashed_events, &msg))
+		return false;
+	event_apply(l, &msg);
+	/* Release: takes go on and find the change recorded. */
+	atomic_fetch_sub_explicit(&l->unprocessed, 1, memory_order_release);
+	return true;
+}
+
 /* --- CPU faults -------------------------------------------------------------------- */
 
 static void service_read(struct hmmu_live *l, bool only_events);
@@ -329,24 +352,21 @@ static void settle(struct hmmu_live *l)
 	unsigned int round = 0;
 	struct uffd_msg msg;
 
-	while (l->landings && hmmu__uffd_is_changing(l) &&
-	       hmmu__sys_clock_ns() - begun < SETTLE_NS) {
-		if (stash_has_room(l) && read_message(l, &msg)) {
-			if (is_fault(&msg))
-				stash_put(l, &msg);
-			else
-				event_apply(l, &msg);
-		} else {
+	while (stashed_apply(l) || (l->landings && hmmu__uffd_is_changing(l) &&
+				    hmmu__sys_clock_ns() - begun < SETTLE_NS)) {
+		if (stash_has_room(l) && read_message(l, &msg))
+			stash_put(l, &msg);
+		else
 			hmmu__backoff(&round);
-		}
 	}
 	l->landings = 0;
 	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
 }
 
 /*
- * Reads one message under the events lock and applies it if it is an event. A
- * fault comes back in @msg. False: nothing was there.
+ * Applies what was put aside, then reads one message under the events lock and
+ * applies it if it is an event. A fault comes back in @msg. False: nothing was
+ * there.
  */
 static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 		     bool stopped) HMMU_NO_TSA
@@ -355,6 +375,7 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 
 	hmmu__rw_write_lock(&l->events);
 	l->service_has_events = true;
+	settle(l);
 	any = read_message(l, msg);
 	if (any && !is_fault(msg)) {
 		if (!stopped)
@@ -365,6 +386,11 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 	l->service_has_events = false;
 	hmmu__rw_write_unlock(&l->events);
 	return any;
+}
+
+static bool has_unprocessed(const struct hmmu_live *l)
+{
+	return atomic_load_explicit(&l->unprocessed, memory_order_acquire);
 }
 
 /*
@@ -380,7 +406,7 @@ static void service_read(struct hmmu_live *l, bool only_events)
 	struct uffd_msg msg;
 	bool any;
 
-	if (only_events && !is_readable(l))
+	if (only_events && !is_readable(l) && !has_unprocessed(l))
 		return;
 	if (only_events && !stash_has_room(l))
 		return;
@@ -404,21 +430,15 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 {
 	struct uffd_msg msg;
 
-	while (stash_get(l, &msg)) {
-		if (is_fault(&msg)) {
-			fault_serve(l, &msg);
-			continue;
-		}
+	if (has_unprocessed(l)) {
 		hmmu__rw_write_lock(&l->events);
 		l->service_has_events = true;
-		event_apply(l, &msg);
 		settle(l);
 		l->service_has_events = false;
 		hmmu__rw_write_unlock(&l->events);
-		/* Release: takes go on and find the change recorded. */
-		atomic_fetch_sub_explicit(&l->unprocessed, 1,
-					  memory_order_release);
 	}
+	while (stash_get(l, &l->stashed_faults, &msg))
+		fault_serve(l, &msg);
 }
 
 /* So long after a change what could not be disarmed then is tried again. */
@@ -489,11 +509,8 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 		hmmu__rw_write_lock(&l->events);
 	if (pump_may_read(l))
 		any = read_message(l, &msg);
-	if (any && !is_fault(&msg)) {
+	if (any && !is_fault(&msg))
 		hmmu__count(&mm->space->counters.events_late, 1);
-		atomic_fetch_add_explicit(&l->unprocessed, 1,
-					  memory_order_release);
-	}
 	if (any)
 		stash_put(l, &msg);
 	if (!own)
@@ -503,6 +520,22 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 				   (int)msg.arg.pagefault.feat.ptid);
 }
 
+/*
+ * While the service applies an event, the thread that raised it may wait for
+ * its next one to be read, and the kernel moves no page until that thread has
+ * run. What is read here is applied in its turn.
+ */
+void hmmu__live_drain(struct hmmu_mm *mm)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	struct uffd_msg msg;
+
+	if (stash_has_room(l) && read_message(l, &msg))
+		stash_put(l, &msg);
+	else
+		hmmu__sys_sched_yield();
+}
+
 void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA
 {
 	struct hmmu_live *l = hmmu__live(mm);
@@ -510,8 +543,7 @@ void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA
 
 	if (hmmu__live_is_service(mm))
 		return;
-	while (hmmu__uffd_is_changing(l) ||
-	       atomic_load_explicit(&l->unprocessed, memory_order_acquire))
+	while (hmmu__uffd_is_changing(l) || has_unprocessed(l))
 		hmmu__backoff(&round);
 	/* What was read before is applied when this lock is ours. */
 	hmmu__rw_read_lock(&l->events);

@@ -289,6 +289,25 @@ static void fill(struct actor *a, struct region *r, const struct live_way *way,
 		HMMU_CHECK_INT(record->fault_errno, EBUSY);
 }
 
+/*
+ * A new mapping of large pages with the same content, and the old one goes:
+ * what has been split stays so, and only small pages would move from then on.
+ */
+static void renew(struct actor *a, struct region *r, const struct live_way *way,
+		  size_t first, size_t pages)
+{
+	char *old = base_of(r), *fresh = live_map(REGION_BYTES);
+
+	(void)first;
+	(void)pages;
+	madvise(fresh, REGION_BYTES, MADV_HUGEPAGE);
+	memcpy(fresh, r->model, REGION_BYTES);
+	if (draw(a, 2))
+		to_device((uintptr_t)fresh, (uintptr_t)fresh + REGION_BYTES);
+	atomic_store_explicit(&r->base, fresh, memory_order_release);
+	HMMU_CHECK_OK(way->unmap(old, REGION_BYTES));
+}
+
 /* Everything in it, by the CPU or through a port that moves nothing. */
 static void verify(struct actor *a, struct region *r,
 		   const struct live_way *way, size_t first, size_t pages)
@@ -317,7 +336,7 @@ static void change(struct actor *a)
 				       const struct live_way *, size_t,
 				       size_t) = {
 		discard, unmap_and_map, move_region, protect_and_back,
-		fill,	 verify,	discard,     verify,
+		fill,	 verify,	renew,	     verify,
 	};
 	const struct live_way *way = draw(a, 2) ? &live_hooked : &live_raw;
 	struct region *r = any_region(a);
@@ -435,6 +454,7 @@ static void print_counts(void)
 	       (unsigned long long)s.pages_home,
 	       (unsigned long long)s.pages_dropped);
 	HMMU_CHECK(writes && migrations && changes && s.pages_to_device);
+	HMMU_CHECK(s.large_to_device);
 }
 
 static void stress_churn(void)
