@@ -169,6 +169,12 @@ struct hmmu_mm_ops {
 	void (*events_unlock_shared)(struct hmmu_mm *mm);
 
 	/*
+	 * Waits until every event that has been read is known to core: whose
+	 * call has returned by now is seen. Cheap. Caller holds no lock.
+	 */
+	void (*events_wait)(struct hmmu_mm *mm);
+
+	/*
 	 * Waits until every change of a mapping that was under way has been
 	 * told to core. Caller holds no lock.
 	 */

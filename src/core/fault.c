@@ -204,6 +204,8 @@ static int attempt(struct fault *f)
 	struct hmmu_space *space = f->device->space;
 	int err;
 
+	/* A page that a raw munmap() has dropped is not to be found again. */
+	space->mm->ops->events_wait(space->mm);
 	f->seq = hmmu__notifier_read_begin(&space->notifiers, &f->block->sub);
 	err = describe(f);
 	if (err)

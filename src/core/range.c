@@ -305,6 +305,8 @@ static int range_walk(struct hmmu_range *r)
 	uintptr_t at = r->start, to;
 	int err = 0;
 
+	/* What was changed by a call that has returned is recorded. */
+	mm->ops->events_wait(mm);
 	while (at < r->end && !err) {
 		if (collided(r))
 			return -EBUSY;

@@ -185,6 +185,7 @@ int hmmu__service_start(struct hmmu_live *l);
 void hmmu__service_stop(struct hmmu_live *l);
 bool hmmu__live_is_service(struct hmmu_mm *mm);
 void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
+void hmmu__live_events_wait(struct hmmu_mm *mm);
 void hmmu__live_quiet(struct hmmu_mm *mm);
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
 void hmmu__live_drain(struct hmmu_mm *mm);

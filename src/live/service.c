@@ -9,12 +9,16 @@
  * beforehand which comes (E4):
  *
  *      service                             program
- *      readable, no port can be in         munmap() by a raw system call
- *        a section: read                     pages are gone
- *      readable, ports are open, no          waits for the read
- *        fault pending: an event is next
- *        stop all sections, then read      munmap returns
- *        invalidate, drop, start sections
+ *      readable                            munmap() by a raw system call
+ *        no port is open, or no fault        pages are gone
+ *        pending: an event is next           waits for the read
+ *      stop all sections, then read        munmap returns
+ *      invalidate, drop, start sections
+ *
+ * Required: a section, a device fault or a snapshot that begins when munmap has
+ * returned sees it. A section can not begin before the drop; the other two wait
+ * for the events lock first (hmmu__live_events_wait()), which is held from
+ * before the read.
  *
  * A fault that is pending may vanish before the read (its thread took a
  * signal), and then an event is read with sections running: counted as late.
@@ -400,9 +404,12 @@ static bool has_unprocessed(const struct hmmu_live *l)
 static void service_read(struct hmmu_live *l, bool only_events)
 {
 	struct hmmu_space *space = l->mm.space;
-	bool idle = hmmu__core_ports_idle(space);
-	/* A change under way means an event, whatever comes first. */
-	bool stop = !idle && (!pending_faults(l) || hmmu__uffd_is_changing(l));
+	/*
+	 * A change under way means an event, whatever comes first. While no
+	 * port is open to be waited for, it costs nothing to let none begin.
+	 */
+	bool stop = hmmu__core_ports_idle(space) || !pending_faults(l) ||
+		    hmmu__uffd_is_changing(l);
 	struct uffd_msg msg;
 	bool any;
 
@@ -412,7 +419,7 @@ static void service_read(struct hmmu_live *l, bool only_events)
 		return;
 	if (stop)
 		hmmu__core_ports_hold(space);
-	any = read_one(l, &msg, stop || idle);
+	any = read_one(l, &msg, stop);
 	if (stop)
 		hmmu__core_ports_release(space);
 	if (!any || !is_fault(&msg))
@@ -536,18 +543,31 @@ void hmmu__live_drain(struct hmmu_mm *mm)
 		hmmu__sys_sched_yield();
 }
 
-void hmmu__live_quiet(struct hmmu_mm *mm) HMMU_NO_TSA
+/* What the service has read is applied when this lock is ours. */
+void hmmu__live_events_wait(struct hmmu_mm *mm) HMMU_NO_TSA
 {
 	struct hmmu_live *l = hmmu__live(mm);
+	unsigned int round = 0;
+	bool more;
+
+	do {
+		hmmu__rw_read_lock(&l->events);
+		more = has_unprocessed(l);
+		hmmu__rw_read_unlock(&l->events);
+		if (more)
+			hmmu__backoff(&round);
+	} while (more);
+}
+
+void hmmu__live_quiet(struct hmmu_mm *mm)
+{
 	unsigned int round = 0;
 
 	if (hmmu__live_is_service(mm))
 		return;
-	while (hmmu__uffd_is_changing(l) || has_unprocessed(l))
+	while (hmmu__uffd_is_changing(hmmu__live(mm)))
 		hmmu__backoff(&round);
-	/* What was read before is applied when this lock is ours. */
-	hmmu__rw_read_lock(&l->events);
-	hmmu__rw_read_unlock(&l->events);
+	hmmu__live_events_wait(mm);
 }
 
 /* System calls that raise events. */
