@@ -31,14 +31,13 @@ struct seen {
 
 static struct seen seen[4];
 static _Atomic unsigned int clock_order;
+/* Invalidations are parallel (IN6). */
+static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER;
 
-/* While waits is set, the callback stays until go. */
-static void invalidate(struct hmmu_notifier *sub, void *arg,
-		       const struct hmmu_invalidation *inv, uint64_t cur_seq)
+static void record(struct seen *s, struct hmmu_notifier *sub,
+		   const struct hmmu_invalidation *inv, uint64_t cur_seq)
 {
-	struct seen *s = arg;
-
-	hmmu_notifier_set_seq(sub, cur_seq);
+	pthread_mutex_lock(&recording);
 	s->sub = sub;
 	s->last = *inv;
 	s->cur_seq = cur_seq;
@@ -50,7 +49,18 @@ static void invalidate(struct hmmu_notifier *sub, void *arg,
 		s->late = !live_is_mapped(s->watch);
 		s->present = live_present(s->watch, PAGE);
 	}
+	pthread_mutex_unlock(&recording);
 	atomic_fetch_add_explicit(&s->calls, 1, memory_order_acq_rel);
+}
+
+/* While waits is set, the callback stays until go. */
+static void invalidate(struct hmmu_notifier *sub, void *arg,
+		       const struct hmmu_invalidation *inv, uint64_t cur_seq)
+{
+	struct seen *s = arg;
+
+	hmmu_notifier_set_seq(sub, cur_seq);
+	record(s, sub, inv, cur_seq);
 	if (atomic_load_explicit(&s->waits, memory_order_acquire))
 		HMMU_CHECK(live_wait_for(&s->go, 1, 10000));
 }
@@ -314,8 +324,9 @@ static void test_notifier_told_of_memory_mapped_later(void)
 
 	if (live_is_forced("NO_HOOKS"))
 		HMMU_SKIP("hooks");
-	HMMU_CHECK_OK(munmap(p, 8 * PAGE));
+	/* Now, for what opening maps must not land in the hole. */
 	live_open_space();
+	HMMU_CHECK_OK(munmap(p, 8 * PAGE));
 	sub = subscribe(&seen[0], p, 8 * PAGE);
 	HMMU_CHECK(mmap(p, 8 * PAGE, PROT_READ | PROT_WRITE,
 			MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == p);
@@ -403,6 +414,8 @@ test_notifier_in11_change_asks_for_a_retry(const struct live_way *way)
 	HMMU_CHECK_OK(way->advise(p + 9 * PAGE, PAGE, MADV_DONTNEED));
 	LIVE_CHECK_AFTER(way, hmmu_notifier_read_retry(sub, seq));
 	HMMU_CHECK(hmmu_notifier_check_retry(sub, seq));
+	/* It sets the sequence first, and then notes it. */
+	LIVE_CHECK_AFTER(way, calls(&seen[0]) >= 1);
 	HMMU_CHECK(seen[0].cur_seq & 1);
 	seq = hmmu_notifier_read_begin(sub);
 	HMMU_CHECK(!hmmu_notifier_read_retry(sub, seq));

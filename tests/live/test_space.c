@@ -144,7 +144,8 @@ static void test_space_leaves_the_process_as_it_was(void)
 	maps = live_count_maps();
 	for (i = 0; i < 8; i++)
 		use_everything(i);
-	HMMU_CHECK(live_count_maps() <= maps + 1);
+	/* ThreadSanitizer's records of threads that have ended do grow. */
+	HMMU_CHECK(live_count_maps() <= maps + 1 || HMMU_TSAN);
 	HMMU_CHECK_INT(live_count_files(), files);
 	HMMU_CHECK_INT(live_count_threads(), threads);
 }
@@ -459,7 +460,7 @@ static void *open_and_close(void *arg)
 static void test_space_many_threads_open_and_close(void)
 {
 	pthread_t threads[4];
-	size_t files = live_count_files(), i;
+	size_t files = live_count_files(), count = live_count_threads(), i;
 
 	live_open_space();
 	HMMU_CHECK_OK(hmmu_space_close(live_space));
@@ -468,7 +469,7 @@ static void test_space_many_threads_open_and_close(void)
 	for (i = 0; i < 4; i++)
 		live_join(threads[i]);
 	HMMU_CHECK_INT(live_count_files(), files);
-	HMMU_CHECK_INT(live_count_threads(), 1);
+	HMMU_CHECK_INT(live_count_threads(), count);
 }
 
 HMMU_TEST_MAIN(HMMU_TEST(test_space_opens_and_closes),
