@@ -195,11 +195,28 @@ int live_unlock(const void *p, size_t bytes)
 	return (int)syscall(SYS_munlock, p, bytes);
 }
 
+/*
+ * Where to map so many bytes. A sanitizer's runtime maps memory of its own at
+ * any time, which must not end up in a hole that a test makes: there it is
+ * below 2 GiB, which is the program's under each of them, and where the kernel
+ * puts nothing by itself.
+ */
+static void *place_for(size_t bytes)
+{
+	static _Atomic uintptr_t next = 256ul << 20;
+
+	if (!LIVE_SANITIZED)
+		return NULL;
+	return (void *)atomic_fetch_add_explicit(&next, bytes,
+						 memory_order_relaxed);
+}
+
 void *live_map(size_t bytes)
 {
 	size_t align = bytes >= LARGE ? LARGE : PAGE;
+	size_t all_bytes = bytes + 2 * align + PAGE;
 	uintptr_t p;
-	void *all = mmap(NULL, bytes + 2 * align + PAGE, PROT_NONE,
+	void *all = mmap(place_for(all_bytes), all_bytes, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	HMMU_CHECK(all != MAP_FAILED);
