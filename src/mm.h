@@ -105,9 +105,10 @@ struct hmmu_mm_ops {
 	/*
 	 * Sees to it that changes of the mapping at @addr are told from now
 	 * on, also those made behind the hooks. 0: they are already; 1: from
-	 * now on - the mapping may have changed just before. -EOPNOTSUPP: the kernel can
-	 * not watch this kind; -EBUSY: somebody else's userfaultfd does.
-	 * Memory that is not watched is used all the same.
+	 * now on - the mapping may have changed just before. -EAGAIN: it is
+	 * changing: begin again. -EOPNOTSUPP: the kernel can not watch this
+	 * kind; -EBUSY: somebody else's userfaultfd does. Memory that is not
+	 * watched is used all the same. Caller holds no lock.
 	 */
 	int (*watch)(struct hmmu_mm *mm, const struct hmmu_vma_info *vma);
 
@@ -274,6 +275,10 @@ bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
  * there now would be dropped with what was there before.
  */
 bool hmmu__core_is_dropping(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end);
+
+/* True while a discard (CLEAR) of all of the range is being made by a hook. */
+bool hmmu__core_is_clearing(struct hmmu_space *space, uintptr_t start,
 			    uintptr_t end);
 
 /* Device pages of the range are garbage: mapping or content is gone (DP14). */

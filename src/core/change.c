@@ -52,6 +52,12 @@ bool hmmu__core_is_dropping(struct hmmu_space *space, uintptr_t start,
 	return hmmu__notifiers_dropping(&space->notifiers, start, end);
 }
 
+bool hmmu__core_is_clearing(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end)
+{
+	return hmmu__notifiers_clearing(&space->notifiers, start, end);
+}
+
 /* Device pages whose content nobody wants: emptied and given back. */
 static void places_drop(struct hmmu_space *space, struct hmmu_memory *m,
 			uint32_t place, unsigned int n)

@@ -185,7 +185,7 @@ static int commit(struct fault *f)
 static int describe(struct fault *f)
 {
 	struct hmmu_mm *mm = f->device->space->mm;
-	int err;
+	int err, watched;
 
 	do {
 		err = mm->ops->describe(mm, f->start, &f->vma);
@@ -193,9 +193,10 @@ static int describe(struct fault *f)
 			err = hmmu__vma_check(&f->vma, f->write);
 		if (err)
 			return err;
+		watched = mm->ops->watch(mm, &f->vma);
 		/* Newly watched: it may have changed just before that. */
-	} while (mm->ops->watch(mm, &f->vma) > 0);
-	return 0;
+	} while (watched > 0);
+	return watched == -EAGAIN ? -EBUSY : 0;
 }
 
 /* One attempt; may map less than was asked for, then moves @f->end there. */

@@ -296,3 +296,17 @@ bool hmmu__notifiers_dropping(struct hmmu_notifier_set *set, uintptr_t start,
 	hmmu__mutex_unlock(&set->lock);
 	return found;
 }
+
+bool hmmu__notifiers_clearing(struct hmmu_notifier_set *set, uintptr_t start,
+			      uintptr_t end)
+{
+	const struct hmmu_invalidate_call *c;
+	bool found = false;
+
+	hmmu__mutex_lock(&set->lock);
+	for (c = set->calls; c && !found; c = c->next)
+		found = c->inv.event == HMMU_EVENT_CLEAR &&
+			c->inv.start <= start && end <= c->inv.end;
+	hmmu__mutex_unlock(&set->lock);
+	return found;
+}

@@ -105,6 +105,10 @@ bool hmmu__notifiers_conflict(struct hmmu_notifier_set *set,
 bool hmmu__notifiers_dropping(struct hmmu_notifier_set *set, uintptr_t start,
 			      uintptr_t end);
 
+/* True if an active call is a CLEAR of all of the range. */
+bool hmmu__notifiers_clearing(struct hmmu_notifier_set *set, uintptr_t start,
+			      uintptr_t end);
+
 static inline void hmmu__notifier_set_seq(struct hmmu_notifier *sub,
 					  uint64_t cur_seq)
 {

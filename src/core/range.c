@@ -303,7 +303,7 @@ static int range_walk(struct hmmu_range *r)
 	struct hmmu_mm *mm = r->notifier->space->mm;
 	struct hmmu_vma_info vma;
 	uintptr_t at = r->start, to;
-	int err = 0;
+	int err = 0, watched;
 
 	/* What was changed by a call that has returned is recorded. */
 	mm->ops->events_wait(mm);
@@ -318,8 +318,11 @@ static int range_walk(struct hmmu_range *r)
 		} else {
 			/* Watched from here on; what was looked up may have
 			 * changed just before: look again. */
-			if (mm->ops->watch(mm, &vma) > 0)
+			watched = mm->ops->watch(mm, &vma);
+			if (watched > 0)
 				continue;
+			if (watched == -EAGAIN)
+				return -EBUSY;
 			to = least(vma.end, r->end);
 			err = vma_part(r, &vma, at, to);
 		}

@@ -115,6 +115,28 @@ static void mark_range(const struct mark *m, uintptr_t lo, uintptr_t hi)
 	}
 }
 
+static bool overlaps_discard(const struct hmmu_live *l, uintptr_t start,
+			     uintptr_t end)
+{
+	unsigned int i;
+
+	for (i = 0; i < HMMU_DISCARDS; i++)
+		if (l->discard[i].start < end && start < l->discard[i].end &&
+		    hmmu__sys_clock_ns() < l->discard[i].until_ns)
+			return true;
+	return false;
+}
+
+/* What is about to be discarded (events.c). */
+static void mark_discards(const struct hmmu_live *l, const struct mark *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < HMMU_DISCARDS; i++)
+		if (hmmu__sys_clock_ns() < l->discard[i].until_ns)
+			mark_range(m, l->discard[i].start, l->discard[i].end);
+}
+
 static void mark_window(void *arg, uintptr_t lo, uintptr_t hi)
 {
 	mark_range(arg, lo, hi);
@@ -130,6 +152,9 @@ void hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 	mark_range(&m, hmmu__arena_start(), hmmu__arena_end());
 	for (i = 0; i < l->keeps; i++)
 		mark_range(&m, l->keep[i].start, l->keep[i].end);
+	m.reason = HMMU_STAY_CHANGED;
+	if (overlaps_discard(l, start, end))
+		mark_discards(l, &m);
 	m.reason = HMMU_STAY_IN_USE;
 	hmmu__windows_visit(start, end, mark_window, &m);
 }
@@ -143,7 +168,8 @@ static void found_window(void *arg, uintptr_t lo, uintptr_t hi)
 
 bool hmmu__live_may_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end)
 {
-	bool found = keeps_any(hmmu__live(mm), start, end);
+	bool found = keeps_any(hmmu__live(mm), start, end) ||
+		     overlaps_discard(hmmu__live(mm), start, end);
 
 	if (!found)
 		hmmu__windows_visit(start, end, found_window, &found);

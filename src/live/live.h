@@ -6,7 +6,7 @@
  * The live address space: this process's real memory.
  *
  * Files: live.c makes and ends it; service.c is the fault service and reads
- * events; watch.c registers mappings; page.c moves pages; look.c looks and
+ * events; events.c applies them; watch.c registers mappings; page.c moves pages; look.c looks and
  * faults; exclude.c says what must not leave; hooks.c stands around the C
  * library's calls; fork.c around fork.
  *
@@ -38,8 +38,9 @@ struct hmmu_stash {
 	struct uffd_msg *msg;
 };
 
-/* Moved mappings between two moments without a change under way. */
-#define HMMU_LANDINGS	    64u
+/* Departures that are still to be told, and discards still to be made. */
+#define HMMU_AWAITED	    256u
+#define HMMU_DISCARDS	    32u
 
 /* Segments of libhmmu, libc and the loader: three each, and room. */
 #define HMMU_STATIC_RANGES  64u
@@ -61,6 +62,20 @@ struct hmmu_watch {
 struct hmmu_static_range {
 	uintptr_t start;
 	uintptr_t end;
+};
+
+/* See events.c. @move_told: its move away has been. */
+struct hmmu_awaited {
+	uintptr_t start;
+	uintptr_t end;
+	bool move_told;
+};
+
+/* A discard that may not have been made before @until_ns. */
+struct hmmu_discard {
+	uintptr_t start;
+	uintptr_t end;
+	uint64_t until_ns;
 };
 
 struct hmmu_live {
@@ -93,9 +108,12 @@ struct hmmu_live {
 	/* Something armed has nothing away; told to the service. */
 	_Atomic bool disarm_later;
 
-	/* Where mappings have just moved to; the service's own. */
-	struct hmmu_static_range landing[HMMU_LANDINGS];
-	unsigned int landings;
+	/* The service's own. */
+	struct hmmu_awaited awaited[HMMU_AWAITED];
+	unsigned int awaits;
+
+	/* Written with @events held exclusively. */
+	struct hmmu_discard discard[HMMU_DISCARDS];
 
 	/* One large zeroed page, to fill large holes; the service's own. */
 	void *zero_chunk;
@@ -128,6 +146,9 @@ bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
 		     struct hmmu_watch *copy);
 void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr);
+/* The first part of [start, end) that is watched; false: none is. */
+bool hmmu__watch_overlap(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			 uintptr_t *lo, uintptr_t *hi);
 /* [start, end) is not mapped any more, or not by what was watched. */
 void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 /* A watched mapping appeared at @to with the registration it had at @from. */
@@ -149,6 +170,8 @@ void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
 /* A mapping is being changed and its event, or its caller, is pending. */
 bool hmmu__uffd_is_changing(const struct hmmu_live *l);
+/* That, or an event has been read and not been applied. */
+bool hmmu__live_is_changing(const struct hmmu_live *l);
 int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 			uintptr_t end, uint64_t mode);
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
@@ -179,6 +202,13 @@ bool hmmu__live_may_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
 void hmmu__keep_collect(struct hmmu_live *l);
 /* True if a thread's stack or TLS, known by its robust list, is inside. */
 bool hmmu__holds_thread(uintptr_t start, uintptr_t end);
+
+/* events.c: by the service with the events lock held exclusively. */
+void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg);
+/* An older change is still to be told: read on while one is under way. */
+bool hmmu__events_awaited(const struct hmmu_live *l);
+/* Everything has been told. */
+void hmmu__events_settled(struct hmmu_live *l);
 
 /* service.c */
 int hmmu__service_start(struct hmmu_live *l);

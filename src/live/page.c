@@ -52,6 +52,12 @@ bool hmmu__uffd_is_changing(const struct hmmu_live *l)
 	return uffd_ioctl(l, UFFDIO_ZEROPAGE, &z) == -EAGAIN;
 }
 
+bool hmmu__live_is_changing(const struct hmmu_live *l)
+{
+	return atomic_load_explicit(&l->unprocessed, memory_order_acquire) ||
+	       hmmu__uffd_is_changing(l);
+}
+
 /* One call; *@moved is what it did even when it failed. */
 static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 		     size_t bytes, size_t *moved)
@@ -372,6 +378,9 @@ int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 	struct hmmu_live *l = hmmu__live(mm);
 	int err = -EINVAL;
 
+	/* A page that is away may be recorded elsewhere until then. */
+	if (must_wait_for_events(l))
+		return -EAGAIN;
 	if (wants_large(l, block, device_pages))
 		err = fill_large(l, block);
 	if (err && err != -EAGAIN)

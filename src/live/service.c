@@ -85,7 +85,8 @@ static void stash_put(struct hmmu_live *l, const struct uffd_msg *msg)
 	hmmu__mutex_lock(&l->stash_lock);
 	s->msg[(s->head + s->count++) % HMMU_STASH_MESSAGES] = *msg;
 	hmmu__mutex_unlock(&l->stash_lock);
-	(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
+	if (!hmmu__live_is_service(&l->mm))
+		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
 }
 
 static bool stash_get(struct hmmu_live *l, struct hmmu_stash *s,
@@ -132,160 +133,6 @@ static unsigned long pending_faults(const struct hmmu_live *l)
 	return count;
 }
 
-/* --- events ---------------------------------------------------------------------- */
-
-static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-		    enum hmmu_event event)
-{
-	struct hmmu_invalidate_call call = {
-		.inv = { .start = start, .end = end, .event = event },
-	};
-
-	hmmu__core_invalidate_begin(l->mm.space, &call);
-	hmmu__core_drop(l->mm.space, start, end);
-	if (event == HMMU_EVENT_UNMAP)
-		hmmu__watch_cut(l, start, end);
-	/* The rest of a mapping may have nothing away any more. */
-	hmmu__watch_release_exclusive(l, start ? start - 1 : 0, end + 1);
-	hmmu__core_invalidate_end(l->mm.space, &call);
-}
-
-/* So long a hook may take between its munmap and its drop. */
-#define DROPPING_NS 100000000ull
-
-static void wait_for_drops(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	uint64_t begun = hmmu__sys_clock_ns();
-	unsigned int round = 0;
-
-	while (hmmu__core_is_dropping(l->mm.space, start, end) &&
-	       hmmu__sys_clock_ns() - begun < DROPPING_NS)
-		hmmu__backoff(&round);
-}
-
-/*
- * An unmapping whose address was given away again before it was told:
- *
- *      one thread                          another
- *      munmap(R): the mapping is gone
- *                                          mremap(P) lands in R
- *                                          event: P moved to R
- *      event: R was unmapped
- *
- * Required: the second event does not drop what has landed. While a change is
- * under way (settle() waits until none is), an unmapping of a landing that is
- * mapped now is the older one. Returns where the next part begins; *stale says
- * whether [at, next) is to be left alone.
- */
-static uintptr_t stale_until(struct hmmu_live *l, uintptr_t at, uintptr_t end,
-			     bool *stale)
-{
-	struct hmmu_vma_info vma;
-	unsigned int i;
-
-	*stale = false;
-	for (i = 0; i < l->landings; i++) {
-		const struct hmmu_static_range *r = &l->landing[i];
-
-		if (r->start <= at && at < r->end &&
-		    !hmmu__live_describe(&l->mm, at, &vma)) {
-			*stale = true;
-			end = r->end < end ? r->end : end;
-			return vma.end < end ? vma.end : end;
-		}
-		if (r->start > at && r->start < end)
-			end = r->start;
-	}
-	return end;
-}
-
-/* A part of what moved away: of what stood there before a landing, or not. */
-static void part_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
-		       size_t bytes, bool stale)
-{
-	if (stale)
-		hmmu__core_displaced_moved(l->mm.space, from, to, bytes);
-	else
-		hmmu__core_moved(l->mm.space, from, to, bytes);
-}
-
-/*
- * Something moved to where another mapping was a moment ago, and that one's
- * leaving may be told after this: its pages are put aside.
- */
-static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
-		  size_t bytes)
-{
-	struct hmmu_invalidate_call call = {
-		.inv = { .start = from,
-			 .end = from + bytes,
-			 .event = HMMU_EVENT_UNMAP },
-	};
-	uintptr_t at, next;
-	bool stale;
-
-	wait_for_drops(l, to, to + bytes);
-	hmmu__core_displace(l->mm.space, to, to + bytes);
-	hmmu__watch_moved(l, from, to, bytes);
-	hmmu__core_invalidate_begin(l->mm.space, &call);
-	for (at = from; at < from + bytes; at = next) {
-		next = stale_until(l, at, from + bytes, &stale);
-		part_moved(l, at, to + (at - from), next - at, stale);
-	}
-	hmmu__core_invalidate_end(l->mm.space, &call);
-	if (l->landings < HMMU_LANDINGS) {
-		l->landing[l->landings].start = to;
-		l->landing[l->landings].end = to + bytes;
-		l->landings++;
-	}
-}
-
-static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	uintptr_t next;
-	bool stale;
-
-	for (; start < end; start = next) {
-		next = stale_until(l, start, end, &stale);
-		if (stale)
-			hmmu__core_displaced_drop(l->mm.space, start, next);
-		else
-			changed(l, start, next, HMMU_EVENT_UNMAP);
-	}
-}
-
-static uintptr_t page_up(uintptr_t addr)
-{
-	return (addr + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
-}
-
-static void event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
-{
-	struct hmmu_counters *c = &l->mm.space->counters;
-
-	switch (msg->event) {
-	case UFFD_EVENT_UNMAP:
-		hmmu__count(&c->events_unmap, 1);
-		unmapped(l, msg->arg.remove.start,
-			 page_up(msg->arg.remove.end));
-		break;
-	case UFFD_EVENT_REMOVE:
-		hmmu__count(&c->events_remove, 1);
-		changed(l, msg->arg.remove.start, page_up(msg->arg.remove.end),
-			HMMU_EVENT_CLEAR);
-		break;
-	case UFFD_EVENT_REMAP:
-		hmmu__count(&c->events_remap, 1);
-		moved(l, msg->arg.remap.from, msg->arg.remap.to,
-		      page_up(msg->arg.remap.len));
-		break;
-	default:
-		hmmu__log(HMMU_LOG_WARN, "userfaultfd: unknown event %u",
-			  (unsigned int)msg->event);
-		break;
-	}
-}
-
 /* The next event that was put aside; false: there is none. */
 static bool stashed_apply(struct hmmu_live *l)
 {
@@ -293,9 +140,9 @@ static bool stashed_apply(struct hmmu_live *l)
 
 	if (!stash_get(l, &l->stashed_events, &msg))
 		return false;
-	event_apply(l, &msg);
-	/* Release: takes go on and find the change recorded. */
-	atomic_fetch_sub_explicit(&l->unprocessed, 1, memory_order_release);
+	/* Relaxed: the lock that is held keeps everybody out until it is. */
+	atomic_fetch_sub_explicit(&l->unprocessed, 1, memory_order_relaxed);
+	hmmu__event_apply(l, &msg);
 	return true;
 }
 
@@ -343,28 +190,39 @@ static bool is_readable(const struct hmmu_live *l)
 	return hmmu__sys_poll(&fd, 1, &now) > 0 && fd.revents & POLLIN;
 }
 
-/* So long a thread that made a change may take to run after its event. */
+/* So long a thread that made a change may take to tell it. */
 #define SETTLE_NS 2000000000ull
 
+/* With the events lock held: puts all there is behind @first, which was read. */
+static void gather(struct hmmu_live *l, const struct uffd_msg *first)
+{
+	struct uffd_msg msg;
+
+	if (first)
+		stash_put(l, first);
+	while (stash_has_room(l) && read_message(l, &msg))
+		stash_put(l, &msg);
+}
+
 /*
- * After a landing, with the events lock held: reads on until no change is under
- * way. What is told later is newer than the landing.
+ * With the events lock held: applies what was put aside, and where something
+ * older is still to be told, reads on until no change is under way.
  */
 static void settle(struct hmmu_live *l)
 {
 	uint64_t begun = hmmu__sys_clock_ns();
 	unsigned int round = 0;
-	struct uffd_msg msg;
 
-	while (stashed_apply(l) || (l->landings && hmmu__uffd_is_changing(l) &&
-				    hmmu__sys_clock_ns() - begun < SETTLE_NS)) {
-		if (stash_has_room(l) && read_message(l, &msg))
-			stash_put(l, &msg);
-		else
-			hmmu__backoff(&round);
+	for (;;) {
+		while (stashed_apply(l))
+			;
+		if (!hmmu__events_awaited(l) || !hmmu__uffd_is_changing(l) ||
+		    hmmu__sys_clock_ns() - begun > SETTLE_NS)
+			break;
+		gather(l, NULL);
+		hmmu__backoff(&round);
 	}
-	l->landings = 0;
-	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
+	hmmu__events_settled(l);
 }
 
 /*
@@ -380,11 +238,11 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 	hmmu__rw_write_lock(&l->events);
 	l->service_has_events = true;
 	settle(l);
-	any = read_message(l, msg);
+	any = stash_has_room(l) && read_message(l, msg);
 	if (any && !is_fault(msg)) {
 		if (!stopped)
 			hmmu__count(&l->mm.space->counters.events_late, 1);
-		event_apply(l, msg);
+		gather(l, msg);
 		settle(l);
 	}
 	l->service_has_events = false;
@@ -473,15 +331,15 @@ static void *service_main(void *arg)
 	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
 		struct timespec later = { .tv_nsec = LATER_NS };
 
+		/* What is put aside from here on by others wakes the poll. */
+		stash_serve(l);
 		if (hmmu__sys_poll(fds, 2, l->disarm_later ? &later : NULL) <=
 		    0) {
 			disarm(l);
 			continue;
 		}
-		if (fds[1].revents) {
+		if (fds[1].revents)
 			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));
-			stash_serve(l);
-		}
 		if (fds[0].revents)
 			service_read(l, false);
 	}

@@ -145,22 +145,43 @@ static bool is_watchable(const struct hmmu_vma_info *vma)
 	       !hmmu__arena_overlaps(vma->start, vma->end);
 }
 
-int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma)
+/*
+ * What is registered here for changes only is registered for nothing else: an
+ * armed mapping that has just moved here, with pages away, would lose them. So
+ * not while something changes; and what began meanwhile, armed in case of need,
+ * shows afterwards, because nobody can read its event now.
+ */
+static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	int err;
+
+	if (covers(first_locked(l, vma->start, vma->end), vma->start, vma->end))
+		return 0;
+	if (hmmu__live_is_changing(l))
+		return -EAGAIN;
+	err = register_locked(l, vma, false);
+	if (!err && hmmu__uffd_is_changing(l)) {
+		err = register_locked(l, vma, true);
+		atomic_store_explicit(&l->disarm_later, true,
+				      memory_order_relaxed);
+	}
+	return err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
+}
+
+int hmmu__live_watch(struct hmmu_mm *mm,
+		     const struct hmmu_vma_info *vma) HMMU_NO_TSA
 {
 	struct hmmu_live *l = hmmu__live(mm);
 	int err;
 
 	if (!is_watchable(vma) || !l->platform.have_events)
 		return -EOPNOTSUPP;
+	hmmu__rw_read_lock(&l->events);
 	hmmu__mutex_lock(&l->watch_lock);
-	if (covers(first_locked(l, vma->start, vma->end), vma->start,
-		   vma->end)) {
-		err = 0;
-	} else {
-		err = register_locked(l, vma, false);
-		err = err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
-	}
+	err = watch_locked(l, vma);
 	hmmu__mutex_unlock(&l->watch_lock);
+	hmmu__rw_read_unlock(&l->events);
 	return err;
 }
 
@@ -182,6 +203,18 @@ static int user_mode_check(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	return hmmu__holds_thread(vma->start, vma->end) ? -EBUSY : 0;
 }
 
+/* So often a hole is tried while mappings change. */
+#define FILL_ROUNDS 64
+
+static void fill_one(struct hmmu_live *l, uintptr_t at)
+{
+	int round = 0;
+
+	while (hmmu__core_fill(l->mm.space, at) == -EAGAIN &&
+	       round++ < FILL_ROUNDS)
+		hmmu__live_quiet(&l->mm);
+}
+
 /*
  * Zeroes for every absent page of the mapping but those that are on a device.
  * Pages may be taken meanwhile only in another mapping's record, which this one
@@ -197,7 +230,7 @@ static void fill_all(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 			next = vma->end;
 		for (; at < next; at += HMMU_PAGE_BYTES)
 			if (hmmu__live_is_absent(&l->mm, at))
-				(void)hmmu__core_fill(l->mm.space, at);
+				fill_one(l, at);
 	}
 }
 
@@ -217,8 +250,12 @@ static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	return register_locked(l, vma, true);
 }
 
+/*
+ * Not while something changes: a record made now of what has just come here
+ * would be taken for that of what has left (events.c).
+ */
 int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
-		   enum hmmu_stay *why)
+		   enum hmmu_stay *why) HMMU_NO_TSA
 {
 	struct hmmu_live *l = hmmu__live(mm);
 	bool fresh;
@@ -230,9 +267,11 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 	err = user_mode_check(l, vma, why);
 	if (err)
 		return err;
+	hmmu__rw_read_lock(&l->events);
 	hmmu__mutex_lock(&l->watch_lock);
-	err = arm_locked(l, vma, &fresh);
+	err = hmmu__live_is_changing(l) ? -EAGAIN : arm_locked(l, vma, &fresh);
 	hmmu__mutex_unlock(&l->watch_lock);
+	hmmu__rw_read_unlock(&l->events);
 	if (!err && fresh && l->platform.user_mode_only)
 		fill_all(l, vma);
 	*why = HMMU_STAY_FOREIGN;
@@ -251,7 +290,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	 * While a change is under way the record may be old: something else,
 	 * with pages away, may have moved to the address. Later, then.
 	 */
-	if (hmmu__uffd_is_changing(l)) {
+	if (hmmu__live_is_changing(l)) {
 		atomic_store_explicit(&l->disarm_later, true,
 				      memory_order_relaxed);
 		return;
@@ -349,6 +388,21 @@ void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr)
 	if (w)
 		w->saw_large = true;
 	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+bool hmmu__watch_overlap(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			 uintptr_t *lo, uintptr_t *hi)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = first_locked(l, start, end);
+	if (w) {
+		*lo = w->node.start > start ? w->node.start : start;
+		*hi = w->node.last < end - 1 ? w->node.last + 1 : end;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	return w;
 }
 
 void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)

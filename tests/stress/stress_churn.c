@@ -229,6 +229,25 @@ static void unmap_and_map(struct actor *a, struct region *r,
 	forget(r, first, pages);
 }
 
+/*
+ * A new mapping of large pages with the same content, and the old one goes:
+ * what has been split stays so, and only small pages would move from then on.
+ */
+static void renew(struct actor *a, struct region *r, const struct live_way *way,
+		  size_t first, size_t pages)
+{
+	char *old = base_of(r), *fresh = live_map(REGION_BYTES);
+
+	(void)first;
+	(void)pages;
+	madvise(fresh, REGION_BYTES, MADV_HUGEPAGE);
+	memcpy(fresh, r->model, REGION_BYTES);
+	if (draw(a, 2))
+		to_device((uintptr_t)fresh, (uintptr_t)fresh + REGION_BYTES);
+	atomic_store_explicit(&r->base, fresh, memory_order_release);
+	HMMU_CHECK_OK(way->unmap(old, REGION_BYTES));
+}
+
 /* A new place for the whole region, somewhere in a piece kept free for it. */
 static void move_region(struct actor *a, struct region *r,
 			const struct live_way *way, size_t first, size_t pages)
@@ -240,11 +259,12 @@ static void move_region(struct actor *a, struct region *r,
 	(void)pages;
 	room = live_map(REGION_BYTES + LARGE);
 	to = room + shift;
-	/* Several mappings may not be moved as one. */
+	/* Several mappings may not be moved as one, or only some of them. */
 	if (way->remap(old, REGION_BYTES, REGION_BYTES,
 		       MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
 		HMMU_CHECK_INT(errno, EFAULT);
 		HMMU_CHECK_OK(munmap(to, REGION_BYTES));
+		renew(a, r, way, first, pages);
 		return;
 	}
 	atomic_store_explicit(&r->base, to, memory_order_release);
@@ -287,25 +307,6 @@ static void fill(struct actor *a, struct region *r, const struct live_way *way,
 		r->model[first * 512 + i] = pattern;
 	if (record->status != HMMU_SOFT_SUCCESS)
 		HMMU_CHECK_INT(record->fault_errno, EBUSY);
-}
-
-/*
- * A new mapping of large pages with the same content, and the old one goes:
- * what has been split stays so, and only small pages would move from then on.
- */
-static void renew(struct actor *a, struct region *r, const struct live_way *way,
-		  size_t first, size_t pages)
-{
-	char *old = base_of(r), *fresh = live_map(REGION_BYTES);
-
-	(void)first;
-	(void)pages;
-	madvise(fresh, REGION_BYTES, MADV_HUGEPAGE);
-	memcpy(fresh, r->model, REGION_BYTES);
-	if (draw(a, 2))
-		to_device((uintptr_t)fresh, (uintptr_t)fresh + REGION_BYTES);
-	atomic_store_explicit(&r->base, fresh, memory_order_release);
-	HMMU_CHECK_OK(way->unmap(old, REGION_BYTES));
 }
 
 /* Everything in it, by the CPU or through a port that moves nothing. */
