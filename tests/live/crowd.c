@@ -310,11 +310,12 @@ static void start_members(const struct crowd *crowd, struct member *members)
 	}
 }
 
-static void need_parts(unsigned int parts)
+/* The calls take blocks of the heap. */
+static void need_memory(const struct crowd *crowd)
 {
-	if (parts & CROWD_EVERYTHING)
+	if (crowd->parts & CROWD_EVERYTHING)
 		live_need_program_alone();
-	if (parts & CROWD_HEAP)
+	if (crowd->parts & CROWD_HEAP || crowd->calls)
 		live_need_libc_heap();
 }
 
@@ -325,7 +326,7 @@ void crowd_run(const struct crowd *crowd)
 	unsigned int i;
 	timer_t timer;
 
-	need_parts(crowd->parts);
+	need_memory(crowd);
 	/* All threads on the one heap that is taken. */
 	if (crowd->parts & CROWD_HEAP) {
 		mallopt(M_ARENA_MAX, 1);

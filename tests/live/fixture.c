@@ -619,11 +619,24 @@ bool live_is_late(const struct live_way *way)
 
 /* Threads, children, time ------------------------------------------------- */
 
+#define STACK_BYTES (1ul << 20)
+
+/*
+ * A stack that the C library maps may become one mapping with memory of a
+ * sanitizer's runtime. When it is armed the fault service stops at that memory,
+ * too, and waits for itself.
+ */
 pthread_t live_thread(void *(*fn)(void *), void *arg)
 {
+	pthread_attr_t attr;
 	pthread_t thread;
 
-	HMMU_CHECK_OK(-pthread_create(&thread, NULL, fn, arg));
+	HMMU_CHECK_OK(-pthread_attr_init(&attr));
+	if (LIVE_SANITIZED)
+		HMMU_CHECK_OK(-pthread_attr_setstack(
+			&attr, live_map(STACK_BYTES), STACK_BYTES));
+	HMMU_CHECK_OK(-pthread_create(&thread, &attr, fn, arg));
+	pthread_attr_destroy(&attr);
 	return thread;
 }
 

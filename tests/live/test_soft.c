@@ -58,9 +58,9 @@ static struct hmmu_soft_record run(const struct hmmu_soft_descriptor *from)
 
 static void *map_pages(size_t bytes, int prot)
 {
-	void *p = mmap(NULL, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = live_map(bytes);
 
-	HMMU_CHECK(p != MAP_FAILED);
+	HMMU_CHECK_OK(mprotect(p, bytes, prot));
 	return p;
 }
 
@@ -267,7 +267,7 @@ static void test_soft_atomics_meet_the_cpu(void)
 	word = get_blocks(LARGE);
 	memset(word, 0, LARGE);
 	d.dst = (uintptr_t)(word + 100);
-	HMMU_CHECK_OK(-pthread_create(&thread, NULL, add_by_cpu, word + 100));
+	thread = live_thread(add_by_cpu, word + 100);
 	for (i = 0; i < ADDS; i++) {
 		submit_until_taken(&d);
 		if (i % 500 == 0)
