@@ -129,8 +129,15 @@ struct hmmu_mm_ops {
 	void (*release)(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
 
 	/*
+	 * Around the takes of one batch, begun without locks: the events lock,
+	 * and where take() reads events, that exclusively and no section open.
+	 */
+	void (*batch_begin)(struct hmmu_mm *mm);
+	void (*batch_end)(struct hmmu_mm *mm);
+
+	/*
 	 * Takes pages out of the CPU's reach. Absent pages count as taken.
-	 * Holding block locks and the events lock (shared). 0: all;
+	 * Holding block locks, in a batch. 0: all;
 	 * -EAGAIN: the mapping is changing or not armed any more: let go of
 	 * every lock, call @quiet and begin again; -EBUSY: some stay.
 	 */

@@ -25,12 +25,18 @@ struct hmmu_space;
  * @no_hooks: non-zero: leave munmap, mmap, mremap and madvise of the C library
  *            alone and rely on userfaultfd's events. Slower for the program
  *            (each change of used memory waits for the service), never wrong.
- * @reserved: zero.
+ * @allow_copy: non-zero: where the kernel can not move pages (Linux before
+ *            6.8), hmmu_migrate_to_device() copies them. Linux does not tell
+ *            there whether a page is pinned: the program answers for it that no
+ *            direct I/O, RDMA or vmsplice(2) is reading into memory while it is
+ *            migrated, for what arrives meanwhile is lost. As long as the
+ *            process has long-term pins (VmPin of /proc/self/status), nothing
+ *            is copied.
  */
 struct hmmu_space_options {
 	size_t size;
 	uint32_t no_hooks;
-	uint32_t reserved;
+	uint32_t allow_copy;
 };
 
 /**

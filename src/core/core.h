@@ -105,7 +105,8 @@ void hmmu__copy_out(void *theirs, size_t their_bytes, const void *ours,
 		    size_t our_bytes);
 
 /* The live space's maker; space.c calls it. */
-int hmmu__live_create(struct hmmu_space *space, bool hooks, const char **why,
+int hmmu__live_create(struct hmmu_space *space,
+		      const struct hmmu_space_options *o, const char **why,
 		      struct hmmu_mm **ret);
 void hmmu__live_destroy(struct hmmu_mm *mm);
 

@@ -91,7 +91,7 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 	struct hmmu_mm *mm = m->space->mm;
 	int err = -EAGAIN;
 
-	mm->ops->events_lock_shared(mm);
+	mm->ops->batch_begin(mm);
 	blocks_lock(m);
 	if (!hmmu__notifiers_conflict(&m->space->notifiers, call)) {
 		m->refused = !mm->ops->take_begin(mm);
@@ -101,7 +101,7 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 		}
 	}
 	blocks_unlock(m);
-	mm->ops->events_unlock_shared(mm);
+	mm->ops->batch_end(mm);
 	return err;
 }
 

@@ -35,11 +35,10 @@ static int space_make(const struct hmmu_space_options *o, const char **why,
 	hmmu__notifiers_init(&s->notifiers);
 	hmmu__blocks_init(&s->blocks);
 	hmmu__ports_init(&s->ports);
-	s->hooks = !o->no_hooks;
 	s->opens = 1;
 	err = hmmu__signals_install();
 	if (!err)
-		err = hmmu__live_create(s, s->hooks, why, &s->mm);
+		err = hmmu__live_create(s, o, why, &s->mm);
 	if (err) {
 		space_free(s);
 		return err;
@@ -94,8 +93,6 @@ int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 	err = options_read(options, &o);
 	if (err)
 		return err;
-	if (o.reserved)
-		return -E2BIG;
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;

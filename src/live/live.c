@@ -39,11 +39,37 @@ static void take_end(struct hmmu_mm *mm)
 	hmmu__take_end();
 }
 
+/* Copying reads events: see copy.c. */
+static void batch_begin(struct hmmu_mm *mm) HMMU_NO_TSA
+{
+	struct hmmu_live *l = hmmu__live(mm);
+
+	if (!hmmu__live_copies(l)) {
+		hmmu__rw_read_lock(&l->events);
+		return;
+	}
+	hmmu__core_ports_hold(mm->space);
+	hmmu__rw_write_lock(&l->events);
+}
+
+static void batch_end(struct hmmu_mm *mm) HMMU_NO_TSA
+{
+	struct hmmu_live *l = hmmu__live(mm);
+
+	if (!hmmu__live_copies(l)) {
+		hmmu__rw_read_unlock(&l->events);
+		return;
+	}
+	hmmu__rw_write_unlock(&l->events);
+	hmmu__core_ports_release(mm->space);
+}
+
 #define OPS_BUT_TAKE                                                        \
 	.describe = hmmu__live_describe,                                    \
 	.describe_next = hmmu__live_describe_next,                          \
 	.fault_in = hmmu__live_fault_in, .snapshot = hmmu__live_snapshot,   \
 	.watch = hmmu__live_watch, .arm = hmmu__live_arm,                   \
+	.batch_begin = batch_begin, .batch_end = batch_end,                 \
 	.release = hmmu__live_release, .put = hmmu__live_put,               \
 	.fill_hole = hmmu__live_fill_hole, .empty = hmmu__live_empty,       \
 	.add_pool = hmmu__live_add_pool,                                    \
@@ -117,6 +143,7 @@ static void live_free(struct hmmu_live *l)
 		hmmu__sys_close(l->fdinfo_fd);
 	if (l->wake_fd >= 0)
 		hmmu__sys_close(l->wake_fd);
+	hmmu__copier_stop(l);
 	hmmu__pagescan_close(&l->pages);
 	hmmu__vma_close(&l->vmas);
 	hmmu__platform_close(&l->platform);
@@ -130,12 +157,13 @@ static void live_free(struct hmmu_live *l)
 	hmmu__free(l, sizeof(*l));
 }
 
-static int live_open(struct hmmu_live *l, const char **why)
+static int live_open(struct hmmu_live *l, bool copy_allowed, const char **why)
 {
 	int err = hmmu__platform_open(&l->platform);
 
 	if (err)
 		return err;
+	l->platform.copy_allowed |= copy_allowed;
 	if (l->platform.uffd == -EMFILE || l->platform.uffd == -ENFILE ||
 	    l->platform.uffd == -ENOMEM)
 		return l->platform.uffd;
@@ -161,10 +189,13 @@ static int live_open(struct hmmu_live *l, const char **why)
 			      memory_order_release);
 	hmmu__keep_collect(l);
 	err = hmmu__fork_install();
+	if (!err && hmmu__live_copies(l))
+		err = hmmu__copier_start(l);
 	return err ? err : hmmu__service_start(l);
 }
 
-int hmmu__live_create(struct hmmu_space *space, bool hooks, const char **why,
+int hmmu__live_create(struct hmmu_space *space,
+		      const struct hmmu_space_options *o, const char **why,
 		      struct hmmu_mm **ret)
 {
 	struct hmmu_live *l = hmmu__alloc(sizeof(*l));
@@ -182,14 +213,16 @@ int hmmu__live_create(struct hmmu_space *space, bool hooks, const char **why,
 	l->vmas.fd = -1;
 	l->pages.fd = -1;
 	space->mm = &l->mm;
-	err = live_open(l, why);
+	err = live_open(l, o->allow_copy, why);
 	if (err) {
 		live_free(l);
 		space->mm = NULL;
 		return err;
 	}
-	space->hooks = hooks && l->platform.hooks_allowed;
-	l->mm.ops = l->platform.have_move ? &live_ops : &live_ops_without_take;
+	space->hooks = !o->no_hooks && l->platform.hooks_allowed;
+	l->mm.ops = l->platform.have_move || hmmu__live_copies(l) ?
+			    &live_ops :
+			    &live_ops_without_take;
 	*ret = &l->mm;
 	return 0;
 }

@@ -78,6 +78,24 @@ struct hmmu_discard {
 	uint64_t until_ns;
 };
 
+struct hmmu_live;
+
+/* See copy.c. @bytes of 0: the thread ends. */
+struct hmmu_copier {
+	const struct hmmu_live *live;
+	pthread_t thread;
+	bool is_running;
+	void *stack;
+	void *alias;
+	/* Futex words: the turn that is asked for, and the one that is done. */
+	_Atomic uint32_t wanted;
+	_Atomic uint32_t done;
+	uintptr_t from;
+	uintptr_t to;
+	size_t bytes;
+	long result;
+};
+
 struct hmmu_live {
 	struct hmmu_mm mm;
 	struct hmmu__platform platform;
@@ -105,6 +123,8 @@ struct hmmu_live {
 	/* Only the service looks at it: it holds @events exclusively. */
 	bool service_has_events;
 
+	struct hmmu_copier copier;
+
 	/* Something armed has nothing away; told to the service. */
 	_Atomic bool disarm_later;
 
@@ -130,6 +150,12 @@ static inline struct hmmu_live *hmmu__live(struct hmmu_mm *mm)
 static inline int hmmu__uffd(const struct hmmu_live *l)
 {
 	return l->platform.uffd;
+}
+
+/* Pages are copied, for they can not be moved and the program allows it. */
+static inline bool hmmu__live_copies(const struct hmmu_live *l)
+{
+	return !l->platform.have_move && l->platform.copy_allowed;
 }
 
 /* watch.c */
@@ -177,6 +203,12 @@ int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
 			  uintptr_t end);
 
+/* copy.c: where pages can not be moved. Take and put as those of mm.h. */
+int hmmu__copier_start(struct hmmu_live *l);
+void hmmu__copier_stop(struct hmmu_live *l);
+int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t);
+int hmmu__copy_put(struct hmmu_live *l, struct hmmu_mm_put *p);
+
 /* look.c */
 int hmmu__live_describe(struct hmmu_mm *mm, uintptr_t addr,
 			struct hmmu_vma_info *out);
@@ -219,6 +251,12 @@ void hmmu__live_events_wait(struct hmmu_mm *mm);
 void hmmu__live_quiet(struct hmmu_mm *mm);
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
 void hmmu__live_drain(struct hmmu_mm *mm);
+/*
+ * For who holds the events lock and keeps the service from reading: one message,
+ * false if there is none or no room for it, and what to do with it.
+ */
+bool hmmu__message_read(struct hmmu_live *l, struct uffd_msg *msg);
+void hmmu__message_put_aside(struct hmmu_live *l, const struct uffd_msg *msg);
 
 /* fork.c */
 int hmmu__fork_install(void);

@@ -159,6 +159,15 @@ static void count_large(struct hmmu_live *l, uintptr_t at, uintptr_t other,
 		*large = hmmu__large_pages(l, at, at + bytes);
 }
 
+static int take_moves(struct hmmu_live *l, struct hmmu_mm_take *t)
+{
+	int err = move_all(l, (uintptr_t)t->host, t->start, t->bytes,
+			   &t->done_bytes);
+
+	count_large(l, (uintptr_t)t->host, t->start, t->done_bytes, &t->large);
+	return take_result(l, t, err);
+}
+
 int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 {
 	struct hmmu_live *l = hmmu__live(mm);
@@ -169,12 +178,10 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 	/* Not armed (any more): a page taken now would read as zeroes. */
 	if (!hmmu__watch_is_armed(l, t->start, t->start + t->bytes))
 		return -EAGAIN;
-	err = move_all(l, (uintptr_t)t->host, t->start, t->bytes,
-		       &t->done_bytes);
-	count_large(l, (uintptr_t)t->host, t->start, t->done_bytes, &t->large);
+	err = l->platform.have_move ? take_moves(l, t) : hmmu__copy_take(l, t);
 	if (t->large)
 		hmmu__watch_saw_large(l, t->start);
-	return take_result(l, t, err);
+	return err;
 }
 
 /* --- home ------------------------------------------------------------------- */
@@ -285,16 +292,12 @@ static size_t large_before(const struct hmmu_live *l,
 	return hmmu__large_pages(l, host, host + p->bytes);
 }
 
-int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
+static int put_moves(struct hmmu_live *l, struct hmmu_mm_put *p)
 {
-	struct hmmu_live *l = hmmu__live(mm);
 	uintptr_t limit = p->start + p->bytes;
-	size_t large = large_before(l, p);
 	size_t done;
 	int err = 0;
 
-	if (must_wait_for_events(l))
-		return -EAGAIN;
 	while (!err && p->done_bytes < p->bytes) {
 		uintptr_t at = p->start + p->done_bytes;
 
@@ -309,11 +312,26 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 		else if (err)
 			err = put_rest(l, p, err);
 	}
+	return err;
+}
+
+int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	size_t large = large_before(l, p);
+	int err;
+
+	if (must_wait_for_events(l))
+		return -EAGAIN;
+	err = l->platform.have_move ? put_moves(l, p) : hmmu__copy_put(l, p);
 	if (p->done_bytes == p->bytes && !p->copied)
 		p->large = large;
+	else if (p->copied)
+		hmmu__count(&mm->space->counters.thp_lost, large);
 	/*
 	 * Moving wakes by itself; what was not moved is woken for here. Not for
-	 * what is still away: it would fault again, and faults are read before events.
+	 * what is still away: it would fault again, and faults are read before
+	 * events.
 	 */
 	if (p->done_bytes && p->unmoved)
 		hmmu__uffd_wake(l, p->start, p->start + p->done_bytes);
@@ -332,7 +350,7 @@ static bool wants_large(struct hmmu_live *l, uintptr_t block,
 	struct hmmu_watch w;
 
 	/* An ordinary user's mappings are filled as a whole: sparingly. */
-	return !l->platform.user_mode_only &&
+	return !l->platform.user_mode_only && l->platform.have_move &&
 	       hmmu__bitmap_is_empty(device_pages) &&
 	       hmmu__watch_get(l, block, &w) && w.saw_large &&
 	       w.node.last >= block + HMMU_LARGE_BYTES - 1 &&

@@ -605,9 +605,9 @@ static const struct facility_row rows[] = {
 		.has = has_move,
 		.yes = "UFFDIO_MOVE works: pages migrate without being copied",
 		.no = "UFFDIO_MOVE does not work here (Linux 6.8)",
-		.instead = "no migration, because copying can not see pinned "
-			   "pages; HMMU_FORCE_NO_MOVE=1 makes HMMU copy all "
-			   "the same",
+		.instead = "no migration, unless the program allows copying "
+			   "(allow_copy of struct hmmu_space_options, or "
+			   "HMMU_FORCE_NO_MOVE=1), which can not see all pins",
 		.refine = refine_move,
 	},
 	{

@@ -354,6 +354,31 @@ static bool pump_may_read(const struct hmmu_live *l)
 }
 
 /*
+ * Faults that somebody has read who could not look whose sections they stop, or
+ * looked too early. The service may be the one who waits.
+ */
+static void stashed_touchers(struct hmmu_live *l)
+{
+	struct hmmu_stash *s = &l->stashed_faults;
+	struct uffd_msg msg;
+	uint32_t i;
+
+	for (i = 0;; i++) {
+		bool any;
+
+		hmmu__mutex_lock(&l->stash_lock);
+		any = i < s->count;
+		if (any)
+			msg = s->msg[(s->head + i) % HMMU_STASH_MESSAGES];
+		hmmu__mutex_unlock(&l->stash_lock);
+		if (!any)
+			return;
+		hmmu__core_toucher(l->mm.space, msg.arg.pagefault.address,
+				   (int)msg.arg.pagefault.feat.ptid);
+	}
+}
+
+/*
  * The thread waits for a section; the section's owner may be waiting for us in
  * a CPU fault that nobody has read yet, for the service may be what waits. An
  * event that is read here instead (its fault vanished) is left to the service;
@@ -367,6 +392,7 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 	bool any = false;
 
 	if (!pump_may_read(l) || !stash_has_room(l)) {
+		stashed_touchers(l);
 		hmmu__sys_nanosleep(timeout_ns < 50000 ? timeout_ns : 50000);
 		return;
 	}
@@ -383,6 +409,16 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 	if (any && is_fault(&msg))
 		hmmu__core_toucher(mm->space, msg.arg.pagefault.address,
 				   (int)msg.arg.pagefault.feat.ptid);
+}
+
+bool hmmu__message_read(struct hmmu_live *l, struct uffd_msg *msg)
+{
+	return stash_has_room(l) && read_message(l, msg);
+}
+
+void hmmu__message_put_aside(struct hmmu_live *l, const struct uffd_msg *msg)
+{
+	stash_put(l, msg);
 }
 
 /*

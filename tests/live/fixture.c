@@ -171,6 +171,11 @@ bool live_can_move(void)
 	return moves && !live_is_forced("NO_MOVE");
 }
 
+bool live_can_migrate(void)
+{
+	return live_can_move() || live_is_forced("NO_MOVE");
+}
+
 void live_need_libc_heap(void)
 {
 	if (LIVE_SANITIZED)

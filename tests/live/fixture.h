@@ -66,6 +66,8 @@ bool live_is_forced(const char *fallback);
 bool live_serves_kernel(void);
 /* Large pages can stay large. */
 bool live_can_move(void);
+/* Moves or, where that is forced, copies. */
+bool live_can_migrate(void);
 
 /* Skip where malloc() has no [heap], and free() no munmap() inside libc. */
 void live_need_libc_heap(void);

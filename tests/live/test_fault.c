@@ -173,8 +173,7 @@ static void test_fault_local_pages_are_mapped_as_such(void)
 	live_open();
 	live_take(p, LARGE);
 	HMMU_CHECK_OK(fault(p, LARGE, HMMU_ACCESS_WRITE));
-	HMMU_CHECK_INT(live_leaf(live_device, p, &entry),
-		       live_can_move() ? HMMU_LARGE_LG2 : HMMU_PAGE_LG2);
+	HMMU_CHECK_INT(live_leaf(live_device, p, &entry), HMMU_LARGE_LG2);
 	HMMU_CHECK(entry & HMMU_DEVICE_LEAF_LOCAL);
 	HMMU_CHECK(entry & HMMU_MIRROR_WRITE);
 	HMMU_CHECK(hmmu_mirror_payload(entry) != (uintptr_t)p);

@@ -95,7 +95,10 @@ static int open_accelerator(struct demo *demo)
 static int open_space(struct demo *demo)
 {
 	const char *why = NULL;
-	int err = hmmu_space_open(NULL, &why, &demo->space);
+	/* Nobody does direct I/O into the graph. */
+	const struct hmmu_space_options options = { .size = sizeof(options),
+						    .allow_copy = 1 };
+	int err = hmmu_space_open(&options, &why, &demo->space);
 
 	if (!err)
 		return TOOL_OK;

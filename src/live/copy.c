@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Migration by copying, where the kernel has no UFFDIO_MOVE.
+ *
+ * A page must be out of the CPU's reach before it is copied. mremap() with
+ * MREMAP_DONTUNMAP does that for a range as a whole and at once: its pages turn
+ * up at an alias of ours, and who touches the range from then on waits for the
+ * service. The alias is copied to the device's memory and given up.
+ *
+ * The kernel tells of that mremap as of any other, and its caller waits until
+ * the event is read - by the service, which may be waiting for locks that the
+ * taker holds. So another thread, the copier, makes the call, and the taker
+ * reads, for the lock of the events is his:
+ *
+ *      taker                    copier                   service
+ *      stops all sections
+ *      events lock (exclusive),
+ *        block locks                                     waits for a block
+ *      hands the range over     mremap()
+ *      reads until that event     waits for the read
+ *        comes                  done
+ *      copies
+ *      unlocks                                           goes on
+ *
+ * What else he reads is put aside for the service. It is of changes that began
+ * after the copier looked: while one is under way, what stands in the range may
+ * be something else, and is not touched.
+ *
+ * Not supported: seeing that a page is pinned (E11). What is written to such a
+ * page through the pin after it was copied is lost. So the program must allow
+ * this, and as long as the process has long-term pins nothing is copied.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/thread.h"
+#include "live/live.h"
+
+#define STACK_BYTES (128ul << 10)
+/* One batch of a migration, wherever it begins in a large page. */
+#define ALIAS_BYTES (33 * HMMU_LARGE_BYTES)
+#define RUNS	    32u
+
+/* --- the copier ---------------------------------------------------------------- */
+
+static long call(const struct hmmu_copier *c)
+{
+	if (hmmu__uffd_is_changing(c->live))
+		return -EAGAIN;
+	return hmmu__sys_mremap(
+		c->from, c->bytes, c->bytes,
+		MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, c->to);
+}
+
+static void *copier_main(void *arg)
+{
+	struct hmmu_copier *c = arg;
+	uint32_t served = 0, wanted;
+
+	for (;;) {
+		/* Acquire: pairs with the release of ask(). */
+		wanted = atomic_load_explicit(&c->wanted, memory_order_acquire);
+		if (wanted == served) {
+			(void)hmmu__futex_wait(&c->wanted, served,
+					       HMMU_FOREVER);
+			continue;
+		}
+		if (!c->bytes)
+			return NULL;
+		c->result = call(c);
+		served = wanted;
+		/* Release: the result is there. */
+		atomic_store_explicit(&c->done, served, memory_order_release);
+		(void)hmmu__futex_wake(&c->done, 1);
+	}
+}
+
+/* Hands over a range; 0 bytes ends the thread. */
+static uint32_t ask(struct hmmu_copier *c, uintptr_t from, uintptr_t to,
+		    size_t bytes)
+{
+	/* Relaxed: only who holds the events lock exclusively writes it. */
+	uint32_t turn =
+		atomic_load_explicit(&c->wanted, memory_order_relaxed) + 1;
+
+	c->from = from;
+	c->to = to;
+	c->bytes = bytes;
+	/* Release: pairs with the copier's load. */
+	atomic_store_explicit(&c->wanted, turn, memory_order_release);
+	(void)hmmu__futex_wake(&c->wanted, 1);
+	return turn;
+}
+
+int hmmu__copier_start(struct hmmu_live *l)
+{
+	struct hmmu_copier *c = &l->copier;
+	pthread_attr_t attr;
+	int err;
+
+	c->live = l;
+	c->stack = hmmu__arena_reserve(STACK_BYTES, HMMU_PAGE_BYTES);
+	c->alias = hmmu__arena_reserve(ALIAS_BYTES, HMMU_LARGE_BYTES);
+	if (!c->stack || !c->alias)
+		return -ENOMEM;
+	err = pthread_attr_init(&attr);
+	if (err)
+		return -err;
+	err = pthread_attr_setstack(&attr, c->stack, STACK_BYTES);
+	if (!err)
+		err = pthread_create(&c->thread, &attr, copier_main, c);
+	(void)pthread_attr_destroy(&attr);
+	c->is_running = !err;
+	if (!err)
+		(void)pthread_setname_np(c->thread, "hmmu-copier");
+	return -err;
+}
+
+void hmmu__copier_stop(struct hmmu_live *l)
+{
+	struct hmmu_copier *c = &l->copier;
+
+	if (c->is_running) {
+		(void)ask(c, 0, 0, 0);
+		(void)pthread_join(c->thread, NULL);
+		c->is_running = false;
+	}
+	if (c->stack)
+		hmmu__arena_release(c->stack, STACK_BYTES);
+	if (c->alias)
+		hmmu__arena_release(c->alias, ALIAS_BYTES);
+	c->stack = NULL;
+	c->alias = NULL;
+}
+
+/* --- out ----------------------------------------------------------------------- */
+
+/* How long the taker sleeps when there was nothing to read. */
+#define LOOK_NS 20000ull
+
+static bool is_own_event(const struct hmmu_copier *c,
+			 const struct uffd_msg *msg)
+{
+	return msg->event == UFFD_EVENT_REMAP &&
+	       msg->arg.remap.from == c->from && msg->arg.remap.to == c->to;
+}
+
+/* Moves the pages of [start, start + bytes) to @alias. */
+static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
+		   size_t bytes)
+{
+	struct hmmu_copier *c = &l->copier;
+	uint32_t turn = ask(c, start, alias, bytes);
+	struct uffd_msg msg;
+
+	/* Acquire: pairs with the copier's release. */
+	while (atomic_load_explicit(&c->done, memory_order_acquire) != turn) {
+		if (!hmmu__message_read(l, &msg))
+			(void)hmmu__futex_wait(&c->done, turn - 1, LOOK_NS);
+		else if (!is_own_event(c, &msg))
+			hmmu__message_put_aside(l, &msg);
+	}
+	return hmmu__sys_is_error(c->result) ? (int)c->result : 0;
+}
+
+/* Copies what is present at @alias to @host; the rest stays absent there. */
+static int copy_present(const struct hmmu_live *l, uintptr_t alias, void *host,
+			size_t bytes)
+{
+	struct hmmu__page_run runs[RUNS];
+	uintptr_t at = alias, next;
+	size_t n, i;
+	int err;
+
+	for (; at < alias + bytes; at = next) {
+		err = hmmu__pagescan(&l->pages, at, alias + bytes,
+				     HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED,
+				     runs, RUNS, &n, &next);
+		if (err)
+			return err;
+		for (i = 0; i < n; i++)
+			memcpy((uint8_t *)host + (runs[i].start - alias),
+			       (const void *)runs[i].start,
+			       runs[i].end - runs[i].start);
+	}
+	return 0;
+}
+
+/* The alias becomes what it was, so that it is one mapping with the rest. */
+static void alias_drop(const struct hmmu_live *l, uintptr_t alias, size_t bytes)
+{
+	(void)hmmu__uffd_unregister(l, alias, alias + bytes);
+	(void)hmmu__sys_mmap(
+		alias, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+/* The kB of one line of /proc/self/status; 1 when it can not be known. */
+static unsigned long status_kb(const char *line)
+{
+	int fd = hmmu__sys_open("/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+	unsigned long kb = 0;
+	char text[4096];
+	const char *p;
+	ssize_t n;
+
+	if (fd < 0)
+		return 1;
+	n = hmmu__sys_read(fd, text, sizeof(text) - 1);
+	hmmu__sys_close(fd);
+	if (n <= 0)
+		return 1;
+	text[n] = '\0';
+	p = strstr(text, line);
+	if (!p)
+		return 1;
+	for (p += strlen(line); *p == ' ' || *p == '\t'; p++)
+		;
+	for (; *p >= '0' && *p <= '9'; p++)
+		kb = kb * 10 + (unsigned long)(*p - '0');
+	return kb;
+}
+
+/* Refused for locked memory, and harmless else. */
+static bool is_locked(uintptr_t addr)
+{
+	return hmmu__sys_madvise(addr, HMMU_PAGE_BYTES, MADV_COLD) == -EINVAL;
+}
+
+static bool must_stay(const struct hmmu_mm_take *t, enum hmmu_stay *why)
+{
+	*why = HMMU_STAY_PINNED;
+	if (status_kb("VmPin:"))
+		return true;
+	*why = HMMU_STAY_LOCKED;
+	return is_locked(t->start);
+}
+
+/* Large pages that will be large on the device too. */
+static size_t large_whole(const struct hmmu_live *l, uintptr_t alias,
+			  uintptr_t host, size_t bytes)
+{
+	if (alias % HMMU_LARGE_BYTES || host % HMMU_LARGE_BYTES)
+		return 0;
+	return hmmu__large_pages(l, alias,
+				 alias + (bytes & ~(HMMU_LARGE_BYTES - 1)));
+}
+
+static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
+{
+	uintptr_t alias =
+		(uintptr_t)l->copier.alias + t->start % HMMU_LARGE_BYTES;
+	int err = isolate(l, t->start, alias, t->bytes);
+
+	if (err)
+		return err == -ENOMEM ? err : -EAGAIN;
+	/* A raw mprotect() of the range may have come between. */
+	(void)hmmu__sys_mprotect(alias, t->bytes, PROT_READ);
+	t->large = large_whole(l, alias, (uintptr_t)t->host, t->bytes);
+	/* Not touched where it is absent: it is armed as the range is. */
+	err = copy_present(l, alias, t->host, t->bytes);
+	HMMU_ASSERT(!err);
+	alias_drop(l, alias, t->bytes);
+	t->done_bytes = t->bytes;
+	return err;
+}
+
+int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t)
+{
+	hmmu__rw_assert_write_held(&l->events);
+	if (must_stay(t, &t->why)) {
+		t->stay_bytes = t->bytes;
+		return -EBUSY;
+	}
+	return take_isolated(l, t);
+}
+
+/* --- home ---------------------------------------------------------------------- */
+
+/* The next present run of the device's pages; false: none. */
+static bool next_run(const struct hmmu_live *l, const struct hmmu_mm_put *p,
+		     struct hmmu__page_run *run)
+{
+	uintptr_t at = (uintptr_t)p->host + p->done_bytes;
+	uintptr_t end = (uintptr_t)p->host + p->bytes, next;
+	size_t n = 0;
+
+	for (; at < end && !n; at = next)
+		if (hmmu__pagescan(&l->pages, at, end,
+				   HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED, run,
+				   1, &n, &next))
+			return false;
+	return n;
+}
+
+/* One call for at most @bytes; what it did counts also when it failed. */
+static int copy_some(struct hmmu_live *l, struct hmmu_mm_put *p, size_t bytes)
+{
+	uintptr_t at = p->start + p->done_bytes;
+	struct uffdio_copy c = { .dst = at,
+				 .src = (uintptr_t)p->host + p->done_bytes,
+				 .len = bytes };
+	struct hmmu_vma_info vma;
+	int err;
+
+	/* A copy must lie in one mapping. */
+	if (!hmmu__live_describe(&l->mm, at, &vma) && vma.end - at < bytes)
+		c.len = vma.end - at;
+	err = hmmu__sys_ioctl(hmmu__uffd(l), UFFDIO_COPY, &c);
+	if (c.copy > 0) {
+		p->done_bytes += (size_t)c.copy;
+		p->copied += (size_t)c.copy >> HMMU_PAGE_LG2;
+		return 0;
+	}
+	/* It is there already; what the device has of it is old. */
+	if (err == -EEXIST) {
+		p->done_bytes += HMMU_PAGE_BYTES;
+		return 0;
+	}
+	if (err == -EAGAIN || err == -ENOMEM)
+		return err;
+	return hmmu__uffd_is_changing(l) ? -EAGAIN : -ENOENT;
+}
+
+int hmmu__copy_put(struct hmmu_live *l, struct hmmu_mm_put *p)
+{
+	struct hmmu__page_run run;
+	int err = 0;
+
+	p->unmoved = true;
+	while (!err && p->done_bytes < p->bytes) {
+		uintptr_t at = (uintptr_t)p->host + p->done_bytes;
+
+		if (!next_run(l, p, &run))
+			p->done_bytes = p->bytes;
+		else if (run.start > at)
+			p->done_bytes += run.start - at;
+		else
+			err = copy_some(l, p, run.end - at);
+	}
+	if (p->done_bytes)
+		(void)hmmu__live_empty(&l->mm, p->host, p->done_bytes);
+	return err;
+}
