@@ -91,10 +91,13 @@ static void hold_wait(struct hmmu_port_list *list)
 {
 	uint32_t hold;
 
+	/* seq_cst: either the release sees it, or hold is 0 by now. */
+	atomic_fetch_add_explicit(&list->hold_waiters, 1, memory_order_seq_cst);
 	/* Acquire: pairs with hmmu__ports_release(). */
 	while ((hold = atomic_load_explicit(&list->hold,
 					    memory_order_acquire)) != 0)
 		(void)hmmu__futex_wait(&list->hold, hold, HMMU_FOREVER);
+	atomic_fetch_sub_explicit(&list->hold_waiters, 1, memory_order_relaxed);
 }
 
 /* Called with section odd, and returns with it odd. */
@@ -419,12 +422,16 @@ void hmmu__ports_hold(struct hmmu_port_list *list, struct hmmu_mm *mm)
 
 void hmmu__ports_release(struct hmmu_port_list *list)
 {
-	/* Release: what changed while held; pairs with hold_wait(). */
+	/*
+	 * Release: what changed while held; pairs with hold_wait(). seq_cst:
+	 * before the look at who waits.
+	 */
 	uint32_t before =
-		atomic_fetch_sub_explicit(&list->hold, 1, memory_order_release);
+		atomic_fetch_sub_explicit(&list->hold, 1, memory_order_seq_cst);
 
 	HMMU_ASSERT(before > 0);
-	if (before == 1)
+	if (before == 1 &&
+	    atomic_load_explicit(&list->hold_waiters, memory_order_seq_cst))
 		(void)hmmu__futex_wake(&list->hold, INT32_MAX);
 }
 
@@ -468,6 +475,7 @@ void hmmu__ports_init(struct hmmu_port_list *list)
 	atomic_store_explicit(&list->ports, 0, memory_order_relaxed);
 	atomic_store_explicit(&list->waiters_pending, 0, memory_order_relaxed);
 	atomic_store_explicit(&list->hold, 0, memory_order_relaxed);
+	atomic_store_explicit(&list->hold_waiters, 0, memory_order_relaxed);
 	atomic_store_explicit(&list->broken_count, 0, memory_order_relaxed);
 	atomic_store_explicit(&list->overdue_count, 0, memory_order_relaxed);
 }

@@ -54,6 +54,7 @@ struct hmmu_port_list {
 	_Atomic uint32_t waiters_pending;
 	/* Futex word: how many holds there are; sections begin while 0. */
 	_Atomic uint32_t hold;
+	_Atomic uint32_t hold_waiters;
 	_Atomic uint64_t broken_count;
 	_Atomic uint64_t overdue_count;
 };

@@ -439,8 +439,11 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 /*
  * For a hook that is about to unmap the range: without a registration the
  * kernel has no event to wait for. Ending a registration for write protection
- * walks every page, one for missing pages does not: so that first.
+ * walks every page, one for missing pages does not: so that first, from so many
+ * bytes on.
  */
+#define SUSPEND_BYTES (4 * HMMU_PAGE_BYTES)
+
 bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_itree_node *n;
@@ -452,7 +455,7 @@ bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		uintptr_t lo = n->start > start ? n->start : start;
 		uintptr_t hi = n->last + 1 < end ? n->last + 1 : end;
 
-		if (hi - lo > HMMU_LARGE_BYTES / 8)
+		if (!of_node(n)->armed && hi - lo > SUSPEND_BYTES)
 			(void)hmmu__uffd_register(l, lo, hi,
 						  UFFDIO_REGISTER_MODE_MISSING);
 		(void)hmmu__uffd_unregister(l, lo, hi);
