@@ -75,11 +75,12 @@ write_consumer() {
 		echo '#include <hmmu.h>'
 		echo '#include <stdint.h>'
 		echo '#include <stdio.h>'
-		echo 'static const volatile uintptr_t symbols[] = {'
+		echo 'int main(void) {'
+		# Not static: the address of a thread's variable is no constant.
+		echo 'const volatile uintptr_t symbols[] = {'
 		grep -o '\bhmmu_[a-z0-9_]*;' "$source_root/src/libhmmu.map" |
 			sed 's/\(.*\);/(uintptr_t)\&\1,/'
 		echo '0 };'
-		echo 'int main(void) {'
 		echo 'unsigned n = 0; while (symbols[n]) n++;'
 		echo 'printf("%u symbols\n", n);'
 		echo 'return n + 1 == sizeof(symbols) / sizeof(symbols[0])'
