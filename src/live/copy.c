@@ -22,7 +22,7 @@
  *      copies
  *      unlocks                                           goes on
  *
- * What else he reads is put aside for the service. It is of changes that began
+ * What else he reads is applied when he has let go of the blocks. It is of changes that began
  * after the copier looked: while one is under way, what stands in the range may
  * be something else, and is not touched.
  *

@@ -49,7 +49,7 @@ static void batch_begin(struct hmmu_mm *mm) HMMU_NO_TSA
 		return;
 	}
 	hmmu__core_ports_hold(mm->space);
-	hmmu__rw_write_lock(&l->events);
+	hmmu__events_begin(l);
 }
 
 static void batch_end(struct hmmu_mm *mm) HMMU_NO_TSA
@@ -60,7 +60,9 @@ static void batch_end(struct hmmu_mm *mm) HMMU_NO_TSA
 		hmmu__rw_read_unlock(&l->events);
 		return;
 	}
-	hmmu__rw_write_unlock(&l->events);
+	/* What take() has read: no section begins before it has been applied. */
+	hmmu__events_settle(l);
+	hmmu__events_end(l);
 	hmmu__core_ports_release(mm->space);
 }
 

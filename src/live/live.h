@@ -120,8 +120,8 @@ struct hmmu_live {
 	int fdinfo_fd;
 	_Atomic int service_tid;
 	_Atomic bool stop;
-	/* Only the service looks at it: it holds @events exclusively. */
-	bool service_has_events;
+	/* The thread that reads and applies events, holding @events so; 0: none. */
+	_Atomic int events_owner;
 
 	struct hmmu_copier copier;
 
@@ -202,6 +202,21 @@ int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 			uintptr_t end, uint64_t mode);
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
 			  uintptr_t end);
+
+/*
+ * Around reading and applying events: the lock, exclusively. Settle: what has
+ * been read is applied.
+ */
+void hmmu__events_begin(struct hmmu_live *l);
+void hmmu__events_settle(struct hmmu_live *l);
+void hmmu__events_end(struct hmmu_live *l);
+/* The caller is between the two. */
+static inline bool hmmu__events_are_own(struct hmmu_live *l)
+{
+	/* Relaxed: only the caller's own value is ever equal. */
+	return atomic_load_explicit(&l->events_owner, memory_order_relaxed) ==
+	       hmmu__thread_id();
+}
 
 /* copy.c: where pages can not be moved. Take and put as those of mm.h. */
 int hmmu__copier_start(struct hmmu_live *l);

@@ -99,7 +99,7 @@ static bool must_wait_for_events(struct hmmu_live *l)
 {
 	/* Acquire: pairs with the service's release when it has applied one. */
 	return atomic_load_explicit(&l->unprocessed, memory_order_acquire) &&
-	       !(hmmu__live_is_service(&l->mm) && l->service_has_events);
+	       !hmmu__events_are_own(l);
 }
 
 /* --- out -------------------------------------------------------------------- */
@@ -173,7 +173,8 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 	struct hmmu_live *l = hmmu__live(mm);
 	int err;
 
-	if (must_wait_for_events(l))
+	/* Acquire: as in must_wait_for_events(). */
+	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
 		return -EAGAIN;
 	/* Not armed (any more): a page taken now would read as zeroes. */
 	if (!hmmu__watch_is_armed(l, t->start, t->start + t->bytes))

@@ -204,11 +204,24 @@ static void gather(struct hmmu_live *l, const struct uffd_msg *first)
 		stash_put(l, &msg);
 }
 
+void hmmu__events_begin(struct hmmu_live *l) HMMU_NO_TSA
+{
+	hmmu__rw_write_lock(&l->events);
+	atomic_store_explicit(&l->events_owner, hmmu__thread_id(),
+			      memory_order_relaxed);
+}
+
+void hmmu__events_end(struct hmmu_live *l) HMMU_NO_TSA
+{
+	atomic_store_explicit(&l->events_owner, 0, memory_order_relaxed);
+	hmmu__rw_write_unlock(&l->events);
+}
+
 /*
  * With the events lock held: applies what was put aside, and where something
  * older is still to be told, reads on until no change is under way.
  */
-static void settle(struct hmmu_live *l)
+void hmmu__events_settle(struct hmmu_live *l)
 {
 	uint64_t begun = hmmu__sys_clock_ns();
 	unsigned int round = 0;
@@ -235,18 +248,16 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 {
 	bool any;
 
-	hmmu__rw_write_lock(&l->events);
-	l->service_has_events = true;
-	settle(l);
+	hmmu__events_begin(l);
+	hmmu__events_settle(l);
 	any = stash_has_room(l) && read_message(l, msg);
 	if (any && !is_fault(msg)) {
 		if (!stopped)
 			hmmu__count(&l->mm.space->counters.events_late, 1);
 		gather(l, msg);
-		settle(l);
+		hmmu__events_settle(l);
 	}
-	l->service_has_events = false;
-	hmmu__rw_write_unlock(&l->events);
+	hmmu__events_end(l);
 	return any;
 }
 
@@ -296,11 +307,9 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 	struct uffd_msg msg;
 
 	if (has_unprocessed(l)) {
-		hmmu__rw_write_lock(&l->events);
-		l->service_has_events = true;
-		settle(l);
-		l->service_has_events = false;
-		hmmu__rw_write_unlock(&l->events);
+		hmmu__events_begin(l);
+		hmmu__events_settle(l);
+		hmmu__events_end(l);
 	}
 	while (stash_get(l, &l->stashed_faults, &msg))
 		fault_serve(l, &msg);
@@ -387,7 +396,7 @@ static void stashed_touchers(struct hmmu_live *l)
 void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 {
 	struct hmmu_live *l = hmmu__live(mm);
-	bool own = hmmu__live_is_service(mm) && l->service_has_events;
+	bool own = hmmu__events_are_own(l);
 	struct uffd_msg msg;
 	bool any = false;
 
