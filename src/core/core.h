@@ -104,10 +104,9 @@ int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
 void hmmu__copy_out(void *theirs, size_t their_bytes, const void *ours,
 		    size_t our_bytes);
 
-/* The live space's maker; space.c calls it. */
+/* The live space's maker; space.c calls it. Sets @space->mm and @hooks. */
 int hmmu__live_create(struct hmmu_space *space,
-		      const struct hmmu_space_options *o, const char **why,
-		      struct hmmu_mm **ret);
+		      const struct hmmu_space_options *o, const char **why);
 void hmmu__live_destroy(struct hmmu_mm *mm);
 
 /* The space of this process or NULL; lock-free. */

@@ -38,7 +38,7 @@ static int space_make(const struct hmmu_space_options *o, const char **why,
 	s->opens = 1;
 	err = hmmu__signals_install();
 	if (!err)
-		err = hmmu__live_create(s, o, why, &s->mm);
+		err = hmmu__live_create(s, o, why);
 	if (err) {
 		space_free(s);
 		return err;

@@ -159,13 +159,18 @@ static void live_free(struct hmmu_live *l)
 	hmmu__free(l, sizeof(*l));
 }
 
-static int live_open(struct hmmu_live *l, bool copy_allowed, const char **why)
+static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
+		     const char **why)
 {
 	int err = hmmu__platform_open(&l->platform);
 
 	if (err)
 		return err;
-	l->platform.copy_allowed |= copy_allowed;
+	l->platform.copy_allowed |= o->allow_copy != 0;
+	l->mm.space->hooks = !o->no_hooks && l->platform.hooks_allowed;
+	l->mm.ops = l->platform.have_move || hmmu__live_copies(l) ?
+			    &live_ops :
+			    &live_ops_without_take;
 	if (l->platform.uffd == -EMFILE || l->platform.uffd == -ENFILE ||
 	    l->platform.uffd == -ENOMEM)
 		return l->platform.uffd;
@@ -197,8 +202,7 @@ static int live_open(struct hmmu_live *l, bool copy_allowed, const char **why)
 }
 
 int hmmu__live_create(struct hmmu_space *space,
-		      const struct hmmu_space_options *o, const char **why,
-		      struct hmmu_mm **ret)
+		      const struct hmmu_space_options *o, const char **why)
 {
 	struct hmmu_live *l = hmmu__alloc(sizeof(*l));
 	int err;
@@ -215,17 +219,13 @@ int hmmu__live_create(struct hmmu_space *space,
 	l->vmas.fd = -1;
 	l->pages.fd = -1;
 	space->mm = &l->mm;
-	err = live_open(l, o->allow_copy, why);
+	/* All is set before the service runs. */
+	err = live_open(l, o, why);
 	if (err) {
 		live_free(l);
 		space->mm = NULL;
 		return err;
 	}
-	space->hooks = !o->no_hooks && l->platform.hooks_allowed;
-	l->mm.ops = l->platform.have_move || hmmu__live_copies(l) ?
-			    &live_ops :
-			    &live_ops_without_take;
-	*ret = &l->mm;
 	return 0;
 }
 
