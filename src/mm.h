@@ -335,6 +335,12 @@ void hmmu__core_ports_release(struct hmmu_space *space);
 bool hmmu__core_ports_idle(struct hmmu_space *space);
 
 /*
+ * The caller's own open sections are broken: it is about to wait for somebody
+ * who may wait for them.
+ */
+void hmmu__core_break_own(struct hmmu_space *space);
+
+/*
  * The thread @tid was stopped in a CPU fault at @addr: if it still is, its open
  * sections are broken. Caller holds no block lock.
  */

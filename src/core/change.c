@@ -329,6 +329,12 @@ bool hmmu__core_ports_idle(struct hmmu_space *space)
 	return hmmu__ports_idle(&space->ports);
 }
 
+void hmmu__core_break_own(struct hmmu_space *space)
+{
+	if (!hmmu__ports_idle(&space->ports))
+		hmmu__ports_toucher(&space->ports, hmmu__thread_id());
+}
+
 /*
  * The thread is stopped as long as the page is not there, and with the block's
  * lock held nobody can put it there. If it is there by now the message is old

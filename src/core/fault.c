@@ -268,6 +268,8 @@ int hmmu__device_fault(struct hmmu_device *device, uintptr_t va, size_t bytes,
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
+	/* Not a port's own slow path, which anybody can break. */
+	hmmu__core_break_own(device->space);
 	entries = hmmu__alloc_pages(1);
 	if (entries)
 		err = fault_parts(device, start, end + 1,

@@ -272,6 +272,7 @@ int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
+	hmmu__core_break_own(device->space);
 	m = hmmu__alloc(sizeof(*m));
 	if (m) {
 		m->space = device->space;
@@ -300,6 +301,7 @@ int hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
+	hmmu__core_break_own(space);
 	err = hmmu__range_home(space, start, end, NULL, &r);
 	hmmu__leave(self);
 	result_give(result, &r);
@@ -320,6 +322,7 @@ int hmmu_migrate_evict(struct hmmu_device *device,
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
+	hmmu__core_break_own(device->space);
 	err = hmmu__range_home(device->space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES,
 			       device, &r);
 	hmmu__leave(self);

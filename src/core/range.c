@@ -365,6 +365,7 @@ int hmmu_range_fault(struct hmmu_range *range)
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
+	hmmu__core_break_own(r.notifier->space);
 	err = range_walk(&r);
 	hmmu__leave(self);
 	return err;

@@ -42,6 +42,8 @@
 /* One batch of a migration, wherever it begins in a large page. */
 #define ALIAS_BYTES (33 * HMMU_LARGE_BYTES)
 #define RUNS	    32u
+/* Pages that hold something; a guard is told apart, for it can not be read. */
+#define CONTENT	    (HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED | HMMU__PAGE_GUARD)
 
 /* --- the copier ---------------------------------------------------------------- */
 
@@ -147,51 +149,73 @@ static bool is_own_event(const struct hmmu_copier *c,
 	       msg->arg.remap.from == c->from && msg->arg.remap.to == c->to;
 }
 
+/*
+ * No event: the range was unmapped and mapped anew just then, and what came
+ * along is somebody else's, who is not registered.
+ */
+static int give_back(uintptr_t start, uintptr_t alias, size_t bytes)
+{
+	(void)hmmu__sys_mremap(alias, bytes, bytes,
+			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+			       start);
+	return -EAGAIN;
+}
+
 /* Moves the pages of [start, start + bytes) to @alias. */
 static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 		   size_t bytes)
 {
 	struct hmmu_copier *c = &l->copier;
 	uint32_t turn = ask(c, start, alias, bytes);
+	bool told = false;
 	struct uffd_msg msg;
 
 	/* Acquire: pairs with the copier's release. */
 	while (atomic_load_explicit(&c->done, memory_order_acquire) != turn) {
 		if (!hmmu__message_read(l, &msg))
 			(void)hmmu__futex_wait(&c->done, turn - 1, LOOK_NS);
-		else if (!is_own_event(c, &msg))
+		else if (is_own_event(c, &msg))
+			told = true;
+		else
 			hmmu__message_put_aside(l, &msg);
 	}
-	return hmmu__sys_is_error(c->result) ? (int)c->result : 0;
+	if (hmmu__sys_is_error(c->result))
+		return (int)c->result;
+	return told ? 0 : give_back(start, alias, bytes);
 }
 
-/* Copies what is present at @alias to @host; the rest stays absent there. */
-static int copy_present(const struct hmmu_live *l, uintptr_t alias, void *host,
-			size_t bytes)
+/*
+ * Copies what is present at @alias to @host; the rest stays absent there. Where
+ * that can not be known all is copied: absent pages read as zeroes.
+ */
+static void copy_present(const struct hmmu_live *l, uintptr_t alias, void *host,
+			 size_t bytes)
 {
 	struct hmmu__page_run runs[RUNS];
 	uintptr_t at = alias, next;
 	size_t n, i;
-	int err;
 
 	for (; at < alias + bytes; at = next) {
-		err = hmmu__pagescan(&l->pages, at, alias + bytes,
-				     HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED,
-				     runs, RUNS, &n, &next);
-		if (err)
-			return err;
+		if (hmmu__pagescan(&l->pages, at, alias + bytes, CONTENT, runs,
+				   RUNS, &n, &next)) {
+			runs[0] =
+				(struct hmmu__page_run){ .start = at,
+							 .end = alias + bytes };
+			n = 1;
+			next = alias + bytes;
+		}
 		for (i = 0; i < n; i++)
-			memcpy((uint8_t *)host + (runs[i].start - alias),
-			       (const void *)runs[i].start,
-			       runs[i].end - runs[i].start);
+			if (!(runs[i].flags & HMMU__PAGE_GUARD))
+				memcpy((uint8_t *)host +
+					       (runs[i].start - alias),
+				       (const void *)runs[i].start,
+				       runs[i].end - runs[i].start);
 	}
-	return 0;
 }
 
 /* The alias becomes what it was, so that it is one mapping with the rest. */
-static void alias_drop(const struct hmmu_live *l, uintptr_t alias, size_t bytes)
+static void alias_drop(uintptr_t alias, size_t bytes)
 {
-	(void)hmmu__uffd_unregister(l, alias, alias + bytes);
 	(void)hmmu__sys_mmap(
 		alias, bytes, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -254,17 +278,19 @@ static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
 		(uintptr_t)l->copier.alias + t->start % HMMU_LARGE_BYTES;
 	int err = isolate(l, t->start, alias, t->bytes);
 
-	if (err)
+	if (err) {
+		alias_drop(alias, t->bytes);
 		return err == -ENOMEM ? err : -EAGAIN;
+	}
 	/* A raw mprotect() of the range may have come between. */
 	(void)hmmu__sys_mprotect(alias, t->bytes, PROT_READ);
 	t->large = large_whole(l, alias, (uintptr_t)t->host, t->bytes);
-	/* Not touched where it is absent: it is armed as the range is. */
-	err = copy_present(l, alias, t->host, t->bytes);
-	HMMU_ASSERT(!err);
-	alias_drop(l, alias, t->bytes);
+	/* Its absent pages are nobody's to wait for. */
+	(void)hmmu__uffd_unregister(l, alias, alias + t->bytes);
+	copy_present(l, alias, t->host, t->bytes);
+	alias_drop(alias, t->bytes);
 	t->done_bytes = t->bytes;
-	return err;
+	return 0;
 }
 
 int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t)
@@ -279,20 +305,21 @@ int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t)
 
 /* --- home ---------------------------------------------------------------------- */
 
-/* The next present run of the device's pages; false: none. */
-static bool next_run(const struct hmmu_live *l, const struct hmmu_mm_put *p,
-		     struct hmmu__page_run *run)
+/* The next present run of the device's pages; *@any is false if there is none. */
+static int next_run(const struct hmmu_live *l, const struct hmmu_mm_put *p,
+		    struct hmmu__page_run *run, bool *any)
 {
 	uintptr_t at = (uintptr_t)p->host + p->done_bytes;
 	uintptr_t end = (uintptr_t)p->host + p->bytes, next;
 	size_t n = 0;
+	int err = 0;
 
-	for (; at < end && !n; at = next)
-		if (hmmu__pagescan(&l->pages, at, end,
-				   HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED, run,
-				   1, &n, &next))
-			return false;
-	return n;
+	for (; at < end && !n && !err; at = next)
+		err = hmmu__pagescan(&l->pages, at, end,
+				     HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED,
+				     run, 1, &n, &next);
+	*any = !err && n;
+	return err;
 }
 
 /* One call for at most @bytes; what it did counts also when it failed. */
@@ -327,13 +354,17 @@ static int copy_some(struct hmmu_live *l, struct hmmu_mm_put *p, size_t bytes)
 int hmmu__copy_put(struct hmmu_live *l, struct hmmu_mm_put *p)
 {
 	struct hmmu__page_run run;
+	bool any;
 	int err = 0;
 
 	p->unmoved = true;
 	while (!err && p->done_bytes < p->bytes) {
 		uintptr_t at = (uintptr_t)p->host + p->done_bytes;
 
-		if (!next_run(l, p, &run))
+		err = next_run(l, p, &run, &any);
+		if (err)
+			break;
+		if (!any)
 			p->done_bytes = p->bytes;
 		else if (run.start > at)
 			p->done_bytes += run.start - at;

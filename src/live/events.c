@@ -167,11 +167,18 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 			 .end = from + bytes,
 			 .event = HMMU_EVENT_UNMAP },
 	};
+	struct hmmu_invalidate_call over = {
+		.inv = { .start = to,
+			 .end = to + bytes,
+			 .event = HMMU_EVENT_UNMAP },
+	};
 	struct hmmu_awaited *w;
 	uintptr_t at, next;
 	bool stale;
 
 	wait_for_drops(l, to, to + bytes);
+	/* What stood there is gone, whenever that is told. */
+	hmmu__core_invalidate_begin(l->mm.space, &over);
 	hmmu__core_displace(l->mm.space, to, to + bytes);
 	hmmu__core_invalidate_begin(l->mm.space, &call);
 	for (at = from; at < from + bytes; at = next) {
@@ -183,6 +190,7 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	hmmu__core_invalidate_end(l->mm.space, &call);
 	await(l, to, to + bytes);
 	hmmu__watch_moved(l, from, to, bytes);
+	hmmu__core_invalidate_end(l->mm.space, &over);
 }
 
 static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)

@@ -30,20 +30,26 @@ static uint64_t away(const struct hmmu_space *s)
 				    memory_order_relaxed);
 }
 
-/* Home, and the events lock ours before anything left again. */
-static void all_home_and_lock(struct hmmu_space *s,
-			      struct hmmu_live *l) HMMU_NO_TSA
+/*
+ * Home, and nothing leaves again: a migration meets the call that is begun while
+ * the events lock is ours. The lock is not held over the fork, for other
+ * libraries' handlers run meanwhile.
+ */
+static void all_home_and_begin(struct hmmu_space *s, struct hmmu_live *l)
 {
-	for (;;) {
+	bool done = false;
+
+	while (!done) {
 		int err = hmmu__core_all_home(s);
 
 		if (err)
 			hmmu__log(HMMU_LOG_ERROR, "fork: pages stay away: %d",
 				  err);
-		hmmu__rw_write_lock(&l->events);
-		if (!away(s) || err)
-			return;
-		hmmu__rw_write_unlock(&l->events);
+		hmmu__events_begin(l);
+		done = !away(s) || err;
+		if (done)
+			hmmu__core_invalidate_begin(s, &forking_call);
+		hmmu__events_end(l);
 	}
 }
 
@@ -64,15 +70,15 @@ static void prepare(void)
 		.end = UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1),
 		.event = HMMU_EVENT_PROTECTION_PAGE,
 	};
-	all_home_and_lock(s, hmmu__live(s->mm));
-	hmmu__core_invalidate_begin(s, &forking_call);
+	hmmu__core_break_own(s);
+	all_home_and_begin(s, hmmu__live(s->mm));
 	hmmu__threads_fork_before();
 	hmmu__epoch_fork_before(&hmmu__epoch);
 	hmmu__arena_fork_before();
 	forking = s;
 }
 
-static void after_parent(void) HMMU_NO_TSA
+static void after_parent(void)
 {
 	struct hmmu_space *s = forking;
 
@@ -83,7 +89,6 @@ static void after_parent(void) HMMU_NO_TSA
 	hmmu__epoch_fork_after_parent(&hmmu__epoch);
 	hmmu__threads_fork_after_parent();
 	hmmu__core_invalidate_end(s, &forking_call);
-	hmmu__rw_write_unlock(&hmmu__live(s->mm)->events);
 	hmmu__leave(forking_thread);
 }
 
@@ -98,7 +103,7 @@ static void files_close(struct hmmu_live *l)
 	hmmu__platform_close(&l->platform);
 }
 
-static void after_child(void) HMMU_NO_TSA
+static void after_child(void)
 {
 	struct hmmu_space *s = forking;
 
@@ -109,7 +114,6 @@ static void after_child(void) HMMU_NO_TSA
 	hmmu__epoch_fork_after_child(&hmmu__epoch);
 	hmmu__threads_fork_after_child();
 	hmmu__log_fork_after_child();
-	hmmu__rw_write_unlock(&hmmu__live(s->mm)->events);
 	hmmu__space_forked(s);
 	files_close(hmmu__live(s->mm));
 	hmmu__leave(forking_thread);

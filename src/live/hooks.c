@@ -64,9 +64,9 @@ static uintptr_t page_up(uintptr_t v)
 	return (v + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
 }
 
-/* True: the range is used, and h is begun. */
-static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
-		       enum hmmu_event event, bool drops)
+/* True: the range is used, and h is begun. The caller may have begun another. */
+static bool hook_begin_more(struct hook *h, uintptr_t start, size_t bytes,
+			    enum hmmu_event event, bool drops)
 {
 	uintptr_t end = page_up(start + bytes);
 
@@ -74,7 +74,7 @@ static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
 	if (hmmu_likely(!h->space))
 		return false;
 	if (!bytes || start % HMMU_PAGE_BYTES || end <= start ||
-	    !hmmu__core_may_be_used(h->space, start, end) || hmmu__is_inside())
+	    !hmmu__core_may_be_used(h->space, start, end))
 		return false;
 	h->self = hmmu__enter();
 	/* Without memory the events remain. */
@@ -84,6 +84,8 @@ static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
 		hmmu__leave(h->self);
 		return false;
 	}
+	/* What follows waits for sections of others who may wait for his. */
+	hmmu__core_break_own(h->space);
 	h->live = hmmu__live(h->space->mm);
 	h->suspended = false;
 	h->call.drops = drops;
@@ -92,6 +94,14 @@ static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
 						  .event = event };
 	hmmu__core_invalidate_begin(h->space, &h->call);
 	return true;
+}
+
+/* Calls of HMMU's own are no changes of the program. */
+static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
+		       enum hmmu_event event, bool drops)
+{
+	return !hmmu__is_inside() &&
+	       hook_begin_more(h, start, bytes, event, drops);
 }
 
 static void hook_end(struct hook *h)
@@ -172,7 +182,12 @@ HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
 	if (hmmu_likely(!(flags & MAP_FIXED)) || flags & MAP_FIXED_NOREPLACE ||
 	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP, true))
 		return map(addr, length, prot, flags, fd, offset);
-	suspend(&h);
+	/*
+	 * It may fail, and who waits for a page that is away must go on
+	 * waiting: such a mapping keeps its registration, and raises an event.
+	 */
+	if (!hmmu__core_is_away(h.space, h.call.inv.start, h.call.inv.end))
+		suspend(&h);
 	ret = map(addr, length, prot, flags, fd, offset);
 	unmapped(&h, ret != MAP_FAILED);
 	unmap_end(&h);
@@ -212,6 +227,8 @@ HMMU_API int madvise(void *addr, size_t length, int advice)
 	ret = hmmu__sys_madvise(start, length, advice);
 	if (!ret)
 		hmmu__core_drop(h.space, h.call.inv.start, h.call.inv.end);
+	/* Its event is known as this call's only while the call is active. */
+	hmmu__live_events_wait(h.space->mm);
 	hook_end(&h);
 	return (int)set_errno(ret);
 }
@@ -246,7 +263,7 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 		      ...)
 {
 	struct hook from, over;
-	bool has_from, has_over = false;
+	bool inside = hmmu__is_inside(), has_from, has_over = false;
 	void *to = NULL, *ret;
 	va_list ap;
 
@@ -257,9 +274,9 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 	}
 	has_from = hook_begin(&from, (uintptr_t)old_addr, old_len,
 			      HMMU_EVENT_UNMAP, false);
-	if (flags & MREMAP_FIXED)
-		has_over = hook_begin(&over, (uintptr_t)to, new_len,
-				      HMMU_EVENT_UNMAP, false);
+	if (flags & MREMAP_FIXED && !inside)
+		has_over = hook_begin_more(&over, (uintptr_t)to, new_len,
+					   HMMU_EVENT_UNMAP, false);
 	ret = remap(old_addr, old_len, new_len, flags, to);
 	if (has_over) {
 		hmmu__live_quiet(over.space->mm);

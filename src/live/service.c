@@ -52,20 +52,65 @@ bool hmmu__live_is_service(struct hmmu_mm *mm)
 
 /* --- the stash: messages that have been read and wait ------------------------ */
 
+static bool is_fault(const struct uffd_msg *msg)
+{
+	return msg->event == UFFD_EVENT_PAGEFAULT;
+}
+
+static struct uffd_msg *stash_at(const struct hmmu_stash *s, uint32_t i)
+{
+	return &s->msg[(s->head + i) % HMMU_STASH_MESSAGES];
+}
+
+/* For an event; a fault always finds a place. */
 static bool stash_has_room(struct hmmu_live *l)
 {
 	bool room;
 
 	hmmu__mutex_lock(&l->stash_lock);
-	room = l->stashed_faults.count < HMMU_STASH_MESSAGES &&
-	       l->stashed_events.count < HMMU_STASH_MESSAGES;
+	room = l->stashed_events.count < HMMU_STASH_MESSAGES;
 	hmmu__mutex_unlock(&l->stash_lock);
 	return room;
 }
 
-static bool is_fault(const struct uffd_msg *msg)
+/*
+ * A thread waits in one fault at a time, and one that gets signals leaves it
+ * and faults again: its latest message is the one that counts.
+ */
+static struct uffd_msg *same_thread(const struct hmmu_stash *s,
+				    const struct uffd_msg *msg)
 {
-	return msg->event == UFFD_EVENT_PAGEFAULT;
+	uint32_t i;
+
+	for (i = 0; msg->arg.pagefault.feat.ptid && i < s->count; i++)
+		if (stash_at(s, i)->arg.pagefault.feat.ptid ==
+		    msg->arg.pagefault.feat.ptid)
+			return stash_at(s, i);
+	return NULL;
+}
+
+/* False: there are more threads than places. */
+static bool stash_fault_locked(struct hmmu_live *l, const struct uffd_msg *msg)
+	HMMU_REQUIRES(&l->stash_lock)
+{
+	struct hmmu_stash *s = &l->stashed_faults;
+	struct uffd_msg *place = same_thread(s, msg);
+
+	if (!place && s->count < HMMU_STASH_MESSAGES)
+		place = stash_at(s, s->count++);
+	if (place)
+		*place = *msg;
+	return place;
+}
+
+static void stash_event_locked(struct hmmu_live *l, const struct uffd_msg *msg)
+	HMMU_REQUIRES(&l->stash_lock)
+{
+	struct hmmu_stash *s = &l->stashed_events;
+
+	*stash_at(s, s->count++) = *msg;
+	/* Relaxed: who takes or puts pages looks with the events lock held. */
+	atomic_fetch_add_explicit(&l->unprocessed, 1, memory_order_relaxed);
 }
 
 /*
@@ -74,17 +119,19 @@ static bool is_fault(const struct uffd_msg *msg)
  */
 static void stash_put(struct hmmu_live *l, const struct uffd_msg *msg)
 {
-	struct hmmu_stash *s = is_fault(msg) ? &l->stashed_faults :
-					       &l->stashed_events;
+	uintptr_t page = msg->arg.pagefault.address & ~(HMMU_PAGE_BYTES - 1);
+	bool placed = true;
 	uint64_t one = 1;
 
-	/* Relaxed: who takes or puts pages looks with the events lock held. */
-	if (!is_fault(msg))
-		atomic_fetch_add_explicit(&l->unprocessed, 1,
-					  memory_order_relaxed);
 	hmmu__mutex_lock(&l->stash_lock);
-	s->msg[(s->head + s->count++) % HMMU_STASH_MESSAGES] = *msg;
+	if (is_fault(msg))
+		placed = stash_fault_locked(l, msg);
+	else
+		stash_event_locked(l, msg);
 	hmmu__mutex_unlock(&l->stash_lock);
+	/* It faults again, and is read again. */
+	if (!placed)
+		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
 	if (!hmmu__live_is_service(&l->mm))
 		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
 }
@@ -154,7 +201,7 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	uintptr_t addr = msg->arg.pagefault.address;
 	bool write = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE;
-	unsigned int round = 0;
+	unsigned int round = 0, tries = 0;
 	int err;
 
 	hmmu__core_toucher(l->mm.space, addr,
@@ -164,9 +211,9 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 		if (err != -EAGAIN && err != -ENOMEM)
 			break;
 		if (atomic_load_explicit(&l->stop, memory_order_acquire) &&
-		    round > 1000)
+		    tries > 1000)
 			break;
-		if (round == 100000)
+		if (++tries == 10000)
 			hmmu__log(HMMU_LOG_ERROR,
 				  "CPU fault at %lx can not be served: %d",
 				  (unsigned long)addr, err);
@@ -378,7 +425,7 @@ static void stashed_touchers(struct hmmu_live *l)
 		hmmu__mutex_lock(&l->stash_lock);
 		any = i < s->count;
 		if (any)
-			msg = s->msg[(s->head + i) % HMMU_STASH_MESSAGES];
+			msg = *stash_at(s, i);
 		hmmu__mutex_unlock(&l->stash_lock);
 		if (!any)
 			return;

@@ -21,6 +21,16 @@
 /* Not both: the kernel leaves a registration that has more than is asked. */
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
+/* The service may be asleep: it looks at the flag before that. */
+static void disarm_later(struct hmmu_live *l)
+{
+	uint64_t one = 1;
+
+	atomic_store_explicit(&l->disarm_later, true, memory_order_relaxed);
+	if (!hmmu__live_is_service(&l->mm))
+		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
+}
+
 static struct hmmu_watch *of_node(struct hmmu_itree_node *node)
 {
 	return node ? hmmu_container_of(node, struct hmmu_watch, node) : NULL;
@@ -163,8 +173,7 @@ static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	err = register_locked(l, vma, false);
 	if (!err && hmmu__uffd_is_changing(l)) {
 		err = register_locked(l, vma, true);
-		atomic_store_explicit(&l->disarm_later, true,
-				      memory_order_relaxed);
+		disarm_later(l);
 	}
 	return err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
 }
@@ -291,16 +300,14 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	 * with pages away, may have moved to the address. Later, then.
 	 */
 	if (hmmu__live_is_changing(l)) {
-		atomic_store_explicit(&l->disarm_later, true,
-				      memory_order_relaxed);
+		disarm_later(l);
 		return;
 	}
 	if (hmmu__uffd_register(l, w->node.start, end, MODE_WATCH))
 		return;
 	if (hmmu__uffd_is_changing(l)) {
 		(void)hmmu__uffd_register(l, w->node.start, end, MODE_ARMED);
-		atomic_store_explicit(&l->disarm_later, true,
-				      memory_order_relaxed);
+		disarm_later(l);
 		return;
 	}
 	w->armed = false;
