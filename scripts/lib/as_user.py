@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""as_user.py BUILD_DIR RECORDS - runs live tests again without privileges.
+"""as_user.py BUILD_DIR RECORDS - runs tests again without privileges.
 
-Root gives its rights away: each program of the suites live and stress
+Root gives its rights away: each program of the suites live, stress and tool
 runs as nobody, from a copy of the build that nobody can read (a clone under
 /root is closed to others). RECORDS becomes what meson's testlog.json is.
 """
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-SUITES = {"live", "stress"}
+SUITES = {"live", "stress", "tool"}
 NOBODY = 65534
 
 
@@ -59,10 +59,13 @@ class Places:
         self.copy, self.source_copy = scratch / "build", scratch / "source"
 
     def moved(self, word):
-        path = pathlib.Path(word)
+        """Meson names files by their whole path or from the build folder."""
+        path = pathlib.Path(os.path.normpath(self.build / word))
+        if "/" not in word or not path.exists():
+            return word
         if path.is_relative_to(self.build):
             return str(self.copy / path.relative_to(self.build))
-        if path.is_relative_to(self.source) and path.exists():
+        if path.is_relative_to(self.source):
             return self.copied(path)
         return word
 
