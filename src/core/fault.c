@@ -21,6 +21,8 @@ struct fault {
 	uintptr_t start, end;
 	uintptr_t window_start, window_end;
 	bool write;
+	/* An attempt has collided: the next is to be short. */
+	bool hurried;
 	uint64_t seq;
 	/* One entry per page of the block. */
 	uint64_t *entries;
@@ -45,7 +47,8 @@ static void window_choose(struct fault *f)
 	size_t bytes = (size_t)f->device->fault_around_pages << HMMU_PAGE_LG2;
 	uintptr_t lo = f->start, hi = f->end;
 
-	if (f->vma.flags & HMMU_VMA_ANON && bytes > HMMU_PAGE_BYTES) {
+	if (f->vma.flags & HMMU_VMA_ANON && bytes > HMMU_PAGE_BYTES &&
+	    !f->hurried) {
 		lo -= (lo - f->block->start) % bytes;
 		hi = lo + bytes > hi ? lo + bytes : hi;
 	}
@@ -224,8 +227,10 @@ static int part_fault(struct fault *f)
 	uintptr_t end = f->end;
 	int err;
 
+	f->hurried = false;
 	while ((err = attempt(f)) == -EBUSY) {
 		f->end = end;
+		f->hurried = true;
 		hmmu__count(&f->device->space->counters.device_fault_retries,
 			    1);
 		if (hmmu__sys_clock_ns() - begun >

@@ -254,13 +254,15 @@ static void gather(struct hmmu_live *l, const struct uffd_msg *first)
 void hmmu__events_begin(struct hmmu_live *l) HMMU_NO_TSA
 {
 	hmmu__rw_write_lock(&l->events);
+	/* seq_cst: before the read that lets a thread go on. */
 	atomic_store_explicit(&l->events_owner, hmmu__thread_id(),
-			      memory_order_relaxed);
+			      memory_order_seq_cst);
 }
 
 void hmmu__events_end(struct hmmu_live *l) HMMU_NO_TSA
 {
-	atomic_store_explicit(&l->events_owner, 0, memory_order_relaxed);
+	/* Release: what was applied or counted. */
+	atomic_store_explicit(&l->events_owner, 0, memory_order_release);
 	hmmu__rw_write_unlock(&l->events);
 }
 
@@ -453,7 +455,7 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 		return;
 	}
 	if (!own)
-		hmmu__rw_write_lock(&l->events);
+		hmmu__events_begin(l);
 	if (pump_may_read(l))
 		any = read_message(l, &msg);
 	if (any && !is_fault(&msg))
@@ -461,7 +463,7 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 	if (any)
 		stash_put(l, &msg);
 	if (!own)
-		hmmu__rw_write_unlock(&l->events);
+		hmmu__events_end(l);
 	if (any && is_fault(&msg))
 		hmmu__core_toucher(mm->space, msg.arg.pagefault.address,
 				   (int)msg.arg.pagefault.feat.ptid);
@@ -493,20 +495,22 @@ void hmmu__live_drain(struct hmmu_mm *mm)
 		hmmu__sys_sched_yield();
 }
 
-/* What the service has read is applied when this lock is ours. */
-void hmmu__live_events_wait(struct hmmu_mm *mm) HMMU_NO_TSA
+/*
+ * Who reads events says so before, and what he leaves unapplied is counted
+ * before he stops saying so. Not by the lock: who only disarms takes that, too.
+ */
+void hmmu__live_events_wait(struct hmmu_mm *mm)
 {
 	struct hmmu_live *l = hmmu__live(mm);
 	unsigned int round = 0;
-	bool more;
+	int owner;
 
-	do {
-		hmmu__rw_read_lock(&l->events);
-		more = has_unprocessed(l);
-		hmmu__rw_read_unlock(&l->events);
-		if (more)
-			hmmu__backoff(&round);
-	} while (more);
+	/* Acquire, the owner first: pairs with hmmu__events_end(). */
+	while (((owner = atomic_load_explicit(&l->events_owner,
+					      memory_order_acquire)) &&
+		owner != hmmu__thread_id()) ||
+	       has_unprocessed(l))
+		hmmu__backoff(&round);
 }
 
 void hmmu__live_quiet(struct hmmu_mm *mm)

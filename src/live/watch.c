@@ -178,6 +178,17 @@ static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	return err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
 }
 
+static bool is_covered(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+{
+	bool covered;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	covered = covers(first_locked(l, vma->start, vma->end), vma->start,
+			 vma->end);
+	hmmu__mutex_unlock(&l->watch_lock);
+	return covered;
+}
+
 int hmmu__live_watch(struct hmmu_mm *mm,
 		     const struct hmmu_vma_info *vma) HMMU_NO_TSA
 {
@@ -186,6 +197,8 @@ int hmmu__live_watch(struct hmmu_mm *mm,
 
 	if (!is_watchable(vma) || !l->platform.have_events)
 		return -EOPNOTSUPP;
+	if (is_covered(l, vma))
+		return 0;
 	hmmu__rw_read_lock(&l->events);
 	hmmu__mutex_lock(&l->watch_lock);
 	err = watch_locked(l, vma);
