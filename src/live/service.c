@@ -315,6 +315,29 @@ static bool has_unprocessed(const struct hmmu_live *l)
 	return atomic_load_explicit(&l->unprocessed, memory_order_acquire);
 }
 
+/* So many faults are put aside in a row. */
+#define FAULTS_IN_A_ROW 4096
+
+/*
+ * Reads until there was an event, or nothing more. Faults come first (E4), and
+ * threads that get signals leave theirs and fault again all the time: one at a
+ * time the event might never be reached. Never returns true: the faults wait
+ * behind the one in hand.
+ */
+static bool read_event(struct hmmu_live *l, struct uffd_msg *msg, bool stopped)
+{
+	int n;
+
+	for (n = 0; n < FAULTS_IN_A_ROW && read_one(l, msg, stopped); n++) {
+		if (!is_fault(msg))
+			break;
+		hmmu__core_toucher(l->mm.space, msg->arg.pagefault.address,
+				   (int)msg->arg.pagefault.feat.ptid);
+		stash_put(l, msg);
+	}
+	return false;
+}
+
 /*
  * Sections are stopped unless the next message is a fault. @only_events: a
  * fault in hand waits; other faults are put aside behind it.
@@ -337,18 +360,11 @@ static void service_read(struct hmmu_live *l, bool only_events)
 		return;
 	if (stop)
 		hmmu__core_ports_hold(space);
-	any = read_one(l, &msg, stop);
+	any = only_events ? read_event(l, &msg, stop) : read_one(l, &msg, stop);
 	if (stop)
 		hmmu__core_ports_release(space);
-	if (!any || !is_fault(&msg))
-		return;
-	if (!only_events) {
+	if (any && is_fault(&msg))
 		fault_serve(l, &msg);
-		return;
-	}
-	hmmu__core_toucher(space, msg.arg.pagefault.address,
-			   (int)msg.arg.pagefault.feat.ptid);
-	stash_put(l, &msg);
 }
 
 static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
