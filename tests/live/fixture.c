@@ -629,8 +629,19 @@ bool live_is_late(const struct live_way *way)
 /*
  * A stack that the C library maps may become one mapping with memory of a
  * sanitizer's runtime. When it is armed the fault service stops at that memory,
- * too, and waits for itself.
+ * too, and waits for itself. A raw system call: a change of mappings that a
+ * hook sees may break a section of the caller's.
  */
+static void *map_stack(void)
+{
+	char *place = place_for(STACK_BYTES + 2 * PAGE);
+	void *p = raw_map(place + PAGE, STACK_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_NORESERVE);
+
+	HMMU_CHECK(p != MAP_FAILED);
+	return p;
+}
+
 pthread_t live_thread(void *(*fn)(void *), void *arg)
 {
 	pthread_attr_t attr;
@@ -638,8 +649,8 @@ pthread_t live_thread(void *(*fn)(void *), void *arg)
 
 	HMMU_CHECK_OK(-pthread_attr_init(&attr));
 	if (LIVE_SANITIZED)
-		HMMU_CHECK_OK(-pthread_attr_setstack(
-			&attr, live_map(STACK_BYTES), STACK_BYTES));
+		HMMU_CHECK_OK(-pthread_attr_setstack(&attr, map_stack(),
+						     STACK_BYTES));
 	HMMU_CHECK_OK(-pthread_create(&thread, &attr, fn, arg));
 	pthread_attr_destroy(&attr);
 	return thread;
