@@ -254,8 +254,6 @@ struct hmmu_invalidate_call {
 	struct hmmu_invalidate_call *next;
 	/* A device had something of the range mapped. */
 	bool unmapped;
-	/* By the caller: after the change, device pages there are dropped. */
-	bool drops;
 };
 
 /*
@@ -276,13 +274,6 @@ bool hmmu__core_may_be_used(struct hmmu_space *space, uintptr_t start,
 			    uintptr_t end);
 bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
-
-/*
- * True while a call with @drops is active for a part of the range: what lands
- * there now would be dropped with what was there before.
- */
-bool hmmu__core_is_dropping(struct hmmu_space *space, uintptr_t start,
-			    uintptr_t end);
 
 /* True while a discard (CLEAR) of all of the range is being made by a hook. */
 bool hmmu__core_is_clearing(struct hmmu_space *space, uintptr_t start,

@@ -46,12 +46,6 @@ bool hmmu__core_is_used(struct hmmu_space *space, uintptr_t start,
 	       hmmu__notifiers_overlap(&space->notifiers, start, end);
 }
 
-bool hmmu__core_is_dropping(struct hmmu_space *space, uintptr_t start,
-			    uintptr_t end)
-{
-	return hmmu__notifiers_dropping(&space->notifiers, start, end);
-}
-
 bool hmmu__core_is_clearing(struct hmmu_space *space, uintptr_t start,
 			    uintptr_t end)
 {

@@ -284,19 +284,6 @@ bool hmmu__notifiers_conflict(struct hmmu_notifier_set *set,
 	return found;
 }
 
-bool hmmu__notifiers_dropping(struct hmmu_notifier_set *set, uintptr_t start,
-			      uintptr_t end)
-{
-	const struct hmmu_invalidate_call *c;
-	bool found = false;
-
-	hmmu__mutex_lock(&set->lock);
-	for (c = set->calls; c && !found; c = c->next)
-		found = c->drops && c->inv.start < end && start < c->inv.end;
-	hmmu__mutex_unlock(&set->lock);
-	return found;
-}
-
 bool hmmu__notifiers_clearing(struct hmmu_notifier_set *set, uintptr_t start,
 			      uintptr_t end)
 {

@@ -101,10 +101,6 @@ bool hmmu__notifiers_overlap(struct hmmu_notifier_set *set, uintptr_t start,
 bool hmmu__notifiers_conflict(struct hmmu_notifier_set *set,
 			      const struct hmmu_invalidate_call *own);
 
-/* True if an active call with @drops touches the range. */
-bool hmmu__notifiers_dropping(struct hmmu_notifier_set *set, uintptr_t start,
-			      uintptr_t end);
-
 /* True if an active call is a CLEAR of all of the range. */
 bool hmmu__notifiers_clearing(struct hmmu_notifier_set *set, uintptr_t start,
 			      uintptr_t end);

@@ -25,19 +25,6 @@ static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 	hmmu__core_invalidate_end(l->mm.space, &call);
 }
 
-/* So long a hook may take between its munmap and its drop. */
-#define DROPPING_NS 100000000ull
-
-static void wait_for_drops(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	uint64_t begun = hmmu__sys_clock_ns();
-	unsigned int round = 0;
-
-	while (hmmu__core_is_dropping(l->mm.space, start, end) &&
-	       hmmu__sys_clock_ns() - begun < DROPPING_NS)
-		hmmu__backoff(&round);
-}
-
 /* --- what is still to be told --------------------------------------------------- */
 
 /*
@@ -176,7 +163,6 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	uintptr_t at, next;
 	bool stale;
 
-	wait_for_drops(l, to, to + bytes);
 	/* What stood there is gone, whenever that is told. */
 	hmmu__core_invalidate_begin(l->mm.space, &over);
 	hmmu__core_displace(l->mm.space, to, to + bytes);

@@ -14,10 +14,22 @@
  *      hook                                device
  *      invalidate begin: mirrors emptied,
  *        sections ended                    fault: waits
- *      end the registration (no event)
+ *      nothing is away: end the
+ *        registration (no event)
  *      munmap
- *      drop what was on the device
+ *      pages were away: the event of it
+ *        has dropped them
  *      invalidate end                      looks: nothing is mapped: -EFAULT
+ *
+ * A hook drops no device pages by its own word. Whose they are only the events
+ * know, in their order:
+ *
+ *      one thread                          another
+ *      mremap(R to Q), raw: R's pages
+ *        are recorded at R until told
+ *                                          mmap: R, by the kernel's choice
+ *                                          munmap(R): nothing of R's is dropped
+ *      tells: R has moved to Q
  */
 
 /* Both names of mmap are defined here; the headers are not to rename one. */
@@ -66,7 +78,7 @@ static uintptr_t page_up(uintptr_t v)
 
 /* True: the range is used, and h is begun. The caller may have begun another. */
 static bool hook_begin_more(struct hook *h, uintptr_t start, size_t bytes,
-			    enum hmmu_event event, bool drops)
+			    enum hmmu_event event)
 {
 	uintptr_t end = page_up(start + bytes);
 
@@ -88,7 +100,6 @@ static bool hook_begin_more(struct hook *h, uintptr_t start, size_t bytes,
 	hmmu__core_break_own(h->space);
 	h->live = hmmu__live(h->space->mm);
 	h->suspended = false;
-	h->call.drops = drops;
 	h->call.inv = (struct hmmu_invalidation){ .start = start,
 						  .end = end,
 						  .event = event };
@@ -98,10 +109,9 @@ static bool hook_begin_more(struct hook *h, uintptr_t start, size_t bytes,
 
 /* Calls of HMMU's own are no changes of the program. */
 static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
-		       enum hmmu_event event, bool drops)
+		       enum hmmu_event event)
 {
-	return !hmmu__is_inside() &&
-	       hook_begin_more(h, start, bytes, event, drops);
+	return !hmmu__is_inside() && hook_begin_more(h, start, bytes, event);
 }
 
 static void hook_end(struct hook *h)
@@ -111,9 +121,13 @@ static void hook_end(struct hook *h)
 }
 
 /*
- * The mapping goes: no event is wanted. Its record goes before it, for behind
- * it another mapping may stand at the same address. Exclusively: pages that
- * are being taken are in it still, or see that it is gone.
+ * The mapping goes, and while nothing of it is away no event is needed. Its
+ * record goes before it, for behind it another mapping may stand at the same
+ * address. Exclusively: pages that are being taken are in it still, or see that
+ * it is gone.
+ *
+ * With pages away it keeps its registration: the call may fail, and who waits
+ * for such a page must go on waiting.
  */
 static void suspend(struct hook *h) HMMU_NO_TSA
 {
@@ -121,33 +135,25 @@ static void suspend(struct hook *h) HMMU_NO_TSA
 	uintptr_t end = h->call.inv.end;
 
 	hmmu__rw_write_lock(&h->live->events);
-	h->suspended = hmmu__watch_suspend(h->live, start, end);
+	h->suspended = !hmmu__core_is_away(h->space, start, end) &&
+		       hmmu__watch_suspend(h->live, start, end);
 	if (h->suspended)
 		hmmu__watch_cut(h->live, start, end);
 	hmmu__rw_write_unlock(&h->live->events);
 }
 
-/* The service waits for this with what moves to the same address. */
-static void unmapped(struct hook *h, bool done)
+static void unmap_end(struct hook *h, bool done)
 {
 	uintptr_t start = h->call.inv.start;
 	uintptr_t end = h->call.inv.end;
 
-	if (done)
-		hmmu__core_drop(h->space, start, end);
-	else if (h->suspended)
+	if (!h->suspended)
+		hmmu__live_events_wait(h->space->mm);
+	else if (!done)
 		hmmu__watch_resume(h->live, start, end);
-}
-
-static void unmap_end(struct hook *h)
-{
-	uintptr_t start = h->call.inv.start;
-
 	hmmu__core_invalidate_end(h->space, &h->call);
 	/* The rest of a mapping may have nothing away any more. */
-	if (h->suspended)
-		hmmu__live_release(h->space->mm, start ? start - 1 : 0,
-				   h->call.inv.end + 1);
+	hmmu__live_release(h->space->mm, start ? start - 1 : 0, end + 1);
 	hmmu__leave(h->self);
 }
 
@@ -157,12 +163,11 @@ HMMU_API int munmap(void *addr, size_t length)
 	struct hook h;
 	int ret;
 
-	if (!hook_begin(&h, start, length, HMMU_EVENT_UNMAP, true))
+	if (!hook_begin(&h, start, length, HMMU_EVENT_UNMAP))
 		return (int)set_errno(hmmu__sys_munmap(start, length));
 	suspend(&h);
 	ret = hmmu__sys_munmap(start, length);
-	unmapped(&h, !ret);
-	unmap_end(&h);
+	unmap_end(&h, !ret);
 	return (int)set_errno(ret);
 }
 
@@ -180,17 +185,11 @@ HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
 	void *ret;
 
 	if (hmmu_likely(!(flags & MAP_FIXED)) || flags & MAP_FIXED_NOREPLACE ||
-	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP, true))
+	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP))
 		return map(addr, length, prot, flags, fd, offset);
-	/*
-	 * It may fail, and who waits for a page that is away must go on
-	 * waiting: such a mapping keeps its registration, and raises an event.
-	 */
-	if (!hmmu__core_is_away(h.space, h.call.inv.start, h.call.inv.end))
-		suspend(&h);
+	suspend(&h);
 	ret = map(addr, length, prot, flags, fd, offset);
-	unmapped(&h, ret != MAP_FAILED);
-	unmap_end(&h);
+	unmap_end(&h, ret != MAP_FAILED);
 	return ret;
 }
 
@@ -212,9 +211,18 @@ static bool discards(int advice)
 }
 
 /*
- * A discard of registered memory is told as an event too, which the call waits
- * for; a guard is not. Dropping twice is harmless: nothing is taken in between.
+ * A discard is told as an event, too, which the call waits for and which drops
+ * what is away. A guard is not: this must drop it, after what is still to be
+ * told of what stood there before.
  */
+static void discarded(struct hook *h, int advice)
+{
+	if (advice != MADV_GUARD_INSTALL)
+		return;
+	hmmu__live_quiet(h->space->mm);
+	hmmu__core_drop(h->space, h->call.inv.start, h->call.inv.end);
+}
+
 HMMU_API int madvise(void *addr, size_t length, int advice)
 {
 	uintptr_t start = (uintptr_t)addr;
@@ -222,11 +230,11 @@ HMMU_API int madvise(void *addr, size_t length, int advice)
 	int ret;
 
 	if (hmmu_likely(!discards(advice)) ||
-	    !hook_begin(&h, start, length, HMMU_EVENT_CLEAR, false))
+	    !hook_begin(&h, start, length, HMMU_EVENT_CLEAR))
 		return (int)set_errno(hmmu__sys_madvise(start, length, advice));
 	ret = hmmu__sys_madvise(start, length, advice);
 	if (!ret)
-		hmmu__core_drop(h.space, h.call.inv.start, h.call.inv.end);
+		discarded(&h, advice);
 	/* Its event is known as this call's only while the call is active. */
 	hmmu__live_events_wait(h.space->mm);
 	hook_end(&h);
@@ -240,7 +248,7 @@ HMMU_API int mprotect(void *addr, size_t length, int prot)
 	struct hook h;
 	int ret;
 
-	if (!hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA, false))
+	if (!hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA))
 		return (int)set_errno(hmmu__sys_mprotect(start, length, prot));
 	ret = hmmu__sys_mprotect(start, length, prot);
 	hook_end(&h);
@@ -273,10 +281,10 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 		va_end(ap);
 	}
 	has_from = hook_begin(&from, (uintptr_t)old_addr, old_len,
-			      HMMU_EVENT_UNMAP, false);
+			      HMMU_EVENT_UNMAP);
 	if (flags & MREMAP_FIXED && !inside)
 		has_over = hook_begin_more(&over, (uintptr_t)to, new_len,
-					   HMMU_EVENT_UNMAP, false);
+					   HMMU_EVENT_UNMAP);
 	ret = remap(old_addr, old_len, new_len, flags, to);
 	if (has_over) {
 		hmmu__live_quiet(over.space->mm);

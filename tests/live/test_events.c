@@ -439,6 +439,88 @@ static void test_events_mremap_to_what_was_just_left(const struct live_way *way)
 }
 BOTH_WAYS(test_events_mremap_to_what_was_just_left)
 
+/* Where a thread leaves is mapped and unmapped while that is being told. */
+static struct {
+	const struct live_way *way;
+	_Atomic unsigned int moves;
+	_Atomic unsigned int taken;
+} left;
+
+static bool try_to_take(char *at)
+{
+	char *p = left.way->map(at, SLOT_BYTES, PROT_READ | PROT_WRITE,
+				MAP_FIXED_NOREPLACE);
+
+	if (p == MAP_FAILED)
+		return false;
+	HMMU_CHECK(p == at);
+	HMMU_CHECK_OK(left.way->unmap(at, SLOT_BYTES));
+	return true;
+}
+
+/* The slot that is being left, as soon as it has been. */
+static void *take_what_is_left(void *arg)
+{
+	unsigned int seen = 0, now;
+
+	while (!is_stopped()) {
+		now = atomic_load_explicit(&left.moves, memory_order_acquire);
+		if (now != seen && try_to_take(slot_at((now - 1) % 2))) {
+			seen = now;
+			atomic_store_explicit(&left.taken, seen,
+					      memory_order_release);
+		}
+	}
+	return arg;
+}
+
+static void move_to_other_slot(unsigned int i)
+{
+	char *from = slot_at(i % 2), *to = slot_at((i + 1) % 2);
+
+	live_take(from, SLOT_BYTES);
+	atomic_store_explicit(&left.moves, i + 1, memory_order_release);
+	HMMU_CHECK(left.way->remap(from, SLOT_BYTES, SLOT_BYTES,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	HMMU_CHECK(
+		live_wait_for(&left.taken, i + 1, 5000 * hmmu_test_slowness()));
+	LIVE_CHECK(to, SLOT_BYTES, i + 1);
+	live_fill(to, SLOT_BYTES, i + 2);
+}
+
+static void
+test_events_unmap_of_what_came_keeps_what_left(const struct live_way *way)
+{
+	pthread_t taker;
+	unsigned int i;
+
+	left.way = way;
+	live_open();
+	HMMU_CHECK(mmap(slot_at(0), SLOT_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			0) == slot_at(0));
+	madvise(slot_at(0), SLOT_BYTES, MADV_NOHUGEPAGE);
+	live_fill(slot_at(0), SLOT_BYTES, 1);
+	taker = live_thread(take_what_is_left, NULL);
+	for (i = 0; i < ROUNDS; i++)
+		move_to_other_slot(i);
+	atomic_store_explicit(&stop, 1, memory_order_release);
+	live_join(taker);
+	HMMU_CHECK_OK(munmap(slot_at(ROUNDS % 2), SLOT_BYTES));
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	live_close();
+}
+
+static void test_events_unmap_of_what_came_keeps_what_left_mixed(void)
+{
+	static struct live_way mixed;
+
+	mixed = live_hooked;
+	mixed.remap = live_raw.remap;
+	test_events_unmap_of_what_came_keeps_what_left(&mixed);
+}
+BOTH_WAYS(test_events_unmap_of_what_came_keeps_what_left)
+
 /* Sections of another thread than the port's opener ------------------------------ */
 
 static struct {
@@ -554,5 +636,7 @@ HMMU_TEST_MAIN(TEST_BOTH(test_events_new_port_sees_the_change),
 	       TEST_BOTH(test_events_written_after_a_discard_is_kept),
 	       TEST_BOTH(test_events_discarded_stays_a_while),
 	       TEST_BOTH(test_events_mremap_to_what_was_just_left),
+	       TEST_BOTH(test_events_unmap_of_what_came_keeps_what_left),
+	       HMMU_TEST(test_events_unmap_of_what_came_keeps_what_left_mixed),
 	       HMMU_TEST(test_events_section_is_broken_for_its_owner),
 	       HMMU_TEST(test_events_section_is_not_broken_for_the_opener))
