@@ -254,6 +254,8 @@ struct hmmu_invalidate_call {
 	struct hmmu_invalidate_call *next;
 	/* A device had something of the range mapped. */
 	bool unmapped;
+	/* By the caller: pages change places, and keep what is in them. */
+	bool moves;
 };
 
 /*
@@ -307,8 +309,12 @@ void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
  */
 int hmmu__core_cpu_fault(struct hmmu_space *space, uintptr_t addr, bool write);
 
+/* True if a device holds pages of the range, also coherent ones; lock-free. */
+bool hmmu__core_is_held(struct hmmu_space *space, uintptr_t start,
+			uintptr_t end);
+
 /*
- * True if pages of the range are on devices. Lock-free; exact while the events
+ * True if pages of the range are on devices, and not in the CPU's sight. Lock-free; exact while the events
  * lock is held exclusively.
  */
 bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,

@@ -142,7 +142,10 @@ HMMU_API HMMU_MUST_CHECK int hmmu_device_fault(struct hmmu_device *device,
 HMMU_API struct hmmu_mirror *hmmu_device_mirror(struct hmmu_device *device);
 
 /** Leaf flag: the page is in the device's own memory. */
-#define HMMU_DEVICE_LEAF_LOCAL HMMU_MIRROR_USER0
+#define HMMU_DEVICE_LEAF_LOCAL	   HMMU_MIRROR_USER0
+
+/** Leaf flag: the page is the device's alone, until the CPU touches it. */
+#define HMMU_DEVICE_LEAF_EXCLUSIVE HMMU_MIRROR_USER1
 
 HMMU_END_DECLS
 

@@ -2,10 +2,15 @@
 /*
  * Device memory: a pool of 4 KiB pages in chunks of 2 MiB.
  *
- * A device page is an opaque number within its pool. The kind here is
- * host-private: host memory that the program cannot see; the pool is filled
- * and emptied by moving page-table entries, so no byte is copied and large
- * pages stay large. A CPU touch of what is in it brings the page home.
+ * A device page is an opaque number within its pool. Two kinds:
+ *
+ * - host-private: host memory that the program cannot see; the pool is filled
+ *   and emptied by moving page-table entries, so no byte is copied and large
+ *   pages stay large. A CPU touch of what is in it brings the page home.
+ * - coherent: memory that the CPU goes on using in place (DC1). A page leaves
+ *   it when it is asked home, before a fork (DC5) or a pin (DC3), and when the
+ *   program discards it. Here the page stays at its address in system memory
+ *   and is counted in the pool: for models of such devices.
  */
 #ifndef HMMU_MEMORY_H
 #define HMMU_MEMORY_H
@@ -20,9 +25,11 @@ struct hmmu_memory;
 /**
  * enum hmmu_memory_kind - what a device memory is made of
  * @HMMU_MEMORY_HOST_PRIVATE: host memory, zero-copy, the CPU cannot see it.
+ * @HMMU_MEMORY_COHERENT:     the CPU goes on using the page where it is.
  */
 enum hmmu_memory_kind {
 	HMMU_MEMORY_HOST_PRIVATE = 0,
+	HMMU_MEMORY_COHERENT = 1,
 };
 
 /**

@@ -32,6 +32,7 @@ struct hmmu_device;
  *                       an ordinary user's userfaultfd does not serve that.
  * @HMMU_STAY_FULL:      the device memory is full.
  * @HMMU_STAY_CHANGED:   the program kept changing the mapping meanwhile.
+ * @HMMU_STAY_EXCLUSIVE: a device has the page exclusively (exclusive.h).
  * @HMMU_STAY_REASONS:   how many reasons there are.
  */
 enum hmmu_stay {
@@ -47,6 +48,7 @@ enum hmmu_stay {
 	HMMU_STAY_KERNEL,
 	HMMU_STAY_FULL,
 	HMMU_STAY_CHANGED,
+	HMMU_STAY_EXCLUSIVE,
 	HMMU_STAY_REASONS,
 };
 

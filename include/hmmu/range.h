@@ -24,7 +24,8 @@ struct hmmu_device;
  * WHERE:     out: enum hmmu_where, meaningful with VALID.
  * ORDER:     out: the mapping is 2^order pages large, and the whole large page
  *            has one permission; meaningful with VALID (RF10, RF12).
- * INDEX:     out: page number within the device's memory, for WHERE_DEVICE.
+ * INDEX:     out: page number within the device's memory, for WHERE_DEVICE
+ *            and the coherent ones.
  *
  * An entry that is 0 is not present but can be faulted (RF10).
  */
@@ -45,11 +46,16 @@ struct hmmu_device;
  * @HMMU_WHERE_SYSTEM: system memory.
  * @HMMU_WHERE_ZERO:   system memory, the shared zero page (RF27).
  * @HMMU_WHERE_DEVICE: memory of the device named in the range (RF19).
+ * @HMMU_WHERE_COHERENT: coherent memory of that device: present for the CPU,
+ *                     too (DC2).
+ * @HMMU_WHERE_COHERENT_OTHER: coherent memory of another device (DC2).
  */
 enum hmmu_where {
 	HMMU_WHERE_SYSTEM = 0,
 	HMMU_WHERE_ZERO = 1,
 	HMMU_WHERE_DEVICE = 2,
+	HMMU_WHERE_COHERENT = 3,
+	HMMU_WHERE_COHERENT_OTHER = 4,
 };
 
 static inline enum hmmu_where hmmu_entry_where(uint64_t entry)

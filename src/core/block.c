@@ -8,10 +8,11 @@
 
 #include "base/arena.h"
 #include "core/core.h"
+#include "memory/pool.h"
 
-#define SLOTS	    512u
-#define SLOT_LG2    9u
-#define INDEX_BYTES (HMMU_PAGES_PER_LARGE * sizeof(uint32_t))
+#define SLOTS	     512u
+#define SLOT_LG2     9u
+#define PLACES_BYTES (HMMU_PAGES_PER_LARGE * sizeof(struct hmmu_place))
 
 /* Levels below the root: 48-56, 39-47, 30-38 (root), 21-29 leaf slots. */
 enum {
@@ -149,7 +150,7 @@ static struct hmmu_block *block_create(uintptr_t start)
 static void block_free(struct hmmu_block *b)
 {
 	hmmu__mutex_fini(&b->lock);
-	hmmu__free(b->index, INDEX_BYTES);
+	hmmu__free(b->scattered, PLACES_BYTES);
 	hmmu__free(b, sizeof(*b));
 }
 
@@ -220,93 +221,114 @@ void hmmu__blocks_fini(struct hmmu_space *space)
 	tables_free(space->blocks.root, LEVEL_ROOT);
 }
 
-bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
-		     unsigned int end, unsigned int *run, unsigned int *run_end)
+bool hmmu__block_is_large(const struct hmmu_block *b)
 {
-	unsigned int i = hmmu__bitmap_first_set_from(&b->away, page);
+	return hmmu__bitmap_is_full(&b->away) && !b->scattered &&
+	       b->first % HMMU_PAGES_PER_LARGE == 0;
+}
+
+static bool follows(const struct hmmu_place *a)
+{
+	return a[1].memory == a[0].memory && a[1].page == a[0].page + 1;
+}
+
+bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
+		     unsigned int end, struct hmmu_block_run *r)
+{
+	unsigned int i = hmmu__bitmap_first_set_from(&b->held, page);
+	struct hmmu_place p;
 	unsigned int stop;
 
 	if (i >= end)
 		return false;
-	stop = hmmu__bitmap_first_clear_from(&b->away, i);
+	p = hmmu__block_place(b, i);
+	stop = hmmu__bitmap_first_clear_from(&b->held, i);
 	if (stop > end)
 		stop = end;
-	*run = i;
-	if (b->first == HMMU_BLOCK_SCATTERED) {
-		while (i + 1 < stop && b->index[i + 1] == b->index[i] + 1)
+	*r = (struct hmmu_block_run){ .page = i,
+				      .memory = p.memory,
+				      .place = p.page };
+	if (b->scattered) {
+		while (i + 1 < stop && follows(&b->scattered[i]))
 			i++;
 		stop = i + 1;
 	}
-	*run_end = stop;
+	r->n = stop - r->page;
 	return true;
 }
 
 static bool make_scattered(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 {
+	struct hmmu_place *s;
 	unsigned int i;
 
-	if (b->first == HMMU_BLOCK_SCATTERED)
+	if (b->scattered)
 		return true;
-	if (!b->index) {
-		b->index = hmmu__alloc(INDEX_BYTES);
-		if (!b->index)
-			return false;
-	}
+	s = hmmu__alloc(PLACES_BYTES);
+	if (!s)
+		return false;
 	for (i = 0; i < HMMU_PAGES_PER_LARGE; i++)
-		b->index[i] = b->first + i;
-	b->first = HMMU_BLOCK_SCATTERED;
+		s[i] = hmmu__block_place(b, i);
+	b->scattered = s;
 	return true;
 }
 
-/* A place before page number @page would make @first negative. */
-static bool fits_first(uint32_t place, unsigned int page)
+/* @memory and @first say it all, before and after a page at @place is added. */
+static bool stays_in_order(const struct hmmu_block *b,
+			   const struct hmmu_memory *memory, unsigned int page,
+			   uint32_t place) HMMU_REQUIRES(&b->lock)
 {
-	return place >= page;
+	/* A place before page number @page would make @first negative. */
+	return !b->scattered && place >= page &&
+	       (hmmu__bitmap_is_empty(&b->held) ||
+		(b->memory == memory && b->first == place - page));
 }
 
-bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_device *device,
+bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 {
-	if (b->device && b->device != device)
-		return false;
-	if (!b->device) {
-		b->device = device;
-		b->first = fits_first(place, page) ? place - page : 0;
-	}
-	if (b->first != HMMU_BLOCK_SCATTERED &&
-	    (!fits_first(place, page) || b->first != place - page))
-		return make_scattered(b);
-	return true;
+	return stays_in_order(b, memory, page, place) || make_scattered(b);
 }
 
-static void away_count(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
+static void counts_update(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 {
 	/* Release: who reads 0 without the lock sees the pages home. */
+	atomic_store_explicit(&b->held_pages, hmmu__bitmap_count(&b->held),
+			      memory_order_release);
 	atomic_store_explicit(&b->away_pages, hmmu__bitmap_count(&b->away),
 			      memory_order_release);
-	if (hmmu__bitmap_is_empty(&b->away)) {
-		b->device = NULL;
-		b->first = 0;
-	}
 }
 
-bool hmmu__block_set(struct hmmu_block *b, struct hmmu_device *device,
+bool hmmu__block_set(struct hmmu_block *b, struct hmmu_memory *memory,
 		     unsigned int page, unsigned int n, uint32_t place)
 {
 	unsigned int i;
 
-	if (!hmmu__block_prepare(b, device, page, place))
+	if (!hmmu__block_prepare(b, memory, page, place))
 		return false;
-	if (b->first == HMMU_BLOCK_SCATTERED)
+	if (!b->scattered) {
+		b->memory = memory;
+		b->first = place - page;
+	} else {
 		for (i = 0; i < n; i++)
-			b->index[page + i] = place + i;
-	hmmu__bitmap_set_range(&b->away, page, page + n);
-	away_count(b);
+			b->scattered[page + i] =
+				(struct hmmu_place){ .memory = memory,
+						     .page = place + i };
+	}
+	hmmu__bitmap_set_range(&b->held, page, page + n);
+	if (memory->kind != HMMU_MEMORY_COHERENT)
+		hmmu__bitmap_set_range(&b->away, page, page + n);
+	counts_update(b);
 	return true;
 }
 
 void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)
 {
+	hmmu__bitmap_clear_range(&b->held, page, page + n);
 	hmmu__bitmap_clear_range(&b->away, page, page + n);
-	away_count(b);
+	counts_update(b);
+	if (!hmmu__bitmap_is_empty(&b->held))
+		return;
+	hmmu__free(b->scattered, PLACES_BYTES);
+	b->scattered = NULL;
 }

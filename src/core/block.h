@@ -5,10 +5,14 @@
 /*
  * Blocks: 2 MiB of address space, the unit of locking and residency
  *
- * A block says which of its 512 pages are on a device and where there. All
- * pages of a block that are away are on one device. Where they stand in the
- * device's memory in the order of their addresses, one number says it all
- * (@first + page); otherwise there is an array.
+ * A block says which of its 512 pages a device holds, and where: in which
+ * memory and at which place of it. A memory belongs to one device, so it says
+ * which device, too. Most often all pages of a block are in one memory in the
+ * order of their addresses, and one memory and one number say it all (@first +
+ * page); otherwise the block is scattered and has an array.
+ *
+ * A page that is held is away, that is absent for the CPU, unless its memory is
+ * a coherent one.
  *
  * A block is a subscriber like any other: its lock is the driver's lock of the
  * notifier protocol, under which device faults map and invalidations unmap.
@@ -27,22 +31,36 @@
 #include "base/lock.h"
 #include "core/notifier.h"
 
-struct hmmu_device;
+struct hmmu_memory;
 struct hmmu_space;
 
-#define HMMU_BLOCK_SCATTERED UINT32_MAX
+/* Where a page is held; @memory is NULL where it is not. */
+struct hmmu_place {
+	struct hmmu_memory *memory;
+	uint32_t page;
+};
+
+/* Pages [@page, @page + @n) of a block, at [@place, @place + @n) of @memory. */
+struct hmmu_block_run {
+	unsigned int page;
+	unsigned int n;
+	struct hmmu_memory *memory;
+	uint32_t place;
+};
 
 struct hmmu_block {
 	struct hmmu_notifier sub;
 	struct hmmu_mutex lock;
 	uintptr_t start;
-	/* Whose memory holds the pages of @away; NULL while there are none. */
-	struct hmmu_device *device HMMU_GUARDED_BY(&lock);
-	/* Page i is at @first + i, or at @index[i] if it is SCATTERED. */
+	/* Page i of @held is at @first + i of @memory, or at @scattered[i]. */
+	struct hmmu_memory *memory HMMU_GUARDED_BY(&lock);
 	uint32_t first HMMU_GUARDED_BY(&lock);
-	uint32_t *index HMMU_GUARDED_BY(&lock);
+	struct hmmu_place *scattered HMMU_GUARDED_BY(&lock);
+	/* Pages that a device holds, and those of them that the CPU lacks. */
+	struct hmmu_bitmap512 held HMMU_GUARDED_BY(&lock);
 	struct hmmu_bitmap512 away HMMU_GUARDED_BY(&lock);
-	/* Bits of @away; written under the lock, read without it as a hint. */
+	/* Bits of the two; written under the lock, read without as a hint. */
+	_Atomic uint32_t held_pages;
 	_Atomic uint32_t away_pages;
 };
 
@@ -107,38 +125,48 @@ static inline void hmmu__block_clip(const struct hmmu_block *b, uintptr_t start,
 				  HMMU_PAGES_PER_LARGE;
 }
 
-static inline uint32_t hmmu__block_index_of(const struct hmmu_block *b,
-					    unsigned int page) HMMU_NO_TSA
+/* Where page @page is held. */
+static inline struct hmmu_place hmmu__block_place(const struct hmmu_block *b,
+						  unsigned int page) HMMU_NO_TSA
 {
-	return b->first == HMMU_BLOCK_SCATTERED ? b->index[page] :
-						  b->first + page;
+	struct hmmu_place p = { 0 };
+
+	if (!hmmu__bitmap_test(&b->held, page))
+		return p;
+	if (b->scattered)
+		return b->scattered[page];
+	p.memory = b->memory;
+	p.page = b->first + page;
+	return p;
 }
 
+/* All of the block is away as one large page of @memory. */
+bool hmmu__block_is_large(const struct hmmu_block *b) HMMU_REQUIRES(&b->lock);
+
 /*
- * The next run of away pages from @page below @end whose places in the device
- * memory follow one another: [*run, *run_end). False: none.
+ * The next run of held pages from @page below @end whose places in one memory
+ * follow one another. False: none.
  */
 bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
-		     unsigned int end, unsigned int *run, unsigned int *run_end)
+		     unsigned int end, struct hmmu_block_run *r)
 	HMMU_REQUIRES(&b->lock);
 
 /*
- * Records pages [page, page + n) as away at [place, place + n) of @device.
- * False: no memory for a scattered index, or the block belongs to another
- * device; nothing is changed.
+ * Records pages [page, page + n), which are not held, as held at [place,
+ * place + n) of @memory. False: no memory; nothing is changed.
  */
-bool hmmu__block_set(struct hmmu_block *b, struct hmmu_device *device,
+bool hmmu__block_set(struct hmmu_block *b, struct hmmu_memory *memory,
 		     unsigned int page, unsigned int n, uint32_t place)
 	HMMU_REQUIRES(&b->lock);
 
 /*
- * Makes sure that hmmu__block_set() of @n pages at @place can not fail.
+ * Makes sure that hmmu__block_set() can not fail before the lock is let go.
  */
-bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_device *device,
+bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 	HMMU_REQUIRES(&b->lock);
 
-/* The pages are not away any more; their places are the caller's to free. */
+/* The pages are not held any more; their places are the caller's to free. */
 void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)
 	HMMU_REQUIRES(&b->lock);
 

@@ -52,12 +52,14 @@ bool hmmu__core_is_clearing(struct hmmu_space *space, uintptr_t start,
 	return hmmu__notifiers_clearing(&space->notifiers, start, end);
 }
 
-/* Device pages whose content nobody wants: emptied and given back. */
+/* Pages whose content nobody wants: emptied and given back. */
 static void places_drop(struct hmmu_space *space, struct hmmu_memory *m,
 			uint32_t place, unsigned int n)
 {
-	(void)space->mm->ops->empty(space->mm, hmmu__memory_host(m, place),
-				    (size_t)n << HMMU_PAGE_LG2);
+	if (m->kind != HMMU_MEMORY_COHERENT)
+		(void)space->mm->ops->empty(space->mm,
+					    hmmu__memory_host(m, place),
+					    (size_t)n << HMMU_PAGE_LG2);
 	hmmu__memory_give(m, place, n, n < HMMU_PAGES_PER_LARGE);
 	hmmu__count(&space->counters.device_pages, (uint64_t)0 - n);
 }
@@ -65,17 +67,17 @@ static void places_drop(struct hmmu_space *space, struct hmmu_memory *m,
 static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
 		       uintptr_t start, uintptr_t end)
 {
-	unsigned int page, stop, run, run_end;
+	struct hmmu_block_run r;
+	unsigned int page, stop;
 	unsigned int n = 0;
 
 	hmmu__block_clip(b, start, end, &page, &stop);
 	hmmu__block_lock(b);
-	while (hmmu__block_run(b, page, stop, &run, &run_end)) {
-		places_drop(space, b->device->memory,
-			    hmmu__block_index_of(b, run), run_end - run);
-		n += run_end - run;
-		page = run_end;
-		hmmu__block_clear(b, run, run_end - run);
+	while (hmmu__block_run(b, page, stop, &r)) {
+		places_drop(space, r.memory, r.place, r.n);
+		n += r.n;
+		page = r.page + r.n;
+		hmmu__block_clear(b, r.page, r.n);
 	}
 	hmmu__block_unlock(b);
 	hmmu__count(&space->counters.pages_dropped, n);
@@ -87,14 +89,14 @@ void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 
 	hmmu__block_for_each(b, &space->blocks, start, end)
 	{
-		if (atomic_load_explicit(&b->away_pages, memory_order_acquire))
+		if (atomic_load_explicit(&b->held_pages, memory_order_acquire))
 			block_drop(space, b, start, end);
 	}
 }
 
 /* A run of device pages on its way from one address to another. */
 struct moving {
-	struct hmmu_device *device;
+	struct hmmu_memory *memory;
 	uintptr_t to;
 	uint32_t place;
 	unsigned int n;
@@ -106,22 +108,23 @@ struct hmmu_displaced {
 	struct hmmu_displaced *next;
 };
 
-/* Takes the first run of away pages of [start, end) out of its block. */
+/* Takes the first run of held pages of [start, end) out of its block. */
 static bool run_lift(struct hmmu_block *b, uintptr_t start, uintptr_t end,
 		     uintptr_t *at, struct moving *m)
 {
-	unsigned int page, stop, run, run_end;
+	struct hmmu_block_run r;
+	unsigned int page, stop;
 	bool found;
 
 	hmmu__block_clip(b, start, end, &page, &stop);
 	hmmu__block_lock(b);
-	found = hmmu__block_run(b, page, stop, &run, &run_end);
+	found = hmmu__block_run(b, page, stop, &r);
 	if (found) {
-		m->device = b->device;
-		m->place = hmmu__block_index_of(b, run);
-		m->n = run_end - run;
-		*at = hmmu__block_addr(b, run);
-		hmmu__block_clear(b, run, m->n);
+		m->memory = r.memory;
+		m->place = r.place;
+		m->n = r.n;
+		*at = hmmu__block_addr(b, r.page);
+		hmmu__block_clear(b, r.page, r.n);
 	}
 	hmmu__block_unlock(b);
 	return found;
@@ -134,14 +137,14 @@ static bool run_lift(struct hmmu_block *b, uintptr_t start, uintptr_t end,
  * Where the run can not be recorded it goes home, at its new address. The
  * caller of mremap has not run yet: until then EAGAIN.
  */
-static void run_home(struct hmmu_space *space, const struct moving *m,
-		     unsigned int n)
+static void run_put(struct hmmu_space *space, const struct moving *m,
+		    unsigned int n)
 {
 	uint64_t begun = hmmu__sys_clock_ns();
 	struct hmmu_mm_put put = {
 		.start = m->to,
 		.bytes = (size_t)n << HMMU_PAGE_LG2,
-		.host = hmmu__memory_host(m->device->memory, m->place),
+		.host = hmmu__memory_host(m->memory, m->place),
 	};
 	int err;
 
@@ -156,7 +159,14 @@ static void run_home(struct hmmu_space *space, const struct moving *m,
 		}
 		space->mm->ops->drain(space->mm);
 	}
-	places_drop(space, m->device->memory, m->place, n);
+}
+
+static void run_home(struct hmmu_space *space, const struct moving *m,
+		     unsigned int n)
+{
+	if (m->memory->kind != HMMU_MEMORY_COHERENT)
+		run_put(space, m, n);
+	places_drop(space, m->memory, m->place, n);
 }
 
 static void run_land(struct hmmu_space *space, struct moving *m)
@@ -172,7 +182,7 @@ static void run_land(struct hmmu_space *space, struct moving *m)
 		n = n < m->n ? n : m->n;
 		if (b) {
 			hmmu__block_lock(b);
-			ok = hmmu__block_set(b, m->device, page, n, m->place);
+			ok = hmmu__block_set(b, m->memory, page, n, m->place);
 			hmmu__block_unlock(b);
 		}
 		if (!b || !ok)
@@ -211,7 +221,7 @@ static void displace_one(struct hmmu_space *space, const struct moving *m)
 	 * often gone. */
 	if (!d) {
 		hmmu__log(HMMU_LOG_ERROR, "no memory: device pages are lost");
-		places_drop(space, m->device->memory, m->place, m->n);
+		places_drop(space, m->memory, m->place, m->n);
 		return;
 	}
 	d->run = *m;
@@ -280,7 +290,7 @@ void hmmu__core_displaced_drop(struct hmmu_space *space, uintptr_t start,
 
 	while (displaced_take(space, start, end, &m)) {
 		hmmu__count(&space->counters.pages_dropped, m.n);
-		places_drop(space, m.device->memory, m.place, m.n);
+		places_drop(space, m.memory, m.place, m.n);
 	}
 }
 
@@ -293,6 +303,19 @@ void hmmu__core_displaced_moved(struct hmmu_space *space, uintptr_t from,
 		m.to = to + (m.to - from);
 		run_land(space, &m);
 	}
+}
+
+bool hmmu__core_is_held(struct hmmu_space *space, uintptr_t start,
+			uintptr_t end)
+{
+	struct hmmu_block *b;
+
+	hmmu__block_for_each(b, &space->blocks, start, end)
+	{
+		if (atomic_load_explicit(&b->held_pages, memory_order_acquire))
+			return true;
+	}
+	return false;
 }
 
 bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,

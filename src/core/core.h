@@ -68,6 +68,8 @@ struct hmmu_device {
 	struct hmmu_notifier sub;
 	struct hmmu_space *space;
 	struct hmmu_memory *memory;
+	/* What it has exclusively; made when it first wants something so. */
+	struct hmmu_memory *exclusive;
 	struct hmmu_mirror *mirror;
 	struct hmmu_device_ops ops;
 	void *arg;
@@ -115,15 +117,13 @@ extern struct hmmu_space *_Atomic hmmu__live_space;
 /* Around fork, by the live space's handlers. */
 void hmmu__space_forked(struct hmmu_space *space);
 
-/*
- * Brings the device pages of [start, end) of one block home. Holding nothing.
- * -EAGAIN: the mapping is changing.
- */
-int hmmu__block_home(struct hmmu_space *space, struct hmmu_block *block,
-		     uintptr_t start, uintptr_t end,
-		     struct hmmu_migrate_result *result);
+/* Ends the pool of what @d has had exclusively, which is empty. */
+void hmmu__exclusive_fini(struct hmmu_device *d);
 
-/* The same for a range, waiting out changes. */
+/*
+ * Brings the device pages of a range home, @only's or everybody's, waiting out
+ * changes. Holding nothing.
+ */
 int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 		     const struct hmmu_device *only,
 		     struct hmmu_migrate_result *result);

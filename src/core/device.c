@@ -63,6 +63,7 @@ static void device_finish(struct hmmu_notifier *sub, void *arg,
 
 static void device_free(struct hmmu_device *d)
 {
+	hmmu__exclusive_fini(d);
 	hmmu_mirror_destroy(d->mirror);
 	hmmu__free(d, sizeof(*d));
 }

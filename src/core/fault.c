@@ -60,7 +60,9 @@ static void window_choose(struct fault *f)
 
 static int look(struct fault *f)
 {
-	return hmmu__entries_fill(f->device->space, f->device, &f->vma,
+	const struct hmmu_view view = { .owner = f->device, .exclusive = true };
+
+	return hmmu__entries_fill(f->device->space, &view, &f->vma,
 				  f->window_start, f->window_end,
 				  entry_at(f, f->window_start));
 }
@@ -112,6 +114,12 @@ static int make_present(struct fault *f)
 	return err;
 }
 
+static uint64_t host_of(const struct hmmu_memory *m, uint64_t entry)
+{
+	return (uintptr_t)hmmu__memory_host(m,
+					    (uint32_t)hmmu_entry_index(entry));
+}
+
 static uint64_t leaf_of(const struct fault *f, uintptr_t addr)
 {
 	uint64_t e = *entry_at(f, addr);
@@ -119,13 +127,18 @@ static uint64_t leaf_of(const struct fault *f, uintptr_t addr)
 
 	if (!(e & HMMU_ENTRY_VALID))
 		return 0;
-	if (hmmu_entry_where(e) == HMMU_WHERE_DEVICE)
-		leaf = (uintptr_t)hmmu__memory_host(
-			       f->device->memory,
-			       (uint32_t)hmmu_entry_index(e)) |
-		       HMMU_DEVICE_LEAF_LOCAL;
-	else
+	switch ((unsigned int)hmmu_entry_where(e)) {
+	case HMMU_WHERE_DEVICE:
+		leaf = host_of(f->device->memory, e) | HMMU_DEVICE_LEAF_LOCAL;
+		break;
+	case HMMU__WHERE_EXCLUSIVE:
+		leaf = host_of(f->device->exclusive, e) |
+		       HMMU_DEVICE_LEAF_LOCAL | HMMU_DEVICE_LEAF_EXCLUSIVE;
+		break;
+	default:
 		leaf = addr;
+		break;
+	}
 	if (e & HMMU_ENTRY_WRITE)
 		leaf |= HMMU_MIRROR_WRITE;
 	return leaf | HMMU_MIRROR_VALID;

@@ -48,6 +48,10 @@ static void home_count(struct hmmu_space *space, const struct hmmu_mm_put *put)
 struct homing {
 	struct hmmu_space *space;
 	struct hmmu_migrate_result *result;
+	/* Only this one's pages, or everybody's: NULL. */
+	const struct hmmu_device *only;
+	/* Of which kinds of memory: a bit for each. */
+	unsigned int kinds;
 	uintptr_t start;
 	uintptr_t end;
 	struct hmmu_block *block[HMMU_BATCH_BLOCKS];
@@ -62,6 +66,11 @@ struct home_run {
 	uint32_t place;
 	struct hmmu_memory *memory;
 };
+
+static uintptr_t run_end(const struct home_run *r)
+{
+	return r->start + (r->pages << HMMU_PAGE_LG2);
+}
 
 static struct hmmu_block *run_block(const struct homing *h,
 				    const struct home_run *r, uintptr_t addr)
@@ -124,7 +133,7 @@ static int run_put(const struct homing *h, struct home_run *r)
 static bool run_forget(const struct homing *h, struct home_run *r)
 {
 	struct hmmu_mm *mm = h->space->mm;
-	uintptr_t end = r->start + (r->pages << HMMU_PAGE_LG2);
+	uintptr_t end = run_end(r);
 	struct hmmu_vma_info vma;
 	size_t pages;
 
@@ -144,14 +153,41 @@ static bool run_forget(const struct homing *h, struct home_run *r)
 	return true;
 }
 
-/* The whole block is away in one piece that begins at @place of @m. */
-static bool continues(const struct homing *h, const struct hmmu_block *b,
-		      uintptr_t start, const struct hmmu_memory *m,
-		      uint32_t place) HMMU_NO_TSA
+/*
+ * A coherent page has been in the CPU's sight all the time: only its place in
+ * the device's memory is given back.
+ */
+static void run_release(const struct homing *h, struct home_run *r)
 {
-	return b->start == start && h->end - start >= HMMU_LARGE_BYTES &&
-	       hmmu__bitmap_is_full(&b->away) && b->device->memory == m &&
-	       b->first == place;
+	run_clear(h, r, r->pages);
+	hmmu__memory_give(r->memory, r->place, (uint32_t)r->pages, true);
+	hmmu__count(&h->space->counters.pages_home, r->pages);
+	hmmu__count(&h->space->counters.device_pages, (uint64_t)0 - r->pages);
+	result_add(h->result, r->pages, 0);
+	r->pages = 0;
+}
+
+#define ALL_KINDS (~0u)
+
+static unsigned int kind_bit(const struct hmmu_memory *m)
+{
+	return 1u << m->kind;
+}
+
+static bool is_wanted(const struct homing *h, const struct hmmu_memory *m)
+{
+	return (h->kinds & kind_bit(m)) && (!h->only || m->owner == h->only);
+}
+
+/* The whole block is held in one piece that begins where the run ends. */
+static bool continues(const struct homing *h, const struct hmmu_block *b,
+		      const struct home_run *r) HMMU_NO_TSA
+{
+	return b->start == run_end(r) &&
+	       h->end - b->start >= HMMU_LARGE_BYTES &&
+	       hmmu__bitmap_is_full(&b->held) && !b->scattered &&
+	       b->memory == r->memory &&
+	       b->first == r->place + (uint32_t)r->pages;
 }
 
 /* The first run of block @i from @page on, with the whole blocks after it. */
@@ -159,39 +195,52 @@ static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
 		     struct home_run *r) HMMU_NO_TSA
 {
 	struct hmmu_block *b = h->block[i];
-	unsigned int first, stop, run, run_end;
+	struct hmmu_block_run part;
+	unsigned int first, stop;
 
 	hmmu__block_clip(b, h->start, h->end, &first, &stop);
 	if (page < first)
 		page = first;
-	if (!hmmu__block_run(b, page, stop, &run, &run_end))
-		return false;
-	r->block = i;
-	r->start = hmmu__block_addr(b, run);
-	r->pages = run_end - run;
-	r->place = hmmu__block_index_of(b, run);
-	r->memory = b->device->memory;
-	while (run_end == HMMU_PAGES_PER_LARGE && ++i < h->blocks &&
-	       continues(h, h->block[i], r->start + (r->pages << HMMU_PAGE_LG2),
-			 r->memory, r->place + (uint32_t)r->pages))
+	do {
+		if (!hmmu__block_run(b, page, stop, &part))
+			return false;
+		page = part.page + part.n;
+	} while (!is_wanted(h, part.memory));
+	*r = (struct home_run){ .block = i,
+				.start = hmmu__block_addr(b, part.page),
+				.pages = part.n,
+				.place = part.place,
+				.memory = part.memory };
+	while (page == HMMU_PAGES_PER_LARGE && ++i < h->blocks &&
+	       continues(h, h->block[i], r))
 		r->pages += HMMU_PAGES_PER_LARGE;
 	return true;
 }
 
+static int run_home(const struct homing *h, struct home_run *r)
+{
+	int err;
+
+	if (r->memory->kind == HMMU_MEMORY_COHERENT) {
+		run_release(h, r);
+		return 0;
+	}
+	err = run_put(h, r);
+	if (err == -ENOENT)
+		err = run_forget(h, r) ? 0 : -EAGAIN;
+	return err;
+}
+
+/* What has come home is not found again. */
 static int homing_locked(const struct homing *h)
 {
 	struct home_run r;
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; i < h->blocks && !err; i++) {
-		while (!err && run_find(h, i, 0, &r)) {
-			err = run_put(h, &r);
-			if (err != -ENOENT)
-				continue;
-			err = run_forget(h, &r) ? 0 : -EAGAIN;
-		}
-	}
+	for (i = 0; i < h->blocks && !err; i++)
+		while (!err && run_find(h, i, 0, &r))
+			err = run_home(h, &r);
 	return err;
 }
 
@@ -211,14 +260,22 @@ static void homing_unlock(const struct homing *h) HMMU_NO_TSA
 		hmmu__block_unlock(h->block[i]);
 }
 
+/* Contract EX7: who touches an exclusive page ends that, and migrates nothing. */
+static enum hmmu_event event_of(const struct homing *h)
+{
+	return h->kinds == 1u << HMMU_MEMORY_EXCLUSIVE ? HMMU_EVENT_CLEAR :
+							 HMMU_EVENT_MIGRATE;
+}
+
 static int homing_run(struct homing *h, const struct hmmu_device *owner)
 {
 	struct hmmu_mm *mm = h->space->mm;
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = h->start,
 			 .end = h->end,
-			 .event = HMMU_EVENT_MIGRATE,
+			 .event = event_of(h),
 			 .owner = owner },
+		.moves = true,
 	};
 	int err;
 
@@ -236,30 +293,33 @@ static int homing_run(struct homing *h, const struct hmmu_device *owner)
 	return err;
 }
 
-static struct hmmu_device *holder(struct hmmu_block *b)
+/*
+ * How many pages of the block's part of the range are wanted; *@owner says
+ * whose they are, NULL if there are several.
+ */
+static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
+			     const struct hmmu_device **owner)
 {
-	struct hmmu_device *d;
+	struct hmmu_block_run r;
+	unsigned int page, stop;
+	uint64_t pages = 0;
 
-	if (!atomic_load_explicit(&b->away_pages, memory_order_acquire))
-		return NULL;
+	*owner = NULL;
+	if (!atomic_load_explicit(&b->held_pages, memory_order_acquire))
+		return 0;
+	hmmu__block_clip(b, h->start, h->end, &page, &stop);
 	hmmu__block_lock(b);
-	d = b->device;
+	for (; hmmu__block_run(b, page, stop, &r); page = r.page + r.n) {
+		if (!is_wanted(h, r.memory))
+			continue;
+		if (!pages)
+			*owner = r.memory->owner;
+		else if (*owner != r.memory->owner)
+			*owner = NULL;
+		pages += r.n;
+	}
 	hmmu__block_unlock(b);
-	return d;
-}
-
-int hmmu__block_home(struct hmmu_space *space, struct hmmu_block *block,
-		     uintptr_t start, uintptr_t end,
-		     struct hmmu_migrate_result *result)
-{
-	struct homing h = { .space = space,
-			    .result = result,
-			    .start = start,
-			    .end = end,
-			    .block = { block },
-			    .blocks = 1 };
-
-	return homing_run(&h, holder(block));
+	return pages;
 }
 
 /* A mapping that changes all the time gets so long before -EBUSY. */
@@ -279,51 +339,58 @@ static int homing_surely(struct homing *h, const struct hmmu_device *owner)
 }
 
 /*
- * Blocks from @at on that hold pages of one device and follow one another;
- * returns where to go on.
+ * Blocks of [@at, @end) that hold wanted pages, all of one device or all of
+ * several, and follow one another: h->start to h->end. Returns where to go on.
  */
 static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
-				const struct hmmu_device *only,
 				const struct hmmu_device **owner)
 {
+	const struct hmmu_device *d;
+	uintptr_t begin = at, stop = at;
 	struct hmmu_block *b;
 
 	h->blocks = 0;
 	hmmu__block_for_each(b, &h->space->blocks, at, end)
 	{
-		const struct hmmu_device *d = holder(b);
-		bool wanted = d && (!only || d == only);
+		bool wanted;
 
+		h->start = at;
+		h->end = end;
+		wanted = wanted_pages(h, b, &d) > 0;
 		if (!h->blocks && !wanted)
 			continue;
 		if (!h->blocks) {
-			h->start = at > b->start ? at : b->start;
+			begin = at > b->start ? at : b->start;
 			*owner = d;
-		} else if (!wanted || d != *owner || b->start != h->end ||
+		} else if (!wanted || d != *owner || b->start != stop ||
 			   h->blocks == HMMU_BATCH_BLOCKS) {
-			return h->end;
+			break;
 		}
 		h->block[h->blocks++] = b;
-		h->end = b->start + HMMU_LARGE_BYTES;
-		if (h->end >= end) {
-			h->end = end;
-			return end;
-		}
+		stop = b->start + HMMU_LARGE_BYTES;
+		stop = stop < end ? stop : end;
+		if (stop == end)
+			break;
 	}
-	return end;
+	h->start = begin;
+	h->end = stop;
+	return h->blocks ? stop : end;
 }
 
 int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 		     const struct hmmu_device *only,
 		     struct hmmu_migrate_result *result)
 {
-	struct homing h = { .space = space, .result = result };
+	struct homing h = { .space = space,
+			    .result = result,
+			    .only = only,
+			    .kinds = ALL_KINDS };
 	const struct hmmu_device *owner = NULL;
 	int err = 0;
 
 	space->mm->ops->quiet(space->mm);
 	while (start < end) {
-		start = homing_collect(&h, start, end, only, &owner);
+		start = homing_collect(&h, start, end, &owner);
 		if (h.blocks) {
 			int e = homing_surely(&h, owner);
 
@@ -341,6 +408,37 @@ int hmmu__core_all_home(struct hmmu_space *space)
 }
 
 /*
+ * The CPU touched a page that is away. A private one brings its whole block
+ * with it; one that is exclusive to a device comes alone (EX7), and stays so
+ * when another is touched.
+ */
+static int touched_home(struct hmmu_space *space, struct hmmu_block *b,
+			uintptr_t addr, const struct hmmu_memory *m)
+{
+	struct hmmu_migrate_result r = { 0 };
+	struct homing h = { .space = space,
+			    .result = &r,
+			    .kinds = kind_bit(m),
+			    .start = b->start,
+			    .end = b->start + HMMU_LARGE_BYTES,
+			    .block = { b },
+			    .blocks = 1 };
+	const struct hmmu_device *owner;
+	uint64_t pages;
+	int err;
+
+	if (m->kind == HMMU_MEMORY_EXCLUSIVE) {
+		h.start = addr & ~(HMMU_PAGE_BYTES - 1);
+		h.end = h.start + HMMU_PAGE_BYTES;
+	}
+	pages = wanted_pages(&h, b, &owner);
+	err = homing_run(&h, m->kind == HMMU_MEMORY_EXCLUSIVE ? NULL : owner);
+	/* All of them moved, this one too: it has been woken. Otherwise it may
+	 * have been dropped in between. */
+	return err ? err : r.pages_moved != pages;
+}
+
+/*
  * The page is absent in a mapping that is armed: it is on a device, or it was
  * never written. The block's lock decides, and keeps a migration from taking
  * the hole while it is filled.
@@ -348,16 +446,16 @@ int hmmu__core_all_home(struct hmmu_space *space)
 static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 			uintptr_t addr)
 {
-	struct hmmu_migrate_result r = { 0 };
+	unsigned int page = hmmu__block_page(b, addr);
 	struct hmmu_mm *mm = space->mm;
-	unsigned int pages;
+	struct hmmu_place place;
 	bool away;
 	int err = 0;
 
 	mm->ops->events_lock_shared(mm);
 	hmmu__block_lock(b);
-	away = hmmu__bitmap_test(&b->away, hmmu__block_page(b, addr));
-	pages = hmmu__bitmap_count(&b->away);
+	away = hmmu__bitmap_test(&b->away, page);
+	place = hmmu__block_place(b, page);
 	if (!away)
 		err = mm->ops->fill_hole(mm, addr, &b->away);
 	hmmu__block_unlock(b);
@@ -367,11 +465,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 		return err;
 	}
 	hmmu__count(&space->counters.cpu_faults, 1);
-	err = hmmu__block_home(space, b, b->start, b->start + HMMU_LARGE_BYTES,
-			       &r);
-	/* All of them moved, this one too: it has been woken. Otherwise it may
-	 * have been dropped in between. */
-	return err ? err : r.pages_moved != pages;
+	return touched_home(space, b, addr, place.memory);
 }
 
 int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr) HMMU_NO_TSA

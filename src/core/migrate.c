@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/sys.h"
 #include "core/migrate.h"
+#include "memory/pool.h"
 
 /* Rounds of one batch against a mapping that keeps changing. */
 #define CHANGED_ROUNDS 64
@@ -25,6 +26,7 @@ static const char *const stay_text[HMMU_STAY_REASONS] = {
 	[HMMU_STAY_KERNEL] = "a thread's stack, which the kernel writes",
 	[HMMU_STAY_FULL] = "the device memory is full",
 	[HMMU_STAY_CHANGED] = "the mapping kept changing",
+	[HMMU_STAY_EXCLUSIVE] = "exclusive to a device",
 };
 
 const char *hmmu_stay_text(unsigned int reason)
@@ -110,8 +112,9 @@ static int batch_once(struct hmmu_migration *m, uintptr_t end)
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = m->at,
 			 .end = end,
-			 .event = HMMU_EVENT_MIGRATE,
+			 .event = m->event,
 			 .owner = m->device },
+		.moves = true,
 	};
 	int err = blocks_get(m, m->at, end);
 
@@ -137,11 +140,43 @@ static void make_exclusive(struct hmmu_migration *m)
 	(void)mm->ops->fault_in(mm, m->at, m->at + m->unshare_bytes, true);
 }
 
+/*
+ * For coherent memory: the CPU keeps the pages, so there must be some (MV8),
+ * and it is enough to be told of changes.
+ */
+static int make_watched(struct hmmu_migration *m,
+			const struct hmmu_vma_info *vma, uintptr_t end,
+			enum hmmu_stay *why)
+{
+	struct hmmu_mm *mm = m->space->mm;
+	int err = mm->ops->watch(mm, vma);
+
+	*why = HMMU_STAY_FOREIGN;
+	if (err == -EOPNOTSUPP)
+		return -EBUSY;
+	/* New: the mapping may have changed just before. */
+	if (err > 0)
+		return -EAGAIN;
+	if (!err)
+		err = mm->ops->fault_in(mm, m->at, end, true);
+	return err == -EFAULT || err == -EPERM ? -EAGAIN : err;
+}
+
+/* 0, -EBUSY and why, or -EAGAIN: it is changing. */
+static int make_ready(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
+		      uintptr_t end, enum hmmu_stay *why)
+{
+	struct hmmu_mm *mm = m->space->mm;
+
+	if (m->memory->kind == HMMU_MEMORY_COHERENT)
+		return make_watched(m, vma, end, why);
+	return mm->ops->arm(mm, vma, why);
+}
+
 /* One batch of one mapping: tried until it is dealt with. */
 static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 		 uintptr_t end)
 {
-	struct hmmu_mm *mm = m->space->mm;
 	unsigned int round;
 	enum hmmu_stay why;
 	int err = 0;
@@ -152,7 +187,7 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 		/* What the last round said is over: arming may fail. */
 		m->refused = false;
 		m->unshare_bytes = 0;
-		err = mm->ops->arm(mm, vma, &why);
+		err = make_ready(m, vma, end, &why);
 		if (err == -EBUSY) {
 			hmmu__stayed(m, why, pages_of(m->at, end));
 			m->at = end;
@@ -213,7 +248,8 @@ static int step(struct hmmu_migration *m, uintptr_t end)
 	return 0;
 }
 
-static int walk(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
+int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
+			uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
 	unsigned int rounds = 0;
@@ -277,7 +313,9 @@ int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
 	if (m) {
 		m->space = device->space;
 		m->device = device;
-		err = walk(m, start, end);
+		m->memory = device->memory;
+		m->event = HMMU_EVENT_MIGRATE;
+		err = hmmu__migration_run(m, start, end);
 		r = m->result;
 		hmmu__free(m, sizeof(*m));
 	}

@@ -15,6 +15,9 @@
 struct hmmu_migration {
 	struct hmmu_space *space;
 	struct hmmu_device *device;
+	/* Where the pages go. */
+	struct hmmu_memory *memory;
+	enum hmmu_event event;
 	struct hmmu_migrate_result result;
 	/* Blocks of the batch, locked in this order. */
 	struct hmmu_block *block[HMMU_BATCH_BLOCKS + 1];
@@ -37,6 +40,13 @@ static inline void hmmu__stayed(struct hmmu_migration *m, enum hmmu_stay why,
 	m->result.pages_stayed += pages;
 	m->result.stayed[why] += pages;
 }
+
+/*
+ * Moves what can be moved of [start, end), as @m says and into its result.
+ * Holding nothing. 0 or -ENOMEM.
+ */
+int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
+			uintptr_t end);
 
 /*
  * Moves what can be moved of [m->at, end), which is locked. 0: all dealt with;

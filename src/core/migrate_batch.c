@@ -40,7 +40,7 @@ static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
 
 		if (n > bytes >> HMMU_PAGE_LG2)
 			n = (unsigned int)(bytes >> HMMU_PAGE_LG2);
-		ok = hmmu__block_set(b, m->device, page, n, place);
+		ok = hmmu__block_set(b, m->memory, page, n, place);
 		HMMU_ASSERT(ok);
 		(void)ok;
 		start += (uintptr_t)n << HMMU_PAGE_LG2;
@@ -71,14 +71,24 @@ static int stay(struct hmmu_migration *m, const struct hmmu_mm_take *t)
 	return 0;
 }
 
+/* A coherent page stays where the CPU has it. */
+static int take(struct hmmu_migration *m, struct hmmu_mm_take *t)
+{
+	struct hmmu_mm *mm = m->space->mm;
+
+	if (m->memory->kind != HMMU_MEMORY_COHERENT)
+		return mm->ops->take(mm, t);
+	t->done_bytes = t->bytes;
+	return 0;
+}
+
 /*
  * Takes [m->at, m->at + bytes) to @place. What is not used of the places is
  * given back.
  */
 static int take_to(struct hmmu_migration *m, size_t bytes, uint32_t place)
 {
-	struct hmmu_memory *mem = m->device->memory;
-	struct hmmu_mm *mm = m->space->mm;
+	struct hmmu_memory *mem = m->memory;
 	struct hmmu_mm_take t = {
 		.start = m->at,
 		.bytes = bytes,
@@ -90,7 +100,7 @@ static int take_to(struct hmmu_migration *m, size_t bytes, uint32_t place)
 
 	err = HMMU_FAULT_POINT("take", ENOMEM);
 	if (!err)
-		err = mm->ops->take(mm, &t);
+		err = take(m, &t);
 	done = (uint32_t)(t.done_bytes >> HMMU_PAGE_LG2);
 	record(m, m->at, t.done_bytes, place);
 	m->result.large_moved += t.large;
@@ -115,7 +125,7 @@ static uint32_t whole_blocks(const struct hmmu_migration *m,
 		return 0;
 	for (; at < end && end - at >= HMMU_LARGE_BYTES;
 	     at += HMMU_LARGE_BYTES, n++)
-		if (block_at(m, at)->device ||
+		if (!hmmu__bitmap_is_empty(&block_at(m, at)->held) ||
 		    mm->ops->may_exclude(mm, at, at + HMMU_LARGE_BYTES))
 			break;
 	return n;
@@ -123,7 +133,7 @@ static uint32_t whole_blocks(const struct hmmu_migration *m,
 
 static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
 {
-	struct hmmu_memory *mem = m->device->memory;
+	struct hmmu_memory *mem = m->memory;
 	struct hmmu_mm *mm = m->space->mm;
 	uint32_t place, got;
 	bool tainted;
@@ -133,7 +143,7 @@ static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
 	*full = !got;
 	if (!got)
 		return 0;
-	if (tainted)
+	if (tainted && mem->host)
 		err = mm->ops->empty(mm, hmmu__memory_host(mem, place),
 				     (size_t)got << HMMU_LARGE_LG2);
 	if (err) {
@@ -147,7 +157,7 @@ static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
 static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
 				   unsigned int n)
 {
-	struct hmmu_memory *mem = m->device->memory;
+	struct hmmu_memory *mem = m->memory;
 	unsigned int after = HMMU_PAGES_PER_LARGE - page - n;
 	struct hmmu_mm *mm = m->space->mm;
 	bool tainted;
@@ -155,7 +165,7 @@ static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
 
 	if (!hmmu__memory_take_chunks(mem, 1, &c, &tainted))
 		return HMMU_NO_PAGE;
-	if (tainted &&
+	if (tainted && mem->host &&
 	    mm->ops->empty(mm, hmmu__memory_host(mem, c), HMMU_LARGE_BYTES)) {
 		hmmu__memory_give(mem, c, HMMU_PAGES_PER_LARGE, true);
 		return HMMU_NO_PAGE;
@@ -170,7 +180,7 @@ static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
 /* Single pages as long as they come in a row; *@n becomes how many. */
 static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
 {
-	struct hmmu_memory *mem = m->device->memory;
+	struct hmmu_memory *mem = m->memory;
 	uint32_t first = hmmu__memory_take_page(mem);
 	unsigned int got = 1;
 
@@ -194,12 +204,13 @@ static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
 static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
 			  unsigned int page, unsigned int *n) HMMU_NO_TSA
 {
+	bool is_empty = hmmu__bitmap_is_empty(&b->held);
 	uint32_t place;
 
-	if (b->device && b->first != HMMU_BLOCK_SCATTERED &&
-	    hmmu__memory_take_pages_at(m->device->memory, b->first + page, *n))
+	if (!is_empty && !b->scattered && b->memory == m->memory &&
+	    hmmu__memory_take_pages_at(m->memory, b->first + page, *n))
 		return b->first + page;
-	if (!b->device && *n >= OWN_CHUNK_PAGES) {
+	if (is_empty && *n >= OWN_CHUNK_PAGES) {
 		place = place_in_own_chunk(m, page, *n);
 		if (place != HMMU_NO_PAGE)
 			return place;
@@ -218,8 +229,8 @@ static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
 		m->at += (uintptr_t)n << HMMU_PAGE_LG2;
 		return 0;
 	}
-	if (!hmmu__block_prepare(b, m->device, page, place)) {
-		hmmu__memory_give(m->device->memory, place, n, true);
+	if (!hmmu__block_prepare(b, m->memory, page, place)) {
+		hmmu__memory_give(m->memory, place, n, true);
 		return -ENOMEM;
 	}
 	return take_to(m, (size_t)n << HMMU_PAGE_LG2, place);
@@ -241,19 +252,35 @@ static void advance(struct hmmu_migration *m, unsigned int pages)
 	m->at += (uintptr_t)pages << HMMU_PAGE_LG2;
 }
 
-/* The run at m->at within one block: there already, excluded, or taken. */
+/* The run at m->at within one block is held already, by whomever. */
+static void held_run(struct hmmu_migration *m, struct hmmu_block *b,
+		     unsigned int page, unsigned int stop) HMMU_NO_TSA
+{
+	struct hmmu_block_run r;
+
+	(void)hmmu__block_run(b, page, stop, &r);
+	if (r.memory == m->memory)
+		m->result.pages_already += r.n;
+	else if (r.memory->kind == HMMU_MEMORY_EXCLUSIVE)
+		hmmu__stayed(m, HMMU_STAY_EXCLUSIVE, r.n);
+	else
+		hmmu__stayed(m, HMMU_STAY_FOREIGN, r.n);
+	advance(m, r.n);
+}
+
+/* The run at m->at within one block: held already, excluded, or taken. */
 static int block_run(struct hmmu_migration *m, struct hmmu_block *b,
 		     const struct hmmu_bitmap512 *skip,
 		     unsigned int stop) HMMU_NO_TSA
 {
 	unsigned int page = hmmu__block_page(b, m->at);
-	unsigned int end = run_end(&b->away, page, stop);
+	unsigned int end;
 
-	if (hmmu__bitmap_test(&b->away, page)) {
-		m->result.pages_already += end - page;
-		advance(m, end - page);
+	if (hmmu__bitmap_test(&b->held, page)) {
+		held_run(m, b, page, stop);
 		return 0;
 	}
+	end = run_end(&b->held, page, stop);
 	if (hmmu__bitmap_test(skip, page)) {
 		hmmu__stayed(m, m->why[page], 1);
 		advance(m, 1);
@@ -273,18 +300,9 @@ static int block_part(struct hmmu_migration *m, uintptr_t end) HMMU_NO_TSA
 	if (end > b_end)
 		end = b_end;
 	stop = (unsigned int)((end - b->start) >> HMMU_PAGE_LG2);
-	if (b->device && b->device != m->device) {
-		hmmu__stayed(m, HMMU_STAY_FOREIGN,
-			     (end - m->at) >> HMMU_PAGE_LG2);
-		m->at = end;
-		return 0;
-	}
 	m->space->mm->ops->exclude(m->space->mm, m->at, end, &skip, m->why);
 	while (m->at < end && !err)
 		err = block_run(m, b, &skip, stop);
-	/* A block that got nothing after all belongs to nobody. */
-	if (hmmu__bitmap_is_empty(&b->away))
-		b->device = NULL;
 	return err;
 }
 

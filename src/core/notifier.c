@@ -277,8 +277,7 @@ bool hmmu__notifiers_conflict(struct hmmu_notifier_set *set,
 
 	hmmu__mutex_lock(&set->lock);
 	for (c = set->calls; c && !found; c = c->next)
-		found = c != own && c->inv.event != HMMU_EVENT_MIGRATE &&
-			c->inv.start < own->inv.end &&
+		found = c != own && !c->moves && c->inv.start < own->inv.end &&
 			own->inv.start < c->inv.end;
 	hmmu__mutex_unlock(&set->lock);
 	return found;
@@ -292,7 +291,7 @@ bool hmmu__notifiers_clearing(struct hmmu_notifier_set *set, uintptr_t start,
 
 	hmmu__mutex_lock(&set->lock);
 	for (c = set->calls; c && !found; c = c->next)
-		found = c->inv.event == HMMU_EVENT_CLEAR &&
+		found = c->inv.event == HMMU_EVENT_CLEAR && !c->moves &&
 			c->inv.start <= start && end <= c->inv.end;
 	hmmu__mutex_unlock(&set->lock);
 	return found;

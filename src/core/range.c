@@ -8,6 +8,7 @@
 
 #include "base/sys.h"
 #include "core/residency.h"
+#include "memory/pool.h"
 
 static void entries_clear(uint64_t *entries, size_t n)
 {
@@ -17,44 +18,80 @@ static void entries_clear(uint64_t *entries, size_t n)
 		entries[i] &= HMMU_ENTRY_STICKY;
 }
 
-static uint64_t device_entry(const struct hmmu_block *b, unsigned int page,
-			     bool write) HMMU_REQUIRES(&b->lock)
+static uint64_t where(unsigned int w, uint32_t index)
 {
-	uint64_t e = HMMU_ENTRY_VALID | (uint64_t)HMMU_WHERE_DEVICE
-						<< HMMU_ENTRY_WHERE_SHIFT;
+	return (uint64_t)w << HMMU_ENTRY_WHERE_SHIFT |
+	       (uint64_t)index << HMMU_ENTRY_INDEX_SHIFT;
+}
+
+static uint64_t device_entry(const struct hmmu_block *b,
+			     const struct hmmu_place *p, bool write)
+	HMMU_REQUIRES(&b->lock)
+{
+	unsigned int w = p->memory->kind == HMMU_MEMORY_EXCLUSIVE ?
+				 HMMU__WHERE_EXCLUSIVE :
+				 HMMU_WHERE_DEVICE;
+	uint64_t e = HMMU_ENTRY_VALID | where(w, p->page);
 
 	if (write)
 		e |= HMMU_ENTRY_WRITE;
-	if (b->first != HMMU_BLOCK_SCATTERED &&
-	    b->first % HMMU_PAGES_PER_LARGE == 0 &&
-	    hmmu__bitmap_is_full(&b->away))
+	if (hmmu__block_is_large(b))
 		e |= (uint64_t)(HMMU_LARGE_LG2 - HMMU_PAGE_LG2)
 		     << HMMU_ENTRY_ORDER_SHIFT;
-	return e | (uint64_t)hmmu__block_index_of(b, page)
-			   << HMMU_ENTRY_INDEX_SHIFT;
+	return e;
+}
+
+/* A held page as @view sees it: 0 for one that is away and not to be seen. */
+static uint64_t held_entry(const struct hmmu_block *b, unsigned int page,
+			   const struct hmmu_view *view, bool write)
+	HMMU_REQUIRES(&b->lock)
+{
+	struct hmmu_place p = hmmu__block_place(b, page);
+	bool own = p.memory->owner == view->owner;
+
+	switch (p.memory->kind) {
+	case HMMU_MEMORY_COHERENT:
+		return where(own ? HMMU_WHERE_COHERENT :
+				   HMMU_WHERE_COHERENT_OTHER,
+			     p.page);
+	case HMMU_MEMORY_EXCLUSIVE:
+		own = own && view->exclusive;
+		break;
+	default:
+		break;
+	}
+	return own ? device_entry(b, &p, write) : 0;
+}
+
+/* A coherent page is what the kernel says it is, but for where it is (DC2). */
+static uint64_t coherent_entry(uint64_t system, uint64_t held)
+{
+	const uint64_t place = HMMU_ENTRY_WHERE |
+			       ~0ull << HMMU_ENTRY_INDEX_SHIFT;
+
+	return system & HMMU_ENTRY_VALID ? (system & ~place) | held : system;
 }
 
 /*
  * The caller's array may itself be away: it is not written under the lock, so
  * the block's entries are made in @tmp first.
  */
-static void block_overlay(struct hmmu_block *b, const struct hmmu_device *owner,
+static void block_overlay(struct hmmu_block *b, const struct hmmu_view *view,
 			  bool write, uintptr_t start, uintptr_t end,
 			  uint64_t *entries, uint64_t *tmp)
 {
-	struct hmmu_bitmap512 away;
+	struct hmmu_bitmap512 held, away;
 	unsigned int first, stop, i;
 
-	if (!atomic_load_explicit(&b->away_pages, memory_order_acquire))
+	if (!atomic_load_explicit(&b->held_pages, memory_order_acquire))
 		return;
 	hmmu__block_clip(b, start, end, &first, &stop);
 	hmmu__block_lock(b);
+	held = b->held;
 	away = b->away;
-	for (i = first; i < stop; i++) {
-		tmp[i] = 0;
-		if (b->device == owner && hmmu__bitmap_test(&away, i))
-			tmp[i] = device_entry(b, i, write);
-	}
+	for (i = first; i < stop; i++)
+		if (hmmu__bitmap_test(&held, i))
+			tmp[i] = held_entry(b, i, view, write);
 	hmmu__block_unlock(b);
 	for (i = first; i < stop; i++) {
 		uint64_t *e = &entries[(hmmu__block_addr(b, i) - start) >>
@@ -62,11 +99,12 @@ static void block_overlay(struct hmmu_block *b, const struct hmmu_device *owner,
 
 		if (hmmu__bitmap_test(&away, i))
 			*e = (*e & HMMU_ENTRY_STICKY) | tmp[i];
+		else if (hmmu__bitmap_test(&held, i))
+			*e = coherent_entry(*e, tmp[i]);
 	}
 }
 
-int hmmu__entries_fill(struct hmmu_space *space,
-		       const struct hmmu_device *owner,
+int hmmu__entries_fill(struct hmmu_space *space, const struct hmmu_view *view,
 		       const struct hmmu_vma_info *vma, uintptr_t start,
 		       uintptr_t end, uint64_t *entries)
 {
@@ -80,7 +118,7 @@ int hmmu__entries_fill(struct hmmu_space *space,
 		return err;
 	hmmu__block_for_each(b, &space->blocks, start, end)
 	{
-		block_overlay(b, owner, vma->flags & HMMU_VMA_WRITE, start, end,
+		block_overlay(b, view, vma->flags & HMMU_VMA_WRITE, start, end,
 			      entries, tmp);
 	}
 	return 0;
@@ -164,6 +202,17 @@ static void mark_written(const struct hmmu_range *r, uint64_t *now,
 			now[i] |= HMMU_ENTRY_WRITE;
 }
 
+/* An exclusive page, even one's own, is not present (RF22). */
+static int entries_fill(const struct hmmu_range *r,
+			const struct hmmu_vma_info *vma, uintptr_t start,
+			uintptr_t end, uint64_t *entries)
+{
+	const struct hmmu_view view = { .owner = r->owner };
+
+	return hmmu__entries_fill(r->notifier->space, &view, vma, start, end,
+				  entries);
+}
+
 /*
  * Looks at a part of at most one block. Without requests the entries go
  * straight to the caller. With some, into @now first: the caller's entries
@@ -178,8 +227,7 @@ static int look(const struct hmmu_range *r, const struct hmmu_vma_info *vma,
 	int err;
 
 	want->request = 0;
-	err = hmmu__entries_fill(r->notifier->space, r->owner, vma, start, end,
-				 now);
+	err = entries_fill(r, vma, start, end, now);
 	if (!err)
 		mark_written(r, now, start, written);
 	for (i = 0; i < n && !err; i++) {
@@ -268,8 +316,7 @@ static int part_snapshot(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 {
 	if (collided(r))
 		return -EBUSY;
-	return hmmu__entries_fill(r->notifier->space, r->owner, vma, start, end,
-				  &r->entries[slot(r, start)]);
+	return entries_fill(r, vma, start, end, &r->entries[slot(r, start)]);
 }
 
 static uintptr_t least(uintptr_t a, uintptr_t b)

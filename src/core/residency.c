@@ -26,6 +26,7 @@ static void system_part(struct hmmu_space *space, uintptr_t start,
 			uint64_t *entries, struct hmmu_residency *out)
 {
 	uintptr_t end = start + HMMU_LARGE_BYTES, at = start, to;
+	const struct hmmu_view nobody = { .owner = NULL };
 	struct hmmu_vma_info vma;
 
 	while (at < end &&
@@ -34,7 +35,7 @@ static void system_part(struct hmmu_space *space, uintptr_t start,
 		at = vma.start > at ? vma.start : at;
 		to = vma.end < end ? vma.end : end;
 		if (!(vma.flags & HMMU_VMA_SPECIAL) &&
-		    !hmmu__entries_fill(space, NULL, &vma, at, to, entries))
+		    !hmmu__entries_fill(space, &nobody, &vma, at, to, entries))
 			count_system(entries, (to - at) >> HMMU_PAGE_LG2, out);
 		at = to;
 	}
@@ -48,10 +49,8 @@ static void device_part(struct hmmu_space *space, uintptr_t start,
 	if (!b)
 		return;
 	hmmu__block_lock(b);
-	out->device_pages = (uint16_t)hmmu__bitmap_count(&b->away);
-	out->device_large = hmmu__bitmap_is_full(&b->away) &&
-			    b->first != HMMU_BLOCK_SCATTERED &&
-			    b->first % HMMU_PAGES_PER_LARGE == 0;
+	out->device_pages = (uint16_t)hmmu__bitmap_count(&b->held);
+	out->device_large = hmmu__block_is_large(b);
 	hmmu__block_unlock(b);
 }
 

@@ -14,11 +14,11 @@
  *      hook                                device
  *      invalidate begin: mirrors emptied,
  *        sections ended                    fault: waits
- *      nothing is away: end the
+ *      no page is held: end the
  *        registration (no event)
  *      munmap
- *      pages were away: the event of it
- *        has dropped them
+ *      some were: the event of it has
+ *        dropped them
  *      invalidate end                      looks: nothing is mapped: -EFAULT
  *
  * A hook drops no device pages by its own word. Whose they are only the events
@@ -121,7 +121,7 @@ static void hook_end(struct hook *h)
 }
 
 /*
- * The mapping goes, and while nothing of it is away no event is needed. Its
+ * The mapping goes, and where no device holds a page of it no event is needed. Its
  * record goes before it, for behind it another mapping may stand at the same
  * address. Exclusively: pages that are being taken are in it still, or see that
  * it is gone.
@@ -135,7 +135,7 @@ static void suspend(struct hook *h) HMMU_NO_TSA
 	uintptr_t end = h->call.inv.end;
 
 	hmmu__rw_write_lock(&h->live->events);
-	h->suspended = !hmmu__core_is_away(h->space, start, end) &&
+	h->suspended = !hmmu__core_is_held(h->space, start, end) &&
 		       hmmu__watch_suspend(h->live, start, end);
 	if (h->suspended)
 		hmmu__watch_cut(h->live, start, end);

@@ -13,6 +13,18 @@ static size_t chunk_table_bytes(const struct hmmu_memory *m)
 	return m->chunks * sizeof(*m->chunk);
 }
 
+/* A coherent memory has no pages of its own: the CPU's are counted in it. */
+static int pool_add(struct hmmu_memory *m)
+{
+	const struct hmmu_mm_ops *ops = m->space->mm->ops;
+
+	if (m->kind == HMMU_MEMORY_COHERENT)
+		return 0;
+	m->host = hmmu__arena_reserve(m->bytes, HMMU_LARGE_BYTES);
+	return m->host ? ops->add_pool(m->space->mm, m->host, m->bytes) :
+			 -ENOMEM;
+}
+
 static void memory_free(struct hmmu_memory *m)
 {
 	if (m->host)
@@ -23,8 +35,8 @@ static void memory_free(struct hmmu_memory *m)
 	hmmu__free(m, sizeof(*m));
 }
 
-static int memory_make(struct hmmu_space *space, size_t bytes,
-		       struct hmmu_memory **ret)
+int hmmu__memory_make(struct hmmu_space *space, uint32_t kind, size_t bytes,
+		      struct hmmu_memory **ret)
 {
 	struct hmmu_memory *m = hmmu__alloc(sizeof(*m));
 	int err;
@@ -33,22 +45,27 @@ static int memory_make(struct hmmu_space *space, size_t bytes,
 		return -ENOMEM;
 	hmmu__mutex_init(&m->lock, HMMU_RANK_MEMORY, "memory");
 	m->space = space;
+	m->kind = kind;
 	m->bytes = bytes;
 	m->chunks = (uint32_t)(bytes >> HMMU_LARGE_LG2);
 	m->free_chunks = m->chunks;
 	m->chunk = hmmu__alloc(chunk_table_bytes(m));
-	m->host = hmmu__arena_reserve(bytes, HMMU_LARGE_BYTES);
-	if (!m->chunk || !m->host) {
-		memory_free(m);
-		return -ENOMEM;
-	}
-	err = space->mm->ops->add_pool(space->mm, m->host, bytes);
+	err = m->chunk ? pool_add(m) : -ENOMEM;
 	if (err) {
 		memory_free(m);
 		return err;
 	}
 	*ret = m;
 	return 0;
+}
+
+void hmmu__memory_end(struct hmmu_memory *m)
+{
+	struct hmmu_space *space = m->space;
+
+	if (m->host && hmmu__space_is_usable(space))
+		space->mm->ops->remove_pool(space->mm, m->host, m->bytes);
+	memory_free(m);
 }
 
 static int options_check(const struct hmmu_memory_options *in,
@@ -61,7 +78,7 @@ static int options_check(const struct hmmu_memory_options *in,
 	err = hmmu__copy_sized(o, sizeof(*o), sizeof(*o), in);
 	if (err)
 		return err;
-	if (o->kind != HMMU_MEMORY_HOST_PRIVATE || o->reserved || !o->bytes ||
+	if (o->kind > HMMU_MEMORY_COHERENT || o->reserved || !o->bytes ||
 	    o->bytes % HMMU_LARGE_BYTES)
 		return -EINVAL;
 	/* Page numbers have 32 bits. */
@@ -87,7 +104,7 @@ int hmmu_memory_create(struct hmmu_space *space,
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
-	err = memory_make(space, o.bytes, &m);
+	err = hmmu__memory_make(space, o.kind, o.bytes, &m);
 	hmmu__leave(self);
 	if (err)
 		return err;
@@ -109,10 +126,7 @@ int hmmu_memory_destroy(struct hmmu_memory *memory)
 	if (!self)
 		return -ENOMEM;
 	space = memory->space;
-	if (hmmu__space_is_usable(space))
-		space->mm->ops->remove_pool(space->mm, memory->host,
-					    memory->bytes);
-	memory_free(memory);
+	hmmu__memory_end(memory);
 	hmmu__leave(self);
 	atomic_fetch_sub_explicit(&space->users, 1, memory_order_acq_rel);
 	return 0;

@@ -24,7 +24,10 @@
 struct hmmu_space;
 struct hmmu_device;
 
-#define HMMU_NO_PAGE UINT32_MAX
+#define HMMU_NO_PAGE	      UINT32_MAX
+
+/* Beside those of enum hmmu_memory_kind: what a device has exclusively. */
+#define HMMU_MEMORY_EXCLUSIVE 2u
 
 struct hmmu_chunk {
 	struct hmmu_bitmap512 used;
@@ -39,6 +42,8 @@ struct hmmu_chunk {
 struct hmmu_memory {
 	struct hmmu_space *space;
 	struct hmmu_device *owner;
+	uint32_t kind;
+	/* NULL for a coherent one, whose pages stay where the CPU has them. */
 	uint8_t *host;
 	size_t bytes;
 	uint32_t chunks;
@@ -52,11 +57,17 @@ struct hmmu_memory {
 	uint64_t used_pages HMMU_GUARDED_BY(&lock);
 };
 
+/* Where the page stands; NULL for a coherent one. */
 static inline void *hmmu__memory_host(const struct hmmu_memory *m,
 				      uint32_t page)
 {
-	return m->host + ((size_t)page << HMMU_PAGE_LG2);
+	return m->host ? m->host + ((size_t)page << HMMU_PAGE_LG2) : NULL;
 }
+
+/* A pool of @bytes: 0, -ENOMEM, or what the space said. */
+int hmmu__memory_make(struct hmmu_space *space, uint32_t kind, size_t bytes,
+		      struct hmmu_memory **ret);
+void hmmu__memory_end(struct hmmu_memory *m);
 
 /*
  * Up to @want chunks in a row: returns how many, 0 when none is free, and the

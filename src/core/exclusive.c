@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exclusive access: a page leaves the CPU for a pool of the device's own, as it
+ * would for its memory, and comes back when the CPU touches it (home.c).
+ *
+ *      driver                              CPU
+ *      make writable, as the CPU would
+ *      invalidate begin (EXCLUSIVE)
+ *      take the page, record it
+ *      invalidate end
+ *                                          touches it: home, CLEAR
+ *      map it: is it ours still?
+ *        no: begin again
+ *
+ * Required: a leaf with the exclusive flag is in the mirror only while the CPU
+ * has not got the page. It is mapped by a device fault, whose read section sees
+ * the touch (EX8).
+ */
+#include <errno.h>
+
+#include <hmmu/exclusive.h>
+
+#include "base/arena.h"
+#include "core/migrate.h"
+#include "core/residency.h"
+#include "memory/pool.h"
+
+/* Address space for so much; a page costs memory only while it is taken. */
+#define POOL_BYTES (1ul << 30)
+
+/* So often a page may be taken back before it is mapped. */
+#define ROUNDS	   64
+
+static int pool_get(struct hmmu_device *d)
+{
+	struct hmmu_space *space = d->space;
+	int err = 0;
+
+	hmmu__mutex_lock(&space->lock);
+	if (!d->exclusive)
+		err = hmmu__memory_make(space, HMMU_MEMORY_EXCLUSIVE,
+					POOL_BYTES, &d->exclusive);
+	if (!err)
+		d->exclusive->owner = d;
+	hmmu__mutex_unlock(&space->lock);
+	return err;
+}
+
+void hmmu__exclusive_fini(struct hmmu_device *d)
+{
+	if (d->exclusive)
+		hmmu__memory_end(d->exclusive);
+}
+
+/* EX2, EX3: 0, or why the page at @addr can never be exclusive. */
+static int check_vma(struct hmmu_mm *mm, uintptr_t addr)
+{
+	const uint32_t rw = HMMU_VMA_READ | HMMU_VMA_WRITE;
+	struct hmmu_vma_info vma;
+
+	if (mm->ops->describe(mm, addr, &vma) || vma.flags & HMMU_VMA_SPECIAL ||
+	    (vma.flags & rw) != rw)
+		return -EFAULT;
+	return vma.flags & HMMU_VMA_ANON ? 0 : -EOPNOTSUPP;
+}
+
+/* One call: pages are made exclusive one after the other. */
+struct making {
+	struct hmmu_device *device;
+	struct hmmu_mirror_reader *reader;
+	struct hmmu_migration migration;
+};
+
+/* The page is mapped into the device's mirror as its own. */
+static bool is_mapped(const struct making *k, uintptr_t addr)
+{
+	const uint64_t want = HMMU_MIRROR_WRITE | HMMU_DEVICE_LEAF_EXCLUSIVE;
+	struct hmmu_mirror *mirror = k->device->mirror;
+	uint64_t leaf = 0;
+	bool found;
+
+	hmmu_mirror_read_begin(mirror, k->reader);
+	found = hmmu_mirror_lookup(mirror, addr, &leaf);
+	hmmu_mirror_read_end(mirror, k->reader);
+	return found && (leaf & want) == want;
+}
+
+/* Who holds the page: NULL, the system. */
+static struct hmmu_memory *holder(struct hmmu_space *space, uintptr_t addr)
+{
+	struct hmmu_block *b = hmmu__block_find(&space->blocks, addr);
+	struct hmmu_place p = { 0 };
+
+	if (b) {
+		hmmu__block_lock(b);
+		p = hmmu__block_place(b, hmmu__block_page(b, addr));
+		hmmu__block_unlock(b);
+	}
+	return p.memory;
+}
+
+/* What has not been taken: is it worth another try? */
+static int stayed(const struct hmmu_migrate_result *r)
+{
+	if (r->stayed[HMMU_STAY_FULL])
+		return -ENOMEM;
+	if (r->stayed[HMMU_STAY_UNMAPPED] || r->stayed[HMMU_STAY_PROTECTED] ||
+	    r->stayed[HMMU_STAY_CHANGED] || r->stayed[HMMU_STAY_EXCLUSIVE])
+		return -EAGAIN;
+	return r->pages_stayed ? -EBUSY : 0;
+}
+
+/* The page comes home, becomes the process's own and writable, and is taken. */
+static int take(struct making *k, uintptr_t addr)
+{
+	struct hmmu_space *space = k->device->space;
+	struct hmmu_migration *m = &k->migration;
+	uintptr_t end = addr + HMMU_PAGE_BYTES;
+	int err = 0;
+
+	if (holder(space, addr))
+		err = hmmu__range_home(space, addr, end, NULL, NULL);
+	if (!err)
+		err = space->mm->ops->fault_in(space->mm, addr, end, true);
+	if (err)
+		return err == -EPERM ? -EFAULT : err;
+	*m = (struct hmmu_migration){ .space = space,
+				      .device = k->device,
+				      .memory = k->device->exclusive,
+				      .event = HMMU_EVENT_EXCLUSIVE };
+	err = hmmu__migration_run(m, addr, end);
+	return err ? err : stayed(&m->result);
+}
+
+static int attempt(struct making *k, uintptr_t addr)
+{
+	struct hmmu_device *d = k->device;
+	int err = check_vma(d->space->mm, addr);
+
+	if (!err && holder(d->space, addr) != d->exclusive)
+		err = take(k, addr);
+	if (!err)
+		err = hmmu__device_fault(d, addr, HMMU_PAGE_BYTES,
+					 HMMU_ACCESS_WRITE);
+	if (!err && !is_mapped(k, addr))
+		err = -EAGAIN;
+	return err;
+}
+
+static int make_one(struct making *k, uintptr_t addr)
+{
+	int round, err = -EAGAIN;
+
+	for (round = 0; round < ROUNDS && err == -EAGAIN; round++)
+		err = attempt(k, addr);
+	return err == -EAGAIN ? -EBUSY : err;
+}
+
+static int make_each(struct making *k, uintptr_t start, uintptr_t end,
+		     size_t *done)
+{
+	int err = hmmu_mirror_reader_create(k->device->mirror, &k->reader);
+
+	if (err)
+		return err;
+	for (; start < end && !err; start += HMMU_PAGE_BYTES) {
+		err = make_one(k, start);
+		if (!err)
+			*done += HMMU_PAGE_BYTES;
+	}
+	hmmu_mirror_reader_destroy(k->device->mirror, k->reader);
+	return err;
+}
+
+static int make_all(struct hmmu_device *d, uintptr_t start, uintptr_t end,
+		    size_t *done)
+{
+	struct making *k;
+	int err = pool_get(d);
+
+	if (err)
+		return err;
+	k = hmmu__alloc(sizeof(*k));
+	if (!k)
+		return -ENOMEM;
+	k->device = d;
+	err = make_each(k, start, end, done);
+	hmmu__free(k, sizeof(*k));
+	return err;
+}
+
+int hmmu_make_exclusive(struct hmmu_device *device, uintptr_t start,
+			uintptr_t end, size_t *ret_bytes)
+{
+	struct hmmu_thread *self;
+	size_t done = 0;
+	int err;
+
+	if (!device || !hmmu__range_is_valid(start, end))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(device->space))
+		return -ECHILD;
+	if (!device->space->mm->ops->take)
+		return -EOPNOTSUPP;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	hmmu__core_break_own(device->space);
+	err = make_all(device, start, end, &done);
+	hmmu__leave(self);
+	if (ret_bytes)
+		*ret_bytes = done;
+	return err;
+}
