@@ -16,6 +16,7 @@
 #include "base/thread.h"
 #include "core/block.h"
 #include "core/notifier.h"
+#include "core/pin.h"
 #include "core/port.h"
 #include "mm.h"
 
@@ -51,6 +52,7 @@ struct hmmu_space {
 	struct hmmu_notifier_set notifiers;
 	struct hmmu_block_index blocks;
 	struct hmmu_port_list ports;
+	struct hmmu_pin_set pins;
 	struct hmmu_counters counters;
 	struct hmmu_mutex lock;
 	struct hmmu_device *devices HMMU_GUARDED_BY(&lock);

@@ -126,7 +126,9 @@ static uint32_t whole_blocks(const struct hmmu_migration *m,
 	for (; at < end && end - at >= HMMU_LARGE_BYTES;
 	     at += HMMU_LARGE_BYTES, n++)
 		if (!hmmu__bitmap_is_empty(&block_at(m, at)->held) ||
-		    mm->ops->may_exclude(mm, at, at + HMMU_LARGE_BYTES))
+		    mm->ops->may_exclude(mm, at, at + HMMU_LARGE_BYTES) ||
+		    hmmu__pins_overlap(&m->space->pins, at,
+				       at + HMMU_LARGE_BYTES))
 			break;
 	return n;
 }
@@ -301,6 +303,7 @@ static int block_part(struct hmmu_migration *m, uintptr_t end) HMMU_NO_TSA
 		end = b_end;
 	stop = (unsigned int)((end - b->start) >> HMMU_PAGE_LG2);
 	m->space->mm->ops->exclude(m->space->mm, m->at, end, &skip, m->why);
+	hmmu__pins_exclude(&m->space->pins, m->at, end, &skip, m->why);
 	while (m->at < end && !err)
 		err = block_run(m, b, &skip, stop);
 	return err;

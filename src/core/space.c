@@ -17,6 +17,7 @@ static struct hmmu_mutex open_lock =
 
 static void space_free(struct hmmu_space *s)
 {
+	hmmu__pins_fini(&s->pins);
 	hmmu__ports_fini(&s->ports);
 	hmmu__notifiers_fini(&s->notifiers);
 	hmmu__mutex_fini(&s->lock);
@@ -35,6 +36,7 @@ static int space_make(const struct hmmu_space_options *o, const char **why,
 	hmmu__notifiers_init(&s->notifiers);
 	hmmu__blocks_init(&s->blocks);
 	hmmu__ports_init(&s->ports);
+	hmmu__pins_init(&s->pins);
 	s->opens = 1;
 	err = hmmu__signals_install();
 	if (!err)

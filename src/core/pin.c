@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pins: addresses that must stay in system memory.
+ */
+#include "core/pin.h"
+
+#include <errno.h>
+
+#include <hmmu/pin.h>
+
+#include "base/arena.h"
+#include "core/core.h"
+
+struct pin {
+	struct hmmu_itree_node node;
+};
+
+static struct pin *of_node(struct hmmu_itree_node *node)
+{
+	return hmmu_container_of(node, struct pin, node);
+}
+
+void hmmu__pins_init(struct hmmu_pin_set *set)
+{
+	hmmu__mutex_init(&set->lock, HMMU_RANK_LEAF, "pins");
+}
+
+void hmmu__pins_fini(struct hmmu_pin_set *set) HMMU_NO_TSA
+{
+	while (set->tree.root) {
+		struct hmmu_itree_node *n = set->tree.root;
+
+		hmmu__itree_remove(&set->tree, n);
+		hmmu__free(of_node(n), sizeof(struct pin));
+	}
+	hmmu__mutex_fini(&set->lock);
+}
+
+static bool is_any(const struct hmmu_pin_set *set)
+{
+	/* Acquire: pairs with insert(). */
+	return atomic_load_explicit(&set->count, memory_order_acquire) > 0;
+}
+
+void hmmu__pins_exclude(struct hmmu_pin_set *set, uintptr_t start,
+			uintptr_t end, struct hmmu_bitmap512 *skip,
+			uint8_t *why)
+{
+	uintptr_t block = start & ~(HMMU_LARGE_BYTES - 1);
+	struct hmmu_itree_node *n;
+
+	if (!is_any(set))
+		return;
+	hmmu__mutex_lock(&set->lock);
+	hmmu__itree_for_each(n, &set->tree, start, end - 1)
+	{
+		uintptr_t at = n->start > start ? n->start : start;
+
+		for (; at < end && at <= n->last; at += HMMU_PAGE_BYTES) {
+			unsigned int page =
+				(unsigned int)((at - block) >> HMMU_PAGE_LG2);
+
+			hmmu__bitmap_set(skip, page);
+			why[page] = HMMU_STAY_PINNED;
+		}
+	}
+	hmmu__mutex_unlock(&set->lock);
+}
+
+bool hmmu__pins_overlap(struct hmmu_pin_set *set, uintptr_t start,
+			uintptr_t end)
+{
+	bool found;
+
+	if (!is_any(set))
+		return false;
+	hmmu__mutex_lock(&set->lock);
+	found = hmmu__itree_first(&set->tree, start, end - 1);
+	hmmu__mutex_unlock(&set->lock);
+	return found;
+}
+
+static void insert(struct hmmu_pin_set *set, struct pin *p)
+{
+	hmmu__mutex_lock(&set->lock);
+	hmmu__itree_insert(&set->tree, &p->node);
+	/* Release: who sees the number finds the node. */
+	atomic_fetch_add_explicit(&set->count, 1, memory_order_release);
+	hmmu__mutex_unlock(&set->lock);
+}
+
+static struct pin *remove_one(struct hmmu_pin_set *set, uintptr_t start,
+			      uintptr_t end)
+{
+	struct hmmu_itree_node *n;
+
+	hmmu__mutex_lock(&set->lock);
+	hmmu__itree_for_each(n, &set->tree, start, end - 1)
+	{
+		if (n->start == start && n->last == end - 1)
+			break;
+	}
+	if (n) {
+		hmmu__itree_remove(&set->tree, n);
+		atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
+	}
+	hmmu__mutex_unlock(&set->lock);
+	return n ? of_node(n) : NULL;
+}
+
+/* Every mapping of the range is faulted in, for writing if it allows that. */
+static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
+{
+	struct hmmu_vma_info vma;
+	uintptr_t to;
+	int err = 0;
+
+	for (; at < end && !err; at = to) {
+		err = mm->ops->describe(mm, at, &vma);
+		if (err)
+			return -EFAULT;
+		to = vma.end < end ? vma.end : end;
+		err = mm->ops->fault_in(mm, at, to, vma.flags & HMMU_VMA_WRITE);
+	}
+	/* It lost its permission in between. */
+	return err == -EPERM ? -EFAULT : err;
+}
+
+static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	struct pin *p = hmmu__alloc(sizeof(*p));
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	p->node.start = start;
+	p->node.last = end - 1;
+	insert(&space->pins, p);
+	err = hmmu__range_home(space, start, end, NULL, NULL);
+	if (!err)
+		err = make_present(space->mm, start, end);
+	if (err)
+		hmmu__free(remove_one(&space->pins, start, end), sizeof(*p));
+	return err;
+}
+
+int hmmu_pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space || !hmmu__range_is_valid(start, end))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	hmmu__core_break_own(space);
+	err = pin(space, start, end);
+	hmmu__leave(self);
+	return err;
+}
+
+int hmmu_unpin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_thread *self;
+	struct pin *p;
+
+	if (!space || !hmmu__range_is_valid(start, end))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	p = remove_one(&space->pins, start, end);
+	if (p)
+		hmmu__free(p, sizeof(*p));
+	hmmu__leave(self);
+	return p ? 0 : -ENOENT;
+}
