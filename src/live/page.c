@@ -75,8 +75,31 @@ static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 }
 
 /*
+ * Linux 6.18 forgets to count: when its own first try of a page ends in EAGAIN
+ * and the second moves it, with others behind it, it takes the second for
+ * failed, too, tries once more, and says EEXIST - of what it has just moved
+ * there itself, and has woken nobody for. Such a page is absent at its source.
+ */
+static int move_recount(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
+			size_t bytes, size_t *moved)
+{
+	size_t at;
+
+	for (at = 0; at < bytes; at += HMMU_PAGE_BYTES)
+		if (!hmmu__is_absent(l, src + at, src + at + HMMU_PAGE_BYTES) ||
+		    hmmu__is_absent(l, dst + at, dst + at + HMMU_PAGE_BYTES))
+			break;
+	*moved = at;
+	if (!at)
+		return -EEXIST;
+	hmmu__uffd_wake(l, dst, dst + at);
+	return 0;
+}
+
+/*
  * Moves until something stands in the way; *@done is always right. -EAGAIN
- * comes out only if not a page moved: then a mapping is changing.
+ * comes out only if not a page moved: then a mapping is changing. -EEXIST: both
+ * places have a page.
  */
 static int move_all(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 		    size_t bytes, size_t *done)
@@ -88,6 +111,9 @@ static int move_all(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 	do {
 		err = move_once(l, dst + *done, src + *done, bytes - *done,
 				&moved);
+		if (err == -EEXIST)
+			err = move_recount(l, dst + *done, src + *done,
+					   bytes - *done, &moved);
 		*done += moved;
 	} while (*done < bytes &&
 		 ((!err && moved) || (err == -EAGAIN && moved)));
