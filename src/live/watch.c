@@ -128,6 +128,30 @@ static bool any_armed_locked(struct hmmu_live *l, uintptr_t start,
 	return false;
 }
 
+/*
+ * The mapping at hand is [start, end) still, as a whole. Looked at when it has
+ * been registered, for then nothing of it can go without being told; what went
+ * before is no part of what was registered, and what has come there since:
+ *
+ *      here                                program
+ *      looks up mapping V, which nobody
+ *        is told of
+ *                                          munmap(a part of V)
+ *      registers V: what is left of it
+ *                                          mmap(that part): not registered
+ */
+static bool is_whole(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_vma_info vma;
+
+	return !hmmu__live_describe(&l->mm, start, &vma) &&
+	       vma.start <= start && vma.end >= end;
+}
+
+/*
+ * -EAGAIN: the mapping has changed. What of it is registered now has no record,
+ * or a smaller one, and gets one when it is next looked at.
+ */
 static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 			   bool armed) HMMU_REQUIRES(&l->watch_lock)
 {
@@ -141,6 +165,8 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		 hmmu__core_is_away(l->mm.space, vma->start, vma->end);
 	w->armed = armed;
 	err = hmmu__uffd_register(l, vma->start, vma->end, mode_of(w));
+	if (!err && !is_whole(l, vma->start, vma->end))
+		err = -EAGAIN;
 	if (err) {
 		hmmu__free(w, sizeof(*w));
 		return err;
@@ -264,12 +290,14 @@ static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		      bool *fresh) HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_watch *w = first_locked(l, vma->start, vma->end);
+	int err;
 
 	*fresh = !covers(w, vma->start, vma->end) || !w->armed;
-	if (!*fresh && w->node.start == vma->start &&
-	    w->node.last == vma->end - 1)
-		return hmmu__uffd_register(l, vma->start, vma->end, MODE_ARMED);
-	return register_locked(l, vma, true);
+	if (*fresh || w->node.start != vma->start ||
+	    w->node.last != vma->end - 1)
+		return register_locked(l, vma, true);
+	err = hmmu__uffd_register(l, vma->start, vma->end, MODE_ARMED);
+	return err || is_whole(l, vma->start, vma->end) ? err : -EAGAIN;
 }
 
 /*
@@ -300,13 +328,39 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 	return err == -EINVAL || err == -ENOMEM ? -EAGAIN : err;
 }
 
+/*
+ * What the record is a part of, when that has grown in place: a mapping that is
+ * registered in two ways is two, and the program could not move it any more
+ * (E3). False: it can not be disarmed as a whole.
+ */
+static bool whole_of_locked(struct hmmu_live *l, const struct hmmu_watch *w,
+			    struct hmmu_vma_info *vma)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_itree_node *n;
+
+	if (hmmu__live_describe(&l->mm, w->node.start, vma))
+		return false;
+	if (vma->start > w->node.start)
+		vma->start = w->node.start;
+	if (vma->end <= w->node.last)
+		vma->end = w->node.last + 1;
+	hmmu__itree_for_each(n, &l->watches, vma->start, vma->end - 1)
+	{
+		if (n != &w->node && of_node(n)->armed)
+			return false;
+	}
+	return !hmmu__core_is_away(l->mm.space, vma->start, vma->end);
+}
+
 /* Back to an ordinary mapping; who waits for a hole finds it by itself. */
 static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	HMMU_REQUIRES(&l->watch_lock)
 {
-	uintptr_t end = w->node.last + 1;
+	struct hmmu_vma_info vma;
 
-	if (!w->armed || hmmu__core_is_away(l->mm.space, w->node.start, end))
+	if (!w->armed ||
+	    hmmu__core_is_away(l->mm.space, w->node.start, w->node.last + 1))
 		return;
 	/*
 	 * While a change is under way the record may be old: something else,
@@ -316,15 +370,16 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		disarm_later(l);
 		return;
 	}
-	if (hmmu__uffd_register(l, w->node.start, end, MODE_WATCH))
+	if (!whole_of_locked(l, w, &vma) ||
+	    hmmu__uffd_register(l, vma.start, vma.end, MODE_WATCH))
 		return;
 	if (hmmu__uffd_is_changing(l)) {
-		(void)hmmu__uffd_register(l, w->node.start, end, MODE_ARMED);
+		(void)hmmu__uffd_register(l, vma.start, vma.end, MODE_ARMED);
 		disarm_later(l);
 		return;
 	}
 	w->armed = false;
-	hmmu__uffd_wake(l, w->node.start, end);
+	hmmu__uffd_wake(l, vma.start, vma.end);
 }
 
 /*
@@ -436,23 +491,17 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		       size_t bytes)
 {
 	struct hmmu_watch old, *w;
-	struct hmmu_vma_info vma;
 
 	if (!hmmu__watch_get(l, from, &old))
 		return;
 	hmmu__watch_cut(l, to, to + bytes);
-	/* The mapping may have grown on its way: take all of it. */
-	if (hmmu__live_describe(&l->mm, to, &vma)) {
-		vma.start = to;
-		vma.end = to + bytes;
-	}
 	w = hmmu__alloc(sizeof(*w));
 	if (!w)
 		return;
 	w->armed = old.armed;
 	w->saw_large = old.saw_large;
 	hmmu__mutex_lock(&l->watch_lock);
-	replace_locked(l, w, vma.start, vma.end);
+	replace_locked(l, w, to, to + bytes);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 

@@ -136,24 +136,31 @@ static void *fault(void *arg)
 	return arg;
 }
 
-/* The device maps the tail, and sees it go. */
+static bool is_unmapped_soon(const char *p)
+{
+	unsigned int ms;
+
+	for (ms = 0; ms < 2000; ms++) {
+		if (!live_leaf(live_device, p, NULL))
+			return true;
+		live_sleep_ms(1);
+	}
+	return false;
+}
+
+/* The device maps the tail, and lets go of it when it goes. */
 static bool sees_it_go(void *arg, char *tail, unsigned int round)
 {
-	uint64_t found = 1;
-	bool seen;
+	uint64_t found = 0;
+	bool ok;
 
 	*(volatile uint64_t *)tail = round + 1;
 	while (hmmu_port_load64(arg, (uintptr_t)tail, &found) == -EBUSY)
 		;
-	if (found != round + 1)
-		return false;
 	unmap_raw(tail, TAIL_BYTES);
+	ok = is_unmapped_soon(tail);
 	map_raw(tail, TAIL_BYTES);
-	found = 1;
-	while (hmmu_port_load64(arg, (uintptr_t)tail, &found) == -EBUSY)
-		;
-	seen = found == 0;
-	return seen;
+	return ok && found == round + 1;
 }
 
 static void test_register_new_part_is_watched(void)
