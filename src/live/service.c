@@ -540,6 +540,8 @@ void hmmu__live_quiet(struct hmmu_mm *mm)
 	hmmu__live_events_wait(mm);
 }
 
+#define TASKS "/proc/self/task/"
+
 /* System calls that raise events. */
 static bool changes_mappings(long nr)
 {
@@ -579,20 +581,50 @@ static void append_number(char *path, int number)
 	*at = '\0';
 }
 
+/* "/proc/self/task/TID/NAME" */
+static void task_path(char *path, size_t room, int tid, const char *name)
+{
+	memcpy(path, TASKS, sizeof(TASKS));
+	append_number(path, tid);
+	(void)strncat(path, name, room - strlen(path) - 1);
+}
+
+/*
+ * In which function of the kernel the thread sleeps. False, where that is told:
+ * in another than for an event, so for a lock, which others will let go of.
+ */
+static bool may_wait_for_event(int tid)
+{
+	static const char wait[] = "userfaultfd_event_wait_completion";
+	char path[64], text[64] = "";
+	ssize_t n = -1;
+	int fd;
+
+	task_path(path, sizeof(path), tid, "/wchan");
+	fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd >= 0) {
+		n = hmmu__sys_read(fd, text, sizeof(text) - 1);
+		hmmu__sys_close(fd);
+	}
+	/* "0" is said of a thread that runs, and where it is not to be known. */
+	if (n <= 1)
+		return true;
+	return !strncmp(text, wait, sizeof(wait) - 1);
+}
+
 /*
  * Only the service reads events, so a thread that waits for one stays stopped
  * while the service looks at it.
  */
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid)
 {
-	char path[64] = "/proc/self/task/";
+	char path[64];
 
 	if (!hmmu__live_is_service(mm))
 		return false;
-	append_number(path, tid);
-	memcpy(path + strlen(path), "/syscall", sizeof("/syscall"));
+	task_path(path, sizeof(path), tid, "/syscall");
 	return hmmu__uffd_is_changing(hmmu__live(mm)) &&
-	       changes_mappings(first_number(path));
+	       changes_mappings(first_number(path)) && may_wait_for_event(tid);
 }
 
 /* --- start and stop --------------------------------------------------------------------- */
