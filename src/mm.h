@@ -314,13 +314,14 @@ bool hmmu__core_is_held(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
 
 /*
- * True if pages of the range are on devices, and not in the CPU's sight. Lock-free; exact while the events
- * lock is held exclusively.
+ * True if pages of the range are on devices, and not in the CPU's sight.
+ * Lock-free; exact while the events lock is held exclusively.
  */
 bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
 
-/* Brings every device page home; for fork and close. */
+/* Brings device pages home, of a range; all of them, for fork and close. */
+int hmmu__core_home(struct hmmu_space *space, uintptr_t start, uintptr_t end);
 int hmmu__core_all_home(struct hmmu_space *space);
 
 /*

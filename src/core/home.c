@@ -401,10 +401,14 @@ int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 	return err;
 }
 
+int hmmu__core_home(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	return hmmu__range_home(space, start, end, NULL, NULL);
+}
+
 int hmmu__core_all_home(struct hmmu_space *space)
 {
-	return hmmu__range_home(space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES, NULL,
-				NULL);
+	return hmmu__core_home(space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES);
 }
 
 /*

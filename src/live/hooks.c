@@ -178,6 +178,29 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd,
 						flags, fd, offset));
 }
 
+/* So often somebody may migrate what has just come home. */
+#define HOME_ROUNDS 8
+
+/*
+ * A mapping over others may be refused (RLIMIT_AS, overcommit), and Linux tells
+ * of it as if it had been made. What stands there is to be as it was: its pages
+ * come home first, so that nothing is dropped for what is told.
+ */
+static void home_before(struct hook *h)
+{
+	uintptr_t start = h->call.inv.start;
+	uintptr_t end = h->call.inv.end;
+	int round;
+
+	for (round = 0;
+	     round < HOME_ROUNDS && hmmu__core_is_held(h->space, start, end);
+	     round++) {
+		hmmu__core_invalidate_end(h->space, &h->call);
+		(void)hmmu__core_home(h->space, start, end);
+		hmmu__core_invalidate_begin(h->space, &h->call);
+	}
+}
+
 HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
 		    off_t offset)
 {
@@ -187,6 +210,7 @@ HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
 	if (hmmu_likely(!(flags & MAP_FIXED)) || flags & MAP_FIXED_NOREPLACE ||
 	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP))
 		return map(addr, length, prot, flags, fd, offset);
+	home_before(&h);
 	suspend(&h);
 	ret = map(addr, length, prot, flags, fd, offset);
 	unmap_end(&h, ret != MAP_FAILED);
