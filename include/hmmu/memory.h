@@ -101,6 +101,18 @@ HMMU_API HMMU_MUST_CHECK int
 hmmu_memory_get_stats(struct hmmu_memory *memory,
 		      struct hmmu_memory_stats *stats);
 
+/**
+ * hmmu_memory_fail_large() - let the next large page fail, for tests
+ * @memory: a device memory. NULL does nothing.
+ *
+ * The next 2 MiB page that would move to this memory, or home from it, as one
+ * finds no place for that, once: it moves as small pages.
+ *
+ * Context: Does not sleep.
+ * Since: 0.1
+ */
+HMMU_API void hmmu_memory_fail_large(struct hmmu_memory *memory);
+
 HMMU_END_DECLS
 
 #endif

@@ -109,6 +109,11 @@ static int run_put(const struct homing *h, struct home_run *r)
 	uint32_t done;
 	int err;
 
+	/* What is left of a large page is small. */
+	if (r->pages >= HMMU_PAGES_PER_LARGE &&
+	    hmmu__memory_fails_large(r->memory))
+		put.bytes = HMMU_PAGE_BYTES;
+
 	err = HMMU_FAULT_POINT("put", ENOMEM);
 	if (!err)
 		err = h->space->mm->ops->put(h->space->mm, &put);

@@ -158,7 +158,8 @@ static int make_watched(struct hmmu_migration *m,
 	if (err > 0)
 		return -EAGAIN;
 	if (!err)
-		err = mm->ops->fault_in(mm, m->at, end, true);
+		err = mm->ops->fault_in(mm, m->at, end,
+					vma->flags & HMMU_VMA_WRITE);
 	return err == -EFAULT || err == -EPERM ? -EAGAIN : err;
 }
 
@@ -209,16 +210,42 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 	return 0;
 }
 
-/* Why nothing of the mapping can move, or false. */
-static bool must_stay(const struct hmmu_vma_info *vma, enum hmmu_stay *why)
+/*
+ * Why nothing of the mapping can move, or false. The kernel moves no page of a
+ * mapping that can not be written; a coherent one need not move.
+ */
+static bool must_stay(const struct hmmu_migration *m,
+		      const struct hmmu_vma_info *vma, enum hmmu_stay *why)
 {
-	const uint32_t rw = HMMU_VMA_READ | HMMU_VMA_WRITE;
+	const uint32_t rw = m->memory->kind == HMMU_MEMORY_COHERENT ?
+				    HMMU_VMA_READ :
+				    HMMU_VMA_READ | HMMU_VMA_WRITE;
 
 	*why = HMMU_STAY_KIND;
 	if (!(vma->flags & HMMU_VMA_ANON) || vma->flags & HMMU_VMA_SPECIAL)
 		return true;
 	*why = HMMU_STAY_PROTECTED;
 	return (vma->flags & rw) != rw;
+}
+
+/*
+ * The mapping stays where it is. That it was to be moved is told all the same
+ * (MV34): whoever maps a part of it looks again.
+ */
+static void tell_only(struct hmmu_migration *m, uintptr_t to)
+{
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = m->at,
+			 .end = to,
+			 .event = m->event,
+			 .owner = m->device },
+		.moves = true,
+	};
+
+	if (!hmmu__core_may_be_used(m->space, m->at, to))
+		return;
+	hmmu__core_invalidate_begin(m->space, &call);
+	hmmu__core_invalidate_end(m->space, &call);
 }
 
 /* One step from m->at on: a hole, a mapping that stays, or a batch. */
@@ -236,12 +263,13 @@ static int step(struct hmmu_migration *m, uintptr_t end)
 			to = least(end, vma.start);
 	} else {
 		to = least(end, vma.end);
-		if (!must_stay(&vma, &why)) {
+		if (!must_stay(m, &vma, &why)) {
 			uintptr_t full = (m->at & ~(HMMU_LARGE_BYTES - 1)) +
 					 HMMU_BATCH_BYTES;
 
 			return batch(m, &vma, least(to, full));
 		}
+		tell_only(m, to);
 	}
 	hmmu__stayed(m, why, pages_of(m->at, to));
 	m->at = to;

@@ -100,9 +100,9 @@ static bool hook_begin_more(struct hook *h, uintptr_t start, size_t bytes,
 	hmmu__core_break_own(h->space);
 	h->live = hmmu__live(h->space->mm);
 	h->suspended = false;
-	h->call.inv = (struct hmmu_invalidation){ .start = start,
-						  .end = end,
-						  .event = event };
+	h->call = (struct hmmu_invalidate_call){
+		.inv = { .start = start, .end = end, .event = event },
+	};
 	hmmu__core_invalidate_begin(h->space, &h->call);
 	return true;
 }

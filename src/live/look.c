@@ -167,7 +167,7 @@ static uint64_t entry_of(const struct hmmu_vma_info *vma, uint32_t flags)
 		return 0;
 	if (flags & HMMU__PAGE_ZERO)
 		e |= (uint64_t)HMMU_WHERE_ZERO << HMMU_ENTRY_WHERE_SHIFT;
-	else if (vma->flags & HMMU_VMA_WRITE && vma->flags & HMMU_VMA_ANON &&
+	else if (vma->flags & HMMU_VMA_WRITE &&
 		 !(flags & (HMMU__PAGE_FILE | HMMU__PAGE_WP)))
 		e |= HMMU_ENTRY_WRITE;
 	if (vma->page_lg2 > HMMU_PAGE_LG2)

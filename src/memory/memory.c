@@ -132,6 +132,13 @@ int hmmu_memory_destroy(struct hmmu_memory *memory)
 	return 0;
 }
 
+void hmmu_memory_fail_large(struct hmmu_memory *memory)
+{
+	if (memory)
+		atomic_store_explicit(&memory->fails_large, true,
+				      memory_order_relaxed);
+}
+
 int hmmu_memory_get_stats(struct hmmu_memory *memory,
 			  struct hmmu_memory_stats *stats)
 {

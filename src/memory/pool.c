@@ -50,7 +50,7 @@ uint32_t hmmu__memory_take_chunks(struct hmmu_memory *m, uint32_t want,
 	uint32_t c, n = 0;
 
 	*ret_tainted = false;
-	if (HMMU_FAULT_POINT("memory chunk", 1))
+	if (HMMU_FAULT_POINT("memory chunk", 1) || hmmu__memory_fails_large(m))
 		return 0;
 	hmmu__mutex_lock(&m->lock);
 	c = free_from_cursor(m);

@@ -47,6 +47,8 @@ struct hmmu_memory {
 	uint8_t *host;
 	size_t bytes;
 	uint32_t chunks;
+	/* See hmmu_memory_fail_large(). */
+	_Atomic bool fails_large;
 	struct hmmu_mutex lock;
 	struct hmmu_chunk *chunk HMMU_GUARDED_BY(&lock);
 	/* Where the search for free chunks goes on. */
@@ -62,6 +64,15 @@ static inline void *hmmu__memory_host(const struct hmmu_memory *m,
 				      uint32_t page)
 {
 	return m->host ? m->host + ((size_t)page << HMMU_PAGE_LG2) : NULL;
+}
+
+/* The next large place was to fail, and now has. */
+static inline bool hmmu__memory_fails_large(struct hmmu_memory *m)
+{
+	/* Relaxed: the first look is a hint, and one thread gets it. */
+	return atomic_load_explicit(&m->fails_large, memory_order_relaxed) &&
+	       atomic_exchange_explicit(&m->fails_large, false,
+					memory_order_relaxed);
 }
 
 /* A pool of @bytes: 0, -ENOMEM, or what the space said. */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Before the C library's calls: what concerns a device is done here, all else
+ * is handed on to the next library that has the call.
+ */
+/* Both names of each call are defined here. */
+#undef _FILE_OFFSET_BITS
+#undef _FORTIFY_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "dmirror.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+static int set_errno(int ret)
+{
+	if (ret >= 0)
+		return ret;
+	errno = -ret;
+	return -1;
+}
+
+/* --- open -------------------------------------------------------------------------- */
+
+static int open_device(const struct dmirror_file *file, int flags)
+{
+	int err = 0, fd;
+
+	if (file->kind == DMIRROR_DEVICE)
+		err = dmirror_unit_open(file->unit);
+	if (err)
+		return set_errno(err);
+	fd = dmirror_file_open(file, flags);
+	if (fd < 0 && file->kind == DMIRROR_DEVICE)
+		dmirror_unit_close(file->unit);
+	return set_errno(fd);
+}
+
+static int open_any(int dir, const char *path, int flags, mode_t mode)
+{
+	struct dmirror_file file = { .kind = DMIRROR_NONE };
+
+	if (path)
+		file = dmirror_file_named(path);
+	if (file.kind != DMIRROR_NONE)
+		return open_device(&file, flags);
+	return (int)syscall(SYS_openat, dir, path, flags, mode);
+}
+
+static mode_t mode_of(int flags, va_list ap)
+{
+	bool has = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
+
+	return has ? va_arg(ap, mode_t) : 0;
+}
+
+EXPORT int open(const char *path, int flags, ...)
+{
+	va_list ap;
+	mode_t mode;
+
+	va_start(ap, flags);
+	mode = mode_of(flags, ap);
+	va_end(ap);
+	return open_any(AT_FDCWD, path, flags, mode);
+}
+
+EXPORT int open64(const char *path, int flags, ...)
+	__attribute__((alias("open")));
+
+EXPORT int openat(int dir, const char *path, int flags, ...)
+{
+	va_list ap;
+	mode_t mode;
+
+	va_start(ap, flags);
+	mode = mode_of(flags, ap);
+	va_end(ap);
+	return open_any(dir, path, flags, mode);
+}
+
+EXPORT int openat64(int dir, const char *path, int flags, ...)
+	__attribute__((alias("openat")));
+
+/* Of programs that are compiled with checks of their arguments. */
+EXPORT int __open_2(const char *path, int flags);
+int __open_2(const char *path, int flags)
+{
+	return open_any(AT_FDCWD, path, flags, 0);
+}
+
+EXPORT int __open64_2(const char *path, int flags)
+	__attribute__((alias("__open_2")));
+
+/* --- the others ---------------------------------------------------------------------- */
+
+EXPORT int close(int fd)
+{
+	struct dmirror_file file = dmirror_file_of(fd);
+	bool last = file.kind == DMIRROR_DEVICE && file.opener == getpid() &&
+		    dmirror_file_is_last(fd);
+	int ret = (int)syscall(SYS_close, fd);
+
+	if (!ret && last)
+		dmirror_unit_close(file.unit);
+	return ret;
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	struct dmirror_file file = dmirror_file_of(fd);
+	uint64_t arg;
+	va_list ap;
+
+	va_start(ap, request);
+	arg = va_arg(ap, unsigned long);
+	va_end(ap);
+	/* Programs keep it in an int, too. */
+	request = (unsigned int)request;
+	switch (file.kind) {
+	case DMIRROR_DEVICE:
+		return set_errno(dmirror_command(&file, request, arg));
+	case DMIRROR_GUP:
+		return set_errno(dmirror_gup(request, arg));
+	default:
+		return (int)syscall(SYS_ioctl, fd, request, arg);
+	}
+}
+
+typedef void *mmap_fn(void *, size_t, int, int, int, off_t);
+
+/* HMMU's own: the next after this. */
+static mmap_fn *next_mmap(void)
+{
+	static mmap_fn *next;
+
+	if (!next)
+		next = (mmap_fn *)dlsym(RTLD_NEXT, "mmap");
+	return next;
+}
+
+/* Fresh zeroed pages of the device's, present from the start. */
+static void *map_device(void *addr, size_t length, int prot, int flags)
+{
+	int fd = memfd_create("hmm_dmirror pages", MFD_CLOEXEC);
+	void *p = MAP_FAILED;
+
+	if (fd < 0)
+		return p;
+	if (!ftruncate(fd, (off_t)length))
+		p = next_mmap()(addr, length, prot, flags, fd, 0);
+	syscall(SYS_close, fd);
+	if (p != MAP_FAILED && prot & PROT_READ)
+		(void)madvise(p, length, 22 /* MADV_POPULATE_READ */);
+	return p;
+}
+
+EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd,
+		  off_t offset)
+{
+	if (fd >= 0 && !(flags & MAP_ANONYMOUS) &&
+	    dmirror_file_of(fd).kind == DMIRROR_DEVICE)
+		return map_device(addr, length, prot, flags);
+	return next_mmap()(addr, length, prot, flags, fd, offset);
+}
+
+EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd,
+		    off_t offset) __attribute__((alias("mmap")));
