@@ -71,11 +71,8 @@ static void home(char *p, size_t bytes)
 
 static char *large_page(uint64_t seed)
 {
-	char *p = mmap(PLACE, LARGE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-		       0);
+	char *p = live_map(LARGE);
 
-	HMMU_CHECK(p == PLACE);
 	madvise(p, LARGE, MADV_HUGEPAGE);
 	live_fill(p, LARGE, seed);
 	return p;
@@ -83,11 +80,17 @@ static char *large_page(uint64_t seed)
 
 static char *shift(char *p)
 {
-	char *to = p + LARGE + SHIFT;
+	char *to = (char *)live_map(2 * LARGE) + SHIFT;
 
 	HMMU_CHECK(mremap(p, LARGE, LARGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) ==
 		   to);
 	return to;
+}
+
+/* What was around it is used no more. */
+static void drop(char *p)
+{
+	HMMU_CHECK_OK(munmap(p - SHIFT, 2 * LARGE));
 }
 
 static void test_split_mv17_two_take_parts_of_one(void)
@@ -100,7 +103,7 @@ static void test_split_mv17_two_take_parts_of_one(void)
 		p = shift(large_page(seed));
 		both(p, out);
 		LIVE_CHECK(p, LARGE, seed);
-		HMMU_CHECK_OK(munmap(p, LARGE));
+		drop(p);
 	}
 	live_close();
 }
@@ -117,7 +120,7 @@ static void test_split_mv17_two_bring_home_parts_of_one(void)
 		p = shift(p);
 		both(p, home);
 		LIVE_CHECK(p, LARGE, seed);
-		HMMU_CHECK_OK(munmap(p, LARGE));
+		drop(p);
 	}
 	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
 	live_close();
@@ -141,7 +144,7 @@ static void test_split_mv17_device_writes_are_kept(void)
 		both(p, home);
 		for (at = 0; at < LARGE; at += PAGE)
 			HMMU_CHECK_INT(*(volatile uint64_t *)(p + at), seed);
-		HMMU_CHECK_OK(munmap(p, LARGE));
+		drop(p);
 	}
 	hmmu_port_close(port);
 	live_close();
