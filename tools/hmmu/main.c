@@ -27,6 +27,8 @@ static const struct command commands[] = {
 	  cmd_demo },
 	{ "bench", "what HMMU costs, beside the floor measured in the same run",
 	  cmd_bench },
+	{ "dmirror", "runs a program with the kernel's HMM test devices",
+	  cmd_dmirror },
 };
 
 char *const *tool_argv;
@@ -41,7 +43,7 @@ static void usage(FILE *out)
 	      "\n",
 	      out);
 	for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
-		fprintf(out, "  %-6s %s\n", commands[i].name,
+		fprintf(out, "  %-7s %s\n", commands[i].name,
 			commands[i].summary);
 	fputs("\n"
 	      "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 this kernel\n"
