@@ -3,7 +3,6 @@
  * What the devices do when they are told to (contract part 2).
  */
 #include <errno.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <hmmu/exclusive.h>
@@ -20,19 +19,18 @@ static uint64_t end_of(const struct dmirror_cmd *c)
 	return c->addr + c->npages * HMMU_PAGE_BYTES;
 }
 
-/* A buffer for all that a command moves; in pages that never leave. */
+/*
+ * A buffer for all that a command moves. Not a mapping: the program may look at
+ * what has just been unmapped.
+ */
 static void *bounce_new(const struct dmirror_cmd *c)
 {
-	void *p = mmap(NULL, c->npages * HMMU_PAGE_BYTES,
-		       PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
+	return hmmu_alloc(c->npages * HMMU_PAGE_BYTES);
 }
 
 static void bounce_free(const struct dmirror_cmd *c, void *p)
 {
-	munmap(p, c->npages * HMMU_PAGE_BYTES);
+	hmmu_free(p, c->npages * HMMU_PAGE_BYTES);
 }
 
 /* --- read and write -------------------------------------------------------------- */

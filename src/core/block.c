@@ -257,7 +257,7 @@ bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
 	return true;
 }
 
-static bool make_scattered(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
+bool hmmu__block_scatter(struct hmmu_block *b)
 {
 	struct hmmu_place *s;
 	unsigned int i;
@@ -287,7 +287,7 @@ static bool stays_in_order(const struct hmmu_block *b,
 bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 {
-	return stays_in_order(b, memory, page, place) || make_scattered(b);
+	return stays_in_order(b, memory, page, place) || hmmu__block_scatter(b);
 }
 
 static void counts_update(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)

@@ -166,6 +166,9 @@ bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 	HMMU_REQUIRES(&b->lock);
 
+/* From here on each page has a place of its own. False: no memory. */
+bool hmmu__block_scatter(struct hmmu_block *b) HMMU_REQUIRES(&b->lock);
+
 /* The pages are not held any more; their places are the caller's to free. */
 void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)
 	HMMU_REQUIRES(&b->lock);

@@ -209,10 +209,16 @@ static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
 	bool is_empty = hmmu__bitmap_is_empty(&b->held);
 	uint32_t place;
 
+	if (m->small && !hmmu__block_scatter(b))
+		return HMMU_NO_PAGE;
+	/* The rest of a large page that loses one is small. */
+	if (m->small && is_empty)
+		*n = 1;
+
 	if (!is_empty && !b->scattered && b->memory == m->memory &&
 	    hmmu__memory_take_pages_at(m->memory, b->first + page, *n))
 		return b->first + page;
-	if (is_empty && *n >= OWN_CHUNK_PAGES) {
+	if (is_empty && *n >= OWN_CHUNK_PAGES && !m->small) {
 		place = place_in_own_chunk(m, page, *n);
 		if (place != HMMU_NO_PAGE)
 			return place;
@@ -319,6 +325,7 @@ int hmmu__batch_take(struct hmmu_migration *m, uintptr_t end)
 
 		if (n)
 			err = take_whole(m, n, &full);
+		m->small = full && n;
 		if (!n || full)
 			err = block_part(m, end);
 	}
