@@ -126,6 +126,19 @@ static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
 	return err == -EPERM ? -EFAULT : err;
 }
 
+/* Who looked before the insertion has recorded what it takes. */
+static void wait_for_blocks(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end)
+{
+	struct hmmu_block *b;
+
+	hmmu__block_for_each(b, &space->blocks, start, end)
+	{
+		hmmu__block_lock(b);
+		hmmu__block_unlock(b);
+	}
+}
+
 static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 {
 	struct pin *p = hmmu__alloc(sizeof(*p));
@@ -136,6 +149,7 @@ static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	p->node.start = start;
 	p->node.last = end - 1;
 	insert(&space->pins, p);
+	wait_for_blocks(space, start, end);
 	err = hmmu__range_home(space, start, end, NULL, NULL);
 	if (!err)
 		err = make_present(space->mm, start, end);

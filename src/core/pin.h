@@ -7,9 +7,9 @@
  *
  *      pin                                 migration
  *      insert
- *      bring home: waits for the blocks    lock blocks
- *                                          pinned? then it stays
- *                                          take, unlock
+ *      wait for the blocks' locks          lock blocks
+ *      bring home what is recorded         pinned? then it stays
+ *                                          take, record, unlock
  *
  * A migration that looked before the insertion has recorded what it took when
  * pin gets the blocks' locks.
