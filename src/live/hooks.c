@@ -43,17 +43,9 @@
 #include <hmmu/base.h>
 
 #include "base/thread.h"
+#include "live/hooks.h"
 #include "live/live.h"
 #include "live/probe.h"
-
-/* What a hook does around the system call of one range. */
-struct hook {
-	struct hmmu_space *space;
-	struct hmmu_thread *self;
-	struct hmmu_live *live;
-	struct hmmu_invalidate_call call;
-	bool suspended;
-};
 
 static struct hmmu_space *hooked_space(void)
 {
@@ -63,7 +55,7 @@ static struct hmmu_space *hooked_space(void)
 	return s && s->hooks ? s : NULL;
 }
 
-static long set_errno(long ret)
+long hmmu__hook_errno(long ret)
 {
 	if (!hmmu__sys_is_error(ret))
 		return ret;
@@ -77,7 +69,7 @@ static uintptr_t page_up(uintptr_t v)
 }
 
 /* True: the range is used, and h is begun. The caller may have begun another. */
-static bool hook_begin_more(struct hook *h, uintptr_t start, size_t bytes,
+static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 			    enum hmmu_event event)
 {
 	uintptr_t end = page_up(start + bytes);
@@ -108,13 +100,13 @@ static bool hook_begin_more(struct hook *h, uintptr_t start, size_t bytes,
 }
 
 /* Calls of HMMU's own are no changes of the program. */
-static bool hook_begin(struct hook *h, uintptr_t start, size_t bytes,
-		       enum hmmu_event event)
+bool hmmu__hook_begin(struct hmmu_hook *h, uintptr_t start, size_t bytes,
+		      enum hmmu_event event)
 {
 	return !hmmu__is_inside() && hook_begin_more(h, start, bytes, event);
 }
 
-static void hook_end(struct hook *h)
+void hmmu__hook_end(struct hmmu_hook *h)
 {
 	hmmu__core_invalidate_end(h->space, &h->call);
 	hmmu__leave(h->self);
@@ -129,7 +121,7 @@ static void hook_end(struct hook *h)
  * With pages away it keeps its registration: the call may fail, and who waits
  * for such a page must go on waiting.
  */
-static void suspend(struct hook *h) HMMU_NO_TSA
+void hmmu__hook_suspend(struct hmmu_hook *h) HMMU_NO_TSA
 {
 	uintptr_t start = h->call.inv.start;
 	uintptr_t end = h->call.inv.end;
@@ -142,7 +134,7 @@ static void suspend(struct hook *h) HMMU_NO_TSA
 	hmmu__rw_write_unlock(&h->live->events);
 }
 
-static void unmap_end(struct hook *h, bool done)
+void hmmu__hook_unmapped(struct hmmu_hook *h, bool done)
 {
 	uintptr_t start = h->call.inv.start;
 	uintptr_t end = h->call.inv.end;
@@ -160,22 +152,22 @@ static void unmap_end(struct hook *h, bool done)
 HMMU_API int munmap(void *addr, size_t length)
 {
 	uintptr_t start = (uintptr_t)addr;
-	struct hook h;
+	struct hmmu_hook h;
 	int ret;
 
-	if (!hook_begin(&h, start, length, HMMU_EVENT_UNMAP))
-		return (int)set_errno(hmmu__sys_munmap(start, length));
-	suspend(&h);
+	if (!hmmu__hook_begin(&h, start, length, HMMU_EVENT_UNMAP))
+		return (int)hmmu__hook_errno(hmmu__sys_munmap(start, length));
+	hmmu__hook_suspend(&h);
 	ret = hmmu__sys_munmap(start, length);
-	unmap_end(&h, !ret);
-	return (int)set_errno(ret);
+	hmmu__hook_unmapped(&h, !ret);
+	return (int)hmmu__hook_errno(ret);
 }
 
 static void *map(void *addr, size_t length, int prot, int flags, int fd,
 		 off_t offset)
 {
-	return (void *)set_errno(hmmu__sys_mmap((uintptr_t)addr, length, prot,
-						flags, fd, offset));
+	return (void *)hmmu__hook_errno(hmmu__sys_mmap(
+		(uintptr_t)addr, length, prot, flags, fd, offset));
 }
 
 /* So often somebody may migrate what has just come home. */
@@ -186,7 +178,7 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd,
  * of it as if it had been made. What stands there is to be as it was: its pages
  * come home first, so that nothing is dropped for what is told.
  */
-static void home_before(struct hook *h)
+void hmmu__hook_home_before(struct hmmu_hook *h)
 {
 	uintptr_t start = h->call.inv.start;
 	uintptr_t end = h->call.inv.end;
@@ -204,16 +196,16 @@ static void home_before(struct hook *h)
 HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
 		    off_t offset)
 {
-	struct hook h;
+	struct hmmu_hook h;
 	void *ret;
 
 	if (hmmu_likely(!(flags & MAP_FIXED)) || flags & MAP_FIXED_NOREPLACE ||
-	    !hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP))
+	    !hmmu__hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP))
 		return map(addr, length, prot, flags, fd, offset);
-	home_before(&h);
-	suspend(&h);
+	hmmu__hook_home_before(&h);
+	hmmu__hook_suspend(&h);
 	ret = map(addr, length, prot, flags, fd, offset);
-	unmap_end(&h, ret != MAP_FAILED);
+	hmmu__hook_unmapped(&h, ret != MAP_FAILED);
 	return ret;
 }
 
@@ -239,7 +231,7 @@ static bool discards(int advice)
  * what is away. A guard is not: this must drop it, after what is still to be
  * told of what stood there before.
  */
-static void discarded(struct hook *h, int advice)
+static void discarded(struct hmmu_hook *h, int advice)
 {
 	if (advice != MADV_GUARD_INSTALL)
 		return;
@@ -250,39 +242,41 @@ static void discarded(struct hook *h, int advice)
 HMMU_API int madvise(void *addr, size_t length, int advice)
 {
 	uintptr_t start = (uintptr_t)addr;
-	struct hook h;
+	struct hmmu_hook h;
 	int ret;
 
 	if (hmmu_likely(!discards(advice)) ||
-	    !hook_begin(&h, start, length, HMMU_EVENT_CLEAR))
-		return (int)set_errno(hmmu__sys_madvise(start, length, advice));
+	    !hmmu__hook_begin(&h, start, length, HMMU_EVENT_CLEAR))
+		return (int)hmmu__hook_errno(
+			hmmu__sys_madvise(start, length, advice));
 	ret = hmmu__sys_madvise(start, length, advice);
 	if (!ret)
 		discarded(&h, advice);
 	/* Its event is known as this call's only while the call is active. */
 	hmmu__live_events_wait(h.space->mm);
-	hook_end(&h);
-	return (int)set_errno(ret);
+	hmmu__hook_end(&h);
+	return (int)hmmu__hook_errno(ret);
 }
 
 /* Events know nothing of it: told by the hook alone (E6). */
 HMMU_API int mprotect(void *addr, size_t length, int prot)
 {
 	uintptr_t start = (uintptr_t)addr;
-	struct hook h;
+	struct hmmu_hook h;
 	int ret;
 
-	if (!hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA))
-		return (int)set_errno(hmmu__sys_mprotect(start, length, prot));
+	if (!hmmu__hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA))
+		return (int)hmmu__hook_errno(
+			hmmu__sys_mprotect(start, length, prot));
 	ret = hmmu__sys_mprotect(start, length, prot);
-	hook_end(&h);
-	return (int)set_errno(ret);
+	hmmu__hook_end(&h);
+	return (int)hmmu__hook_errno(ret);
 }
 
 static void *remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
 		   void *to)
 {
-	return (void *)set_errno(hmmu__sys_mremap(
+	return (void *)hmmu__hook_errno(hmmu__sys_mremap(
 		(uintptr_t)old, old_bytes, new_bytes, flags, (uintptr_t)to));
 }
 
@@ -294,7 +288,7 @@ static void *remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
 HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 		      ...)
 {
-	struct hook from, over;
+	struct hmmu_hook from, over;
 	bool inside = hmmu__is_inside(), has_from, has_over = false;
 	void *to = NULL, *ret;
 	va_list ap;
@@ -304,19 +298,19 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 		to = va_arg(ap, void *);
 		va_end(ap);
 	}
-	has_from = hook_begin(&from, (uintptr_t)old_addr, old_len,
-			      HMMU_EVENT_UNMAP);
+	has_from = hmmu__hook_begin(&from, (uintptr_t)old_addr, old_len,
+				    HMMU_EVENT_UNMAP);
 	if (flags & MREMAP_FIXED && !inside)
 		has_over = hook_begin_more(&over, (uintptr_t)to, new_len,
 					   HMMU_EVENT_UNMAP);
 	ret = remap(old_addr, old_len, new_len, flags, to);
 	if (has_over) {
 		hmmu__live_quiet(over.space->mm);
-		hook_end(&over);
+		hmmu__hook_end(&over);
 	}
 	if (has_from) {
 		hmmu__live_quiet(from.space->mm);
-		hook_end(&from);
+		hmmu__hook_end(&from);
 	}
 	return ret;
 }
