@@ -23,6 +23,11 @@ void bench_sweep(struct bench_run *run);
 void bench_munmap_used(struct bench_run *run);
 void bench_munmap_unused(struct bench_run *run);
 
+/* rows_exclusive.c */
+void bench_exclusive(struct bench_run *run);
+void bench_fork(struct bench_run *run);
+void bench_munmap_part(struct bench_run *run);
+
 /* rows_mirror.c */
 void bench_mirror_map_1(struct bench_run *run);
 void bench_mirror_unmap_1(struct bench_run *run);
