@@ -124,6 +124,31 @@ hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 		  struct hmmu_migrate_result *result);
 
 /**
+ * hmmu_make_resident() - make memory present, for a system call
+ * @space: an open space.
+ * @start: first byte, page aligned (inclusive).
+ * @end:   one past the last byte, page aligned (exclusive).
+ *
+ * An ordinary user's userfaultfd does not serve the kernel: a system call that
+ * is given memory on a device, or a hole beside it, fails with EFAULT. This
+ * brings the pages home and fills the holes, writable where the mapping allows
+ * it. It holds until somebody migrates again; for longer see hmmu_pin().
+ *
+ * Context: May sleep; faults pages. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
+ * Return:
+ *   0        all is present
+ *   -EINVAL  NULL, misaligned, empty or wrapping range
+ *   -EFAULT  nothing readable is mapped somewhere in the range; what comes
+ *            before is present
+ *   -EBUSY   the program kept changing the mappings
+ *   -ENOMEM  no memory
+ * Since: 0.1
+ */
+HMMU_API HMMU_MUST_CHECK int hmmu_make_resident(struct hmmu_space *space,
+						uintptr_t start, uintptr_t end);
+
+/**
  * hmmu_migrate_evict() - bring all pages of a device home
  * @device: the device.
  * @result: in: size; out: what happened. May be NULL.

@@ -108,24 +108,6 @@ static struct pin *remove_one(struct hmmu_pin_set *set, uintptr_t start,
 	return n ? of_node(n) : NULL;
 }
 
-/* Every mapping of the range is faulted in, for writing if it allows that. */
-static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
-{
-	struct hmmu_vma_info vma;
-	uintptr_t to;
-	int err = 0;
-
-	for (; at < end && !err; at = to) {
-		err = mm->ops->describe(mm, at, &vma);
-		if (err)
-			return -EFAULT;
-		to = vma.end < end ? vma.end : end;
-		err = mm->ops->fault_in(mm, at, to, vma.flags & HMMU_VMA_WRITE);
-	}
-	/* It lost its permission in between. */
-	return err == -EPERM ? -EFAULT : err;
-}
-
 /* Who looked before the insertion has recorded what it takes. */
 static void wait_for_blocks(struct hmmu_space *space, uintptr_t start,
 			    uintptr_t end)
@@ -150,9 +132,7 @@ static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	p->node.last = end - 1;
 	insert(&space->pins, p);
 	wait_for_blocks(space, start, end);
-	err = hmmu__range_home(space, start, end, NULL, NULL);
-	if (!err)
-		err = make_present(space->mm, start, end);
+	err = hmmu__make_resident(space, start, end);
 	if (err)
 		hmmu__free(remove_one(&space->pins, start, end), sizeof(*p));
 	return err;

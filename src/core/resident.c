@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making memory present: for a pin, or for a system call.
+ */
+#include <errno.h>
+
+#include <hmmu/migrate.h>
+
+#include "core/core.h"
+
+/* Every mapping of the range is faulted in, for writing if it allows that. */
+static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
+{
+	struct hmmu_vma_info vma;
+	uintptr_t to;
+	int err = 0;
+
+	for (; at < end && !err; at = to) {
+		err = mm->ops->describe(mm, at, &vma);
+		if (err)
+			return -EFAULT;
+		to = vma.end < end ? vma.end : end;
+		err = mm->ops->fault_in(mm, at, to, vma.flags & HMMU_VMA_WRITE);
+	}
+	/* It lost its permission in between. */
+	return err == -EPERM ? -EFAULT : err;
+}
+
+int hmmu__make_resident(struct hmmu_space *space, uintptr_t start,
+			uintptr_t end)
+{
+	int err = hmmu__range_home(space, start, end, NULL, NULL);
+
+	return err ? err : make_present(space->mm, start, end);
+}
+
+int hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space || !hmmu__range_is_valid(start, end))
+		return -EINVAL;
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	hmmu__core_break_own(space);
+	err = hmmu__make_resident(space, start, end);
+	hmmu__leave(self);
+	return err;
+}
