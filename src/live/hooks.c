@@ -281,6 +281,24 @@ static void *remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
 }
 
 /*
+ * Several mappings are not moved as one while one of them is registered, and
+ * but for that they might be one (E3). So they are, for this call: what a device
+ * has of them comes home, and nobody watches.
+ */
+static void *remap_unwatched(struct hmmu_hook *h, void *old, size_t old_bytes,
+			     size_t new_bytes, int flags, void *to)
+{
+	void *ret;
+
+	hmmu__hook_home_before(h);
+	hmmu__hook_suspend(h);
+	ret = remap(old, old_bytes, new_bytes, flags, to);
+	if (h->suspended)
+		hmmu__watch_resume(h->live, h->call.inv.start, h->call.inv.end);
+	return ret;
+}
+
+/*
  * The kernel tells by events where registered memory went, and the call waits
  * for the service to read them; what is added here is that subscribers are
  * told before, and that everything is recorded when the call returns.
@@ -304,6 +322,9 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 		has_over = hook_begin_more(&over, (uintptr_t)to, new_len,
 					   HMMU_EVENT_UNMAP);
 	ret = remap(old_addr, old_len, new_len, flags, to);
+	if (ret == MAP_FAILED && errno == EFAULT && has_from)
+		ret = remap_unwatched(&from, old_addr, old_len, new_len, flags,
+				      to);
 	if (has_over) {
 		hmmu__live_quiet(over.space->mm);
 		hmmu__hook_end(&over);

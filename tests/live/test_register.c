@@ -177,5 +177,34 @@ static void test_register_new_part_is_watched(void)
 	live_close();
 }
 
+/*
+ * What has been mapped beside a registered mapping would be one with it, but for
+ * HMMU: a call of the C library moves both.
+ */
+static void test_register_e3_neighbours_move_as_one(void)
+{
+	char *to;
+
+	at = live_map(BYTES);
+	to = live_map(BYTES);
+	live_open();
+	if (live_is_late(&live_hooked))
+		HMMU_SKIP("hooks");
+	unmap_raw(at + BYTES / 2, BYTES / 2);
+	live_fill(at, BYTES / 2, 1);
+	live_take(at, BYTES / 2);
+	map_raw(at + BYTES / 2, BYTES / 2);
+	live_fill(at + BYTES / 2, BYTES / 2, 2);
+	HMMU_CHECK(live_hooked.remap(at, BYTES, BYTES,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	LIVE_CHECK(to, BYTES / 2, 1);
+	LIVE_CHECK(to + BYTES / 2, BYTES / 2, 2);
+	HMMU_CHECK(!live_is_mapped(at));
+	live_take(to, BYTES);
+	LIVE_CHECK(to, BYTES / 2, 1);
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_register_new_part_is_not_taken_unarmed),
-	       HMMU_TEST(test_register_new_part_is_watched))
+	       HMMU_TEST(test_register_new_part_is_watched),
+	       HMMU_TEST(test_register_e3_neighbours_move_as_one))

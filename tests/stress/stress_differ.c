@@ -48,6 +48,8 @@ static uint64_t state;
 static unsigned long count;
 static char last[LAST][160];
 static const struct live_way *way;
+/* Held by migrators; alone by who wants none. */
+static pthread_rwlock_t migrating = PTHREAD_RWLOCK_INITIALIZER;
 static unsigned char *buffer;
 
 static uint64_t draw(uint64_t below)
@@ -307,8 +309,12 @@ static void op_advise(size_t first, size_t pages)
 	same(s, "madvise");
 }
 
-/* Several mappings are moved one by one by new kernels, if nobody watches. */
-static void op_remap(size_t first, size_t pages)
+/*
+ * Several mappings are moved one by one by new kernels, if nobody watches. So
+ * only one is, and behind the hooks nobody may begin to watch a part of it
+ * meanwhile (E3).
+ */
+static void remap(size_t first, size_t pages)
 {
 	static const int flags[] = { 0, MREMAP_MAYMOVE | MREMAP_FIXED,
 				     MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -331,6 +337,17 @@ static void op_remap(size_t first, size_t pages)
 	if (s.managed > 0 && s.plain > 0)
 		s.managed += PLAIN - MANAGED;
 	same(s, "mremap");
+}
+
+static void op_remap(size_t first, size_t pages)
+{
+	bool alone = live_is_late(way);
+
+	if (alone)
+		HMMU_CHECK_OK(-pthread_rwlock_wrlock(&migrating));
+	remap(first, pages);
+	if (alone)
+		HMMU_CHECK_OK(-pthread_rwlock_unlock(&migrating));
 }
 
 static void fill_buffer(size_t bytes)
@@ -526,6 +543,7 @@ static void *migrate(void *arg)
 		end = start + (1 + (random >> 20) % 600) * PAGE;
 		if (end > (uintptr_t)MANAGED + ARENA_BYTES)
 			end = (uintptr_t)MANAGED + ARENA_BYTES;
+		HMMU_CHECK_OK(-pthread_rwlock_rdlock(&migrating));
 		if (random >> 13 & 3)
 			(void)live_migrate(live_device, (void *)start,
 					   end - start);
@@ -534,6 +552,7 @@ static void *migrate(void *arg)
 		else
 			(void)!hmmu_make_exclusive(live_device, start,
 						   start + PAGE, NULL);
+		HMMU_CHECK_OK(-pthread_rwlock_unlock(&migrating));
 		usleep((useconds_t)(random >> 40 & 127));
 	}
 	return arg;
