@@ -22,9 +22,19 @@
  *      copies
  *      unlocks                                           goes on
  *
- * What else he reads is applied when he has let go of the blocks. It is of changes that began
- * after the copier looked: while one is under way, what stands in the range may
- * be something else, and is not touched.
+ * What else he reads is applied when he has let go of the blocks. It is of
+ * changes that began after the copier looked: while one is under way, what
+ * stands in the range may be something else, and is not touched. And he reads
+ * nothing before the copier has made its call, for what he reads lets others go
+ * on:
+ *
+ *      taker                    copier                   program
+ *      hands the range over     looks: no change
+ *                                                        munmap(the range)
+ *      reads that                                        mmap(the range)
+ *                               mremap(): takes it
+ *
+ * Forbidden: the program finds zeroes in what it has just mapped.
  *
  * Not supported: seeing that a page is pinned (E11). What is written to such a
  * page through the pin after it was copied is lost. So the program must allow
@@ -61,6 +71,9 @@ static void *copier_main(void *arg)
 	struct hmmu_copier *c = arg;
 	uint32_t served = 0, wanted;
 
+	atomic_store_explicit(&c->tid, hmmu__sys_gettid(),
+			      memory_order_release);
+
 	for (;;) {
 		/* Acquire: pairs with the release of ask(). */
 		wanted = atomic_load_explicit(&c->wanted, memory_order_acquire);
@@ -96,6 +109,25 @@ static uint32_t ask(struct hmmu_copier *c, uintptr_t from, uintptr_t to,
 	return turn;
 }
 
+/* So long it may take to fall asleep. */
+#define ASLEEP_NS 100000000ull
+
+/* It sleeps, until it is asked: does the kernel say so? */
+static bool is_visible(struct hmmu_copier *c)
+{
+	uint64_t begun = hmmu__sys_clock_ns();
+	unsigned int round = 0;
+	int tid;
+
+	while (hmmu__sys_clock_ns() - begun < ASLEEP_NS) {
+		tid = atomic_load_explicit(&c->tid, memory_order_acquire);
+		if (tid && hmmu__live_sleep(tid) != HMMU_SLEEP_UNKNOWN)
+			return true;
+		hmmu__backoff(&round);
+	}
+	return false;
+}
+
 int hmmu__copier_start(struct hmmu_live *l)
 {
 	struct hmmu_copier *c = &l->copier;
@@ -117,6 +149,7 @@ int hmmu__copier_start(struct hmmu_live *l)
 	c->is_running = !err;
 	if (!err)
 		(void)pthread_setname_np(c->thread, "hmmu-copier");
+	c->is_visible = !err && is_visible(c);
 	return -err;
 }
 
@@ -161,6 +194,14 @@ static int give_back(uintptr_t start, uintptr_t alias, size_t bytes)
 	return -EAGAIN;
 }
 
+/* It has made its call, and waits for the event to be read. */
+static bool has_called(struct hmmu_copier *c)
+{
+	return !c->is_visible ||
+	       hmmu__live_sleep(atomic_load_explicit(
+		       &c->tid, memory_order_relaxed)) == HMMU_SLEEP_FOR_EVENT;
+}
+
 /* Moves the pages of [start, start + bytes) to @alias. */
 static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 		   size_t bytes)
@@ -172,7 +213,7 @@ static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 
 	/* Acquire: pairs with the copier's release. */
 	while (atomic_load_explicit(&c->done, memory_order_acquire) != turn) {
-		if (!hmmu__message_read(l, &msg))
+		if (!has_called(c) || !hmmu__message_read(l, &msg))
 			(void)hmmu__futex_wait(&c->done, turn - 1, LOOK_NS);
 		else if (is_own_event(c, &msg))
 			told = true;

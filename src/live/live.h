@@ -39,11 +39,11 @@ struct hmmu_stash {
 };
 
 /* Departures that are still to be told, and discards still to be made. */
-#define HMMU_AWAITED	    256u
-#define HMMU_DISCARDS	    32u
+#define HMMU_AWAITED	   256u
+#define HMMU_DISCARDS	   32u
 
 /* Segments of libhmmu, libc and the loader: three each, and room. */
-#define HMMU_STATIC_RANGES  64u
+#define HMMU_STATIC_RANGES 64u
 
 /*
  * A mapping that is registered with our userfaultfd.
@@ -85,6 +85,9 @@ struct hmmu_copier {
 	const struct hmmu_live *live;
 	pthread_t thread;
 	bool is_running;
+	_Atomic int tid;
+	/* The kernel says what it sleeps for. */
+	bool is_visible;
 	void *stack;
 	void *alias;
 	/* Futex words: the turn that is asked for, and the one that is done. */
@@ -265,6 +268,13 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
 void hmmu__live_events_wait(struct hmmu_mm *mm);
 void hmmu__live_quiet(struct hmmu_mm *mm);
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
+/* What a thread of the process sleeps for in the kernel. */
+enum hmmu_sleep {
+	HMMU_SLEEP_UNKNOWN,
+	HMMU_SLEEP_FOR_EVENT,
+	HMMU_SLEEP_OTHERWISE,
+};
+enum hmmu_sleep hmmu__live_sleep(int tid);
 void hmmu__live_drain(struct hmmu_mm *mm);
 /*
  * For who holds the events lock and keeps the service from reading: one message,

@@ -589,11 +589,8 @@ static void task_path(char *path, size_t room, int tid, const char *name)
 	(void)strncat(path, name, room - strlen(path) - 1);
 }
 
-/*
- * In which function of the kernel the thread sleeps. False, where that is told:
- * in another than for an event, so for a lock, which others will let go of.
- */
-static bool may_wait_for_event(int tid)
+/* "0" is said of a thread that runs, and where it is not to be known. */
+enum hmmu_sleep hmmu__live_sleep(int tid)
 {
 	static const char wait[] = "userfaultfd_event_wait_completion";
 	char path[64], text[64] = "";
@@ -606,10 +603,10 @@ static bool may_wait_for_event(int tid)
 		n = hmmu__sys_read(fd, text, sizeof(text) - 1);
 		hmmu__sys_close(fd);
 	}
-	/* "0" is said of a thread that runs, and where it is not to be known. */
 	if (n <= 1)
-		return true;
-	return !strncmp(text, wait, sizeof(wait) - 1);
+		return HMMU_SLEEP_UNKNOWN;
+	return strncmp(text, wait, sizeof(wait) - 1) ? HMMU_SLEEP_OTHERWISE :
+						       HMMU_SLEEP_FOR_EVENT;
 }
 
 /*
@@ -624,7 +621,8 @@ bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid)
 		return false;
 	task_path(path, sizeof(path), tid, "/syscall");
 	return hmmu__uffd_is_changing(hmmu__live(mm)) &&
-	       changes_mappings(first_number(path)) && may_wait_for_event(tid);
+	       changes_mappings(first_number(path)) &&
+	       hmmu__live_sleep(tid) != HMMU_SLEEP_OTHERWISE;
 }
 
 /* --- start and stop --------------------------------------------------------------------- */
