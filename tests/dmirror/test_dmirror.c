@@ -439,6 +439,7 @@ static void test_dmirror_dc3_long_pin_brings_home(void)
 	HMMU_CHECK(pins >= 0);
 	open_region();
 	HMMU_CHECK_INT(run_all(fd, DMIRROR_MIGRATE_TO_DEV, 2), 0);
+	/* DC4: for a short time it may stay. */
 	HMMU_CHECK_INT(gup(pins, GUP_BASIC, region, 0), 0);
 	HMMU_CHECK_INT(gup(pins, GUP_PIN_LONG, region + PAGE, 0), 0);
 	HMMU_CHECK_INT(run_all(fd, DMIRROR_SNAPSHOT, 2), 0);

@@ -128,6 +128,7 @@ static void test_coherent_dc2_snapshot(void)
 	close_coherent();
 }
 
+/* And PN3. */
 static void test_coherent_dc3_pin_brings_home(void)
 {
 	char *p = live_map_small(PAGES, 1);

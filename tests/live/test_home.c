@@ -162,6 +162,7 @@ static void test_home_process_vm_readv(void)
 	live_close();
 }
 
+/* DP13: what touches the pages brings them home; they are locked there. */
 static void test_home_mlock_and_populate(void)
 {
 	char *p = live_map_small(8, 1);
@@ -380,7 +381,26 @@ static void test_home_signals_do_not_disturb(void)
 	live_close();
 }
 
-HMMU_TEST_MAIN(HMMU_TEST(test_home_dp1_read_touch),
+/* The block comes with the page, and the places are free again (DP5, DP7). */
+static void test_home_dp5_the_block_comes_too(void)
+{
+	char *p = live_map_small(64, 1);
+
+	live_open();
+	live_take(p, 64 * PAGE);
+	HMMU_CHECK(*(volatile uint64_t *)(p + 7 * PAGE) ==
+		   live_word(1, 7 * PAGE / 8));
+	LIVE_CHECK_SOON(live_present(p, 64 * PAGE) == 64 ||
+			(uintptr_t)p / LARGE !=
+				((uintptr_t)p + 63 * PAGE) / LARGE);
+	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
+					(uintptr_t)p + 64 * PAGE, NULL));
+	HMMU_CHECK_INT(live_memory_stats().used_pages, 0);
+	live_close();
+}
+
+HMMU_TEST_MAIN(HMMU_TEST(test_home_dp5_the_block_comes_too),
+	       HMMU_TEST(test_home_dp1_read_touch),
 	       HMMU_TEST(test_home_dp1_write_touch),
 	       HMMU_TEST(test_home_dp4_large_page_stays_large),
 	       HMMU_TEST(test_home_device_writes_are_seen),

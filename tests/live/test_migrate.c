@@ -82,6 +82,7 @@ static void check_zero_on_device(const char *p, size_t pages)
 	LIVE_CHECK_SOON(live_device_pages() == pages);
 }
 
+/* And MV23: they are counted as moved. */
 static void test_migrate_mv8_absent_pages_become_zeroes(void)
 {
 	char *p = live_map(64 * PAGE);
@@ -188,6 +189,7 @@ static void check_stays(void *p, size_t pages, enum hmmu_stay why)
 	LIVE_CHECK_SOON(live_device_pages() == 0);
 }
 
+/* And MV26. */
 static void test_migrate_dp9_only_private_anonymous_memory(void)
 {
 	char *p;
@@ -260,6 +262,7 @@ static void test_migrate_mixed_range_is_honest(void)
 	live_close();
 }
 
+/* MV4: the result says that nothing moved. */
 static void test_migrate_nothing_mapped_is_no_error(void)
 {
 	char *p = live_map(4 * PAGE);
@@ -347,6 +350,7 @@ static void unpin(int ring)
 	close(ring);
 }
 
+/* And MV13: by the pin, the kernel can not make it shareable. */
 static void test_migrate_mv14_pinned_pages_stay(void)
 {
 	char *p = live_map_small(16, 1);

@@ -267,6 +267,7 @@ static void test_notifier_in21_mprotect(void)
 	end(sub);
 }
 
+/* And FK3, IN28: the child has no subscription to tell. */
 static void test_notifier_in22_fork_tells_the_parent(void)
 {
 	char *p;
@@ -375,6 +376,37 @@ static void check_migrate_event(struct hmmu_device *owner, const char *p)
 		HMMU_CHECK(seen[0].last.owner == owner);
 }
 
+/* What stays is told of, too: whoever maps it looks again. */
+static void test_notifier_mv34_migration_of_what_stays(void)
+{
+	char *p = live_map_small(8, 1);
+	struct hmmu_notifier *sub;
+	struct hmmu_migrate_result r;
+
+	live_open();
+	sub = subscribe(&seen[0], p, 8 * PAGE);
+	HMMU_CHECK_OK(mprotect(p, 8 * PAGE, PROT_READ));
+	atomic_store_explicit(&seen[0].calls, 0, memory_order_release);
+	r = live_migrate(live_device, p, 8 * PAGE);
+	HMMU_CHECK_INT(r.stayed[HMMU_STAY_PROTECTED], 8);
+	check_migrate_event(live_device, p);
+	hmmu_notifier_remove(sub);
+	live_close();
+}
+
+static void test_notifier_in18_events_have_the_kernels_numbers(void)
+{
+	HMMU_CHECK_INT(HMMU_EVENT_UNMAP, 0);
+	HMMU_CHECK_INT(HMMU_EVENT_CLEAR, 1);
+	HMMU_CHECK_INT(HMMU_EVENT_PROTECTION_VMA, 2);
+	HMMU_CHECK_INT(HMMU_EVENT_PROTECTION_PAGE, 3);
+	HMMU_CHECK_INT(HMMU_EVENT_SOFT_DIRTY, 4);
+	HMMU_CHECK_INT(HMMU_EVENT_RELEASE, 5);
+	HMMU_CHECK_INT(HMMU_EVENT_MIGRATE, 6);
+	HMMU_CHECK_INT(HMMU_EVENT_EXCLUSIVE, 7);
+}
+
+/* And IN15, IN27. */
 static void test_notifier_in25_migration_names_its_owner(void)
 {
 	char *p = live_map_small(8, 1);
@@ -676,6 +708,8 @@ HMMU_TEST_MAIN(HMMU_TEST(test_notifier_in1_insert_errors),
 	       HMMU_TEST(test_notifier_told_of_memory_mapped_later),
 	       HMMU_TEST(test_notifier_lazy_watches_what_was_faulted),
 	       HMMU_TEST(test_notifier_in25_migration_names_its_owner),
+	       HMMU_TEST(test_notifier_mv34_migration_of_what_stays),
+	       HMMU_TEST(test_notifier_in18_events_have_the_kernels_numbers),
 	       HMMU_TEST(test_notifier_in7_sequence_is_odd_and_steady),
 	       TEST_BOTH(test_notifier_in11_change_asks_for_a_retry),
 	       TEST_BOTH(test_notifier_in8_read_begin_sleeps),

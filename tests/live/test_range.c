@@ -69,6 +69,7 @@ static bool is_writable(uint64_t entry)
 	return (entry & HMMU_ENTRY_WRITE) && is_valid(entry);
 }
 
+/* And RF10, RF17: what is absent is 0. */
 static void test_range_rf5_snapshot_faults_nothing(void)
 {
 	char *p = live_map(8 * PAGE);
@@ -116,6 +117,7 @@ static void test_range_rf6_write_alone_is_no_request(void)
 	close_all();
 }
 
+/* And RF8: without a mask the entries ask for nothing. */
 static void test_range_rf4_entries_ask_through_the_mask(void)
 {
 	char *p = live_map(4 * PAGE);
@@ -178,6 +180,7 @@ static void check_order(size_t pages, unsigned int order)
 	}
 }
 
+/* And RF3: an entry for each of its pages. */
 static void test_range_rf12_large_page_has_order_9(void)
 {
 	char *p = live_map_large(2, 1);

@@ -205,6 +205,24 @@ static void test_register_e3_neighbours_move_as_one(void)
 	live_close();
 }
 
-HMMU_TEST_MAIN(HMMU_TEST(test_register_new_part_is_not_taken_unarmed),
+/* Memory that no device has touched is not registered (E2). */
+static void test_register_e2_nothing_ahead_of_use(void)
+{
+	char *other = live_map_small(PAGES, 1);
+
+	open_all();
+	HMMU_CHECK(!live_is_armed(at) && !live_is_armed(other));
+	live_fill(at, BYTES, 1);
+	live_take(at, BYTES);
+	HMMU_CHECK(live_is_armed(at));
+	HMMU_CHECK(!live_is_armed(other));
+	LIVE_CHECK(at, BYTES, 1);
+	/* And is an ordinary mapping again when all is home. */
+	LIVE_CHECK_SOON(!live_is_armed(at));
+	live_close();
+}
+
+HMMU_TEST_MAIN(HMMU_TEST(test_register_e2_nothing_ahead_of_use),
+	       HMMU_TEST(test_register_new_part_is_not_taken_unarmed),
 	       HMMU_TEST(test_register_new_part_is_watched),
 	       HMMU_TEST(test_register_e3_neighbours_move_as_one))
