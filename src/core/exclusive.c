@@ -34,14 +34,17 @@
 static int pool_get(struct hmmu_device *d)
 {
 	struct hmmu_space *space = d->space;
+	struct hmmu_memory *m = NULL;
 	int err = 0;
 
 	hmmu__mutex_lock(&space->lock);
-	if (!d->exclusive)
+	if (!d->exclusive) {
 		err = hmmu__memory_make(space, HMMU_MEMORY_EXCLUSIVE,
-					POOL_BYTES, &d->exclusive);
-	if (!err)
-		d->exclusive->owner = d;
+					POOL_BYTES, &m);
+		if (!err)
+			m->owner = d;
+		d->exclusive = m;
+	}
 	hmmu__mutex_unlock(&space->lock);
 	return err;
 }

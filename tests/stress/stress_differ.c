@@ -33,8 +33,10 @@ enum {
 };
 
 #define ARENA_BYTES ((size_t)ARENA_PAGES * PAGE)
-#define MANAGED	    ((char *)0x1000000000ul)
-#define PLAIN	    ((char *)0x2000000000ul)
+/* AddressSanitizer's shadow lies where the others have room. */
+#define FAR	    (HMMU_ASAN ? 0x200000000000ul : 0x1000000000ul)
+#define MANAGED	    ((char *)FAR)
+#define PLAIN	    ((char *)(2 * FAR))
 
 /* One call on both sides. */
 struct sides {
