@@ -624,7 +624,75 @@ static void test_range_rf36_what_is_reported_holds(void)
 	close_all();
 }
 
-HMMU_TEST_MAIN(HMMU_TEST(test_range_rf5_snapshot_faults_nothing),
+/* The program's own userfaultfd, whose thread answers with a page of its own. */
+static struct {
+	int fd;
+	char *page;
+	_Atomic unsigned int served;
+} foreign;
+
+static void *serve_foreign(void *arg)
+{
+	struct uffd_msg msg;
+	struct uffdio_copy c;
+
+	while (read(foreign.fd, &msg, sizeof(msg)) == sizeof(msg) &&
+	       msg.event == UFFD_EVENT_PAGEFAULT) {
+		c = (struct uffdio_copy){
+			.dst = msg.arg.pagefault.address & ~(PAGE - 1),
+			.src = (uintptr_t)foreign.page,
+			.len = PAGE,
+		};
+		atomic_fetch_add(&foreign.served, 1);
+		HMMU_CHECK_INT(ioctl(foreign.fd, UFFDIO_COPY, &c), 0);
+	}
+	return arg;
+}
+
+static void open_foreign(char *p, size_t bytes)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register r = {
+		.range = { .start = (uintptr_t)p, .len = bytes },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	foreign.fd =
+		(int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	HMMU_CHECK(foreign.fd >= 0);
+	HMMU_CHECK_INT(ioctl(foreign.fd, UFFDIO_API, &api), 0);
+	HMMU_CHECK_INT(ioctl(foreign.fd, UFFDIO_REGISTER, &r), 0);
+	foreign.page = live_map_small(1, 9);
+	/* It reads until the process ends. */
+	(void)live_thread(serve_foreign, NULL);
+}
+
+static void test_range_rf38_memory_of_anothers_userfaultfd(void)
+{
+	char *p = live_map(4 * PAGE);
+	size_t i;
+
+	open_all();
+	open_foreign(p, 4 * PAGE);
+	HMMU_CHECK_OK(look(p, 4, 0));
+	HMMU_CHECK_INT(atomic_load(&foreign.served), 0);
+	HMMU_CHECK_OK(look(p, 4, FAULT));
+	HMMU_CHECK_INT(atomic_load(&foreign.served), 4);
+	for (i = 0; i < 4; i++)
+		HMMU_CHECK(is_valid(entries[i]));
+	LIVE_CHECK(p + 2 * PAGE, PAGE, 9);
+	HMMU_CHECK_INT(
+		live_migrate(live_device, p, 4 * PAGE).stayed[HMMU_STAY_FOREIGN],
+		4);
+	/* Its own registration is as it was. */
+	HMMU_CHECK_OK(madvise(p, PAGE, MADV_DONTNEED));
+	HMMU_CHECK(*(volatile uint64_t *)p == live_word(9, 0));
+	HMMU_CHECK_INT(atomic_load(&foreign.served), 5);
+	close_all();
+}
+
+HMMU_TEST_MAIN(HMMU_TEST(test_range_rf38_memory_of_anothers_userfaultfd),
+	       HMMU_TEST(test_range_rf5_snapshot_faults_nothing),
 	       HMMU_TEST(test_range_rf7_fault_makes_valid),
 	       HMMU_TEST(test_range_rf6_write_alone_is_no_request),
 	       HMMU_TEST(test_range_rf4_entries_ask_through_the_mask),
