@@ -419,10 +419,12 @@ int hmmu__core_all_home(struct hmmu_space *space)
 /*
  * The CPU touched a page that is away. A private one brings its whole block
  * with it; one that is exclusive to a device comes alone (EX7), and stays so
- * when another is touched.
+ * when another is touched. @pages of its memory were in the block, 0 if that is
+ * not known yet.
  */
 static int touched_home(struct hmmu_space *space, struct hmmu_block *b,
-			uintptr_t addr, const struct hmmu_memory *m)
+			uintptr_t addr, const struct hmmu_memory *m,
+			uint64_t pages)
 {
 	struct hmmu_migrate_result r = { 0 };
 	struct homing h = { .space = space,
@@ -432,16 +434,18 @@ static int touched_home(struct hmmu_space *space, struct hmmu_block *b,
 			    .end = b->start + HMMU_LARGE_BYTES,
 			    .block = { b },
 			    .blocks = 1 };
-	const struct hmmu_device *owner;
-	uint64_t pages;
+	const struct hmmu_device *owner = m->owner;
 	int err;
 
 	if (m->kind == HMMU_MEMORY_EXCLUSIVE) {
 		h.start = addr & ~(HMMU_PAGE_BYTES - 1);
 		h.end = h.start + HMMU_PAGE_BYTES;
+		owner = NULL;
+		pages = 1;
+	} else if (!pages) {
+		pages = wanted_pages(&h, b, &owner);
 	}
-	pages = wanted_pages(&h, b, &owner);
-	err = homing_run(&h, m->kind == HMMU_MEMORY_EXCLUSIVE ? NULL : owner);
+	err = homing_run(&h, owner);
 	/* All of them moved, this one too: it has been woken. Otherwise it may
 	 * have been dropped in between. */
 	return err ? err : r.pages_moved != pages;
@@ -458,6 +462,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 	unsigned int page = hmmu__block_page(b, addr);
 	struct hmmu_mm *mm = space->mm;
 	struct hmmu_place place;
+	uint64_t pages = 0;
 	bool away;
 	int err = 0;
 
@@ -465,6 +470,9 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 	hmmu__block_lock(b);
 	away = hmmu__bitmap_test(&b->away, page);
 	place = hmmu__block_place(b, page);
+	/* All of one memory; else they are counted later. */
+	if (!b->scattered)
+		pages = hmmu__bitmap_count(&b->held);
 	if (!away)
 		err = mm->ops->fill_hole(mm, addr, &b->away);
 	hmmu__block_unlock(b);
@@ -474,7 +482,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 		return err;
 	}
 	hmmu__count(&space->counters.cpu_faults, 1);
-	return touched_home(space, b, addr, place.memory);
+	return touched_home(space, b, addr, place.memory, pages);
 }
 
 int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr) HMMU_NO_TSA
