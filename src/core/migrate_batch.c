@@ -133,6 +133,61 @@ static uint32_t whole_blocks(const struct hmmu_migration *m,
 	return n;
 }
 
+/* Single pages as long as they come in a row; *@n becomes how many. */
+static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
+{
+	struct hmmu_memory *mem = m->memory;
+	uint32_t first = hmmu__memory_take_page(mem);
+	unsigned int got = 1;
+
+	if (first == HMMU_NO_PAGE)
+		return first;
+	while (got < *n) {
+		uint32_t next = hmmu__memory_take_page(mem);
+
+		if (next == HMMU_NO_PAGE)
+			break;
+		if (next != first + got) {
+			hmmu__memory_give(mem, next, 1, true);
+			break;
+		}
+		got++;
+	}
+	*n = got;
+	return first;
+}
+
+/* Places that were found, or none: then [page, page + n) stays. */
+static int take_found(struct hmmu_migration *m, struct hmmu_block *b,
+		      unsigned int page, unsigned int n,
+		      uint32_t place) HMMU_NO_TSA
+{
+	if (place == HMMU_NO_PAGE) {
+		hmmu__stayed(m, HMMU_STAY_FULL, n);
+		m->at += (uintptr_t)n << HMMU_PAGE_LG2;
+		return 0;
+	}
+	if (!hmmu__block_prepare(b, m->memory, page, place)) {
+		hmmu__memory_give(m->memory, place, n, true);
+		return -ENOMEM;
+	}
+	return take_to(m, (size_t)n << HMMU_PAGE_LG2, place);
+}
+
+/*
+ * A large page without a large place (MV24). Its first page goes alone, and so
+ * splits it; the others follow as a run of small pages.
+ */
+static int take_first(struct hmmu_migration *m) HMMU_NO_TSA
+{
+	struct hmmu_block *b = block_at(m, m->at);
+	unsigned int n = 1;
+	int err = take_found(m, b, 0, n, place_pages(m, &n));
+
+	b->is_split = !hmmu__bitmap_is_empty(&b->held);
+	return err;
+}
+
 static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
 {
 	struct hmmu_memory *mem = m->memory;
@@ -141,6 +196,9 @@ static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
 	bool tainted;
 	int err = 0;
 
+	*full = false;
+	if (hmmu__memory_fails_large(mem))
+		return take_first(m);
 	got = hmmu__memory_take_chunks(mem, blocks, &place, &tainted);
 	*full = !got;
 	if (!got)
@@ -165,7 +223,8 @@ static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
 	bool tainted;
 	uint32_t c;
 
-	if (!hmmu__memory_take_chunks(mem, 1, &c, &tainted))
+	if (hmmu__memory_fails_large(mem) ||
+	    !hmmu__memory_take_chunks(mem, 1, &c, &tainted))
 		return HMMU_NO_PAGE;
 	if (tainted && mem->host &&
 	    mm->ops->empty(mm, hmmu__memory_host(mem, c), HMMU_LARGE_BYTES)) {
@@ -177,30 +236,6 @@ static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
 	if (after)
 		hmmu__memory_give(mem, c + page + n, after, true);
 	return c + page;
-}
-
-/* Single pages as long as they come in a row; *@n becomes how many. */
-static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
-{
-	struct hmmu_memory *mem = m->memory;
-	uint32_t first = hmmu__memory_take_page(mem);
-	unsigned int got = 1;
-
-	if (first == HMMU_NO_PAGE)
-		return first;
-	while (got < *n) {
-		uint32_t next = hmmu__memory_take_page(mem);
-
-		if (next == HMMU_NO_PAGE)
-			break;
-		if (next != first + got) {
-			hmmu__memory_give(mem, next, 1, true);
-			break;
-		}
-		got++;
-	}
-	*n = got;
-	return first;
 }
 
 static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
@@ -226,16 +261,7 @@ static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
 {
 	uint32_t place = place_run(m, b, page, &n);
 
-	if (place == HMMU_NO_PAGE) {
-		hmmu__stayed(m, HMMU_STAY_FULL, n);
-		m->at += (uintptr_t)n << HMMU_PAGE_LG2;
-		return 0;
-	}
-	if (!hmmu__block_prepare(b, m->memory, page, place)) {
-		hmmu__memory_give(m->memory, place, n, true);
-		return -ENOMEM;
-	}
-	return take_to(m, (size_t)n << HMMU_PAGE_LG2, place);
+	return take_found(m, b, page, n, place);
 }
 
 /* The pages from @page on that share the fate of the first. */

@@ -132,6 +132,15 @@ int hmmu_memory_destroy(struct hmmu_memory *memory)
 	return 0;
 }
 
+int hmmu_memory_fail_large(struct hmmu_memory *memory)
+{
+	if (!memory)
+		return -EINVAL;
+	/* Relaxed: as in hmmu__memory_is_failing(). */
+	atomic_store_explicit(&memory->fail_large, true, memory_order_relaxed);
+	return 0;
+}
+
 int hmmu_memory_get_stats(struct hmmu_memory *memory,
 			  struct hmmu_memory_stats *stats)
 {

@@ -65,6 +65,19 @@ uint32_t hmmu__memory_take_chunks(struct hmmu_memory *m, uint32_t want,
 	return n;
 }
 
+bool hmmu__memory_is_failing(const struct hmmu_memory *m)
+{
+	/* Relaxed: the flag orders nothing. */
+	return atomic_load_explicit(&m->fail_large, memory_order_relaxed);
+}
+
+bool hmmu__memory_fails_large(struct hmmu_memory *m)
+{
+	return hmmu__memory_is_failing(m) &&
+	       atomic_exchange_explicit(&m->fail_large, false,
+					memory_order_relaxed);
+}
+
 static void use_page(struct hmmu_memory *m, uint32_t page)
 	HMMU_REQUIRES(&m->lock)
 {

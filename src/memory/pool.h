@@ -55,6 +55,8 @@ struct hmmu_memory {
 	uint32_t split_hint HMMU_GUARDED_BY(&lock);
 	uint32_t free_chunks HMMU_GUARDED_BY(&lock);
 	uint64_t used_pages HMMU_GUARDED_BY(&lock);
+	/* See hmmu_memory_fail_large(). */
+	_Atomic bool fail_large;
 };
 
 /* Where the page stands; NULL for a coherent one. */
@@ -76,6 +78,10 @@ void hmmu__memory_end(struct hmmu_memory *m);
  */
 uint32_t hmmu__memory_take_chunks(struct hmmu_memory *m, uint32_t want,
 				  uint32_t *ret_page, bool *ret_tainted);
+
+/* Is a place of 2 MiB to be refused? One call is told so. */
+bool hmmu__memory_is_failing(const struct hmmu_memory *m);
+bool hmmu__memory_fails_large(struct hmmu_memory *m);
 
 /* One page of a split chunk; splits one if need be. HMMU_NO_PAGE: full. */
 uint32_t hmmu__memory_take_page(struct hmmu_memory *m);
