@@ -9,7 +9,7 @@
 #include <hmmu/pin.h>
 
 #include "base/arena.h"
-#include "core/core.h"
+#include "core/residency.h"
 
 struct pin {
 	struct hmmu_itree_node node;
@@ -117,6 +117,8 @@ static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
 
 	for (; at < end && !err; at = to) {
 		err = mm->ops->describe(mm, at, &vma);
+		if (!err)
+			err = hmmu__vma_check(&vma, false);
 		if (err)
 			return -EFAULT;
 		to = vma.end < end ? vma.end : end;
@@ -124,6 +126,23 @@ static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
 	}
 	/* It lost its permission in between. */
 	return err == -EPERM ? -EFAULT : err;
+}
+
+/*
+ * A migration that looked before the pin was there has recorded what it took
+ * when it lets go of its blocks. What it has not recorded yet is not found by
+ * who brings pages home, for he looks at the number first, without the lock.
+ */
+static void migrations_wait(struct hmmu_space *space, uintptr_t start,
+			    uintptr_t end)
+{
+	struct hmmu_block *b;
+
+	hmmu__block_for_each(b, &space->blocks, start, end)
+	{
+		hmmu__block_lock(b);
+		hmmu__block_unlock(b);
+	}
 }
 
 static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
@@ -136,6 +155,7 @@ static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	p->node.start = start;
 	p->node.last = end - 1;
 	insert(&space->pins, p);
+	migrations_wait(space, start, end);
 	err = hmmu__range_home(space, start, end, NULL, NULL);
 	if (!err)
 		err = make_present(space->mm, start, end);

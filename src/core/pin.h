@@ -6,13 +6,13 @@
  * Which addresses are pinned: an interval tree of its own
  *
  *      pin                                 migration
- *      insert
- *      bring home: waits for the blocks    lock blocks
- *                                          pinned? then it stays
- *                                          take, unlock
+ *      insert                              lock blocks
+ *      wait for the blocks' locks          pinned? then it stays
+ *      bring home                          take, record, unlock
  *
- * A migration that looked before the insertion has recorded what it took when
- * pin gets the blocks' locks.
+ * Forbidden: a page of the pin leaves after it was brought home. A migration
+ * that locks the blocks after the wait sees the pin; one that did before has
+ * recorded what it took when the wait is over.
  */
 
 #include <stdatomic.h>
