@@ -100,16 +100,16 @@ static void run_clear(const struct homing *h, const struct home_run *r,
 }
 
 /*
- * How much goes in one call: all, unless a large page is to be refused. The
- * kernel splits it when its first page is moved alone.
+ * How much goes in one call. What comes before large pages goes alone, so that
+ * they are counted. Of one that is to be refused the first page goes alone,
+ * and so splits it.
  */
 static size_t put_bytes(const struct home_run *r)
 {
 	size_t all = r->pages << HMMU_PAGE_LG2;
 	size_t before = (0 - r->start) % HMMU_LARGE_BYTES;
 
-	if (!hmmu__memory_is_failing(r->memory) ||
-	    all < before + HMMU_LARGE_BYTES)
+	if (all < before + HMMU_LARGE_BYTES)
 		return all;
 	if (before)
 		return before;
