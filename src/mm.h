@@ -314,8 +314,8 @@ bool hmmu__core_is_held(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
 
 /*
- * True if pages of the range are on devices, and not in the CPU's sight. Lock-free; exact while the events
- * lock is held exclusively.
+ * True if pages of the range are on devices, and not in the CPU's sight.
+ * Lock-free; exact while the events lock is held exclusively.
  */
 bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
