@@ -7,11 +7,13 @@
 
 #include <hmmu/base.h>
 #include <hmmu/device.h>
+#include <hmmu/exclusive.h>
 #include <hmmu/log.h>
 #include <hmmu/memory.h>
 #include <hmmu/migrate.h>
 #include <hmmu/mirror.h>
 #include <hmmu/notifier.h>
+#include <hmmu/pin.h>
 #include <hmmu/platform.h>
 #include <hmmu/port.h>
 #include <hmmu/range.h>
