@@ -191,10 +191,14 @@ static void test_coherent_part_of_a_large_page(void)
 static void test_coherent_mv8_holes_become_pages(void)
 {
 	char *p = live_map(16 * PAGE);
+	uint64_t e[16];
 
 	open_all();
 	p[3 * PAGE] = 0;
 	take(p, 16 * PAGE);
+	/* The pages that they will be, not the zero page. */
+	live_look(device, p, 16, 0, e);
+	HMMU_CHECK(e[3] & HMMU_ENTRY_WRITE && e[4] & HMMU_ENTRY_WRITE);
 	HMMU_CHECK_INT(live_present(p, 16 * PAGE), 16);
 	HMMU_CHECK_INT(used(), 16);
 	HMMU_CHECK_INT(where_is(device, p + 9 * PAGE), HMMU_WHERE_COHERENT);

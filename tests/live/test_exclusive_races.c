@@ -36,6 +36,8 @@ static bool plain_add(struct hmmu_port *port)
 {
 	uintptr_t va = (uintptr_t)shared.word;
 	volatile uint64_t *host;
+	uint64_t value;
+	unsigned int spin;
 	void *at;
 	size_t run;
 	bool own;
@@ -47,7 +49,10 @@ static bool plain_add(struct hmmu_port *port)
 	own = !err && live_is_exclusive(live_device, shared.word);
 	if (own) {
 		host = at;
-		*host = *host + 1;
+		value = *host;
+		for (spin = 0; spin < 200; spin++)
+			__asm__ volatile("");
+		*host = value + 1;
 	}
 	hmmu_port_end(port);
 	return own;

@@ -302,6 +302,52 @@ static void test_pins_never_leave(void)
 	live_close();
 }
 
+static void *migrate_on_go(void *arg)
+{
+	unsigned int round;
+
+	for (round = 1; round <= 400; round++) {
+		HMMU_CHECK(live_wait_for(arg, round, 10000));
+		live_migrate(live_device, race.p, 128 * PAGE);
+		atomic_store_explicit(&race.stop, round, memory_order_release);
+	}
+	return NULL;
+}
+
+/*
+ * The same against a migration that finds nothing of the block on a device: it
+ * has looked at the pins and not recorded anything yet.
+ */
+static void test_pins_against_a_first_migration(void)
+{
+	static _Atomic unsigned int go;
+	volatile unsigned int spin;
+	unsigned int round;
+	pthread_t thread;
+	char *last;
+
+	live_open();
+	race.p = live_map_small(128, 1);
+	last = race.p + 120 * PAGE;
+	live_migrate(live_device, race.p, PAGE);
+	thread = live_thread(migrate_on_go, &go);
+	for (round = 1; round <= 400; round++) {
+		HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)race.p,
+						(uintptr_t)race.p + 128 * PAGE,
+						NULL));
+		atomic_store_explicit(&go, round, memory_order_release);
+		for (spin = 0; spin < round * 50; spin++)
+			;
+		HMMU_CHECK_OK(pin(last, 8 * PAGE));
+		HMMU_CHECK(live_wait_for(&race.stop, round, 10000));
+		HMMU_CHECK_INT(live_present(last, 8 * PAGE), 8);
+		HMMU_CHECK_OK(unpin(last, 8 * PAGE));
+	}
+	live_join(thread);
+	LIVE_CHECK(race.p, 128 * PAGE, 1);
+	live_close();
+}
+
 /* --- what the kernel holds ---------------------------------------------------- */
 
 /* Where pages are copied nobody tells who holds them. */
@@ -529,6 +575,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_pins_stay_until_unpinned),
 	       HMMU_TEST(test_pins_belong_to_addresses),
 	       HMMU_TEST(test_pins_space_closes),
 	       HMMU_TEST(test_pins_never_leave),
+	       HMMU_TEST(test_pins_against_a_first_migration),
 	       HMMU_TEST(test_pins_mv13_io_uring_read_in_flight),
 	       HMMU_TEST(test_pins_pn1_io_uring_brings_home),
 	       HMMU_TEST(test_pins_mv14_direct_read_in_flight),
