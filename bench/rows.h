@@ -14,7 +14,14 @@ void bench_migrate_home_large(struct bench_run *run);
 void bench_migrate_out_small(struct bench_run *run);
 void bench_migrate_home_small(struct bench_run *run);
 
+/* rows_exclusive.c */
+void bench_exclusive_acquire(struct bench_run *run);
+
+/* rows_fork.c */
+void bench_fork(struct bench_run *run);
+
 /* rows_touch.c */
+void bench_exclusive_revoke(struct bench_run *run);
 void bench_touch_4k(struct bench_run *run);
 void bench_touch_2m(struct bench_run *run);
 void bench_sweep(struct bench_run *run);
@@ -22,10 +29,6 @@ void bench_sweep(struct bench_run *run);
 /* rows_unmap.c */
 void bench_munmap_used(struct bench_run *run);
 void bench_munmap_unused(struct bench_run *run);
-
-/* rows_exclusive.c */
-void bench_exclusive(struct bench_run *run);
-void bench_fork(struct bench_run *run);
 void bench_munmap_part(struct bench_run *run);
 
 /* rows_mirror.c */

@@ -5,9 +5,12 @@
  * The floor is the bare round trip: a thread that polls and reads a
  * userfaultfd and answers with UFFDIO_MOVE from a staging area, on the same
  * CPU as the toucher or on another one, where a sleeping CPU has to be woken.
- * The service of the space is pinned alike.
+ * The service of the space is pinned alike. The touch of a page that a device
+ * has exclusively has the same floor.
  */
 #include <unistd.h>
+
+#include <hmmu/exclusive.h>
 
 #include "device.h"
 #include "measure.h"
@@ -21,12 +24,27 @@ struct touch {
 	char *memory;
 	size_t unit_bytes;
 	bool is_write;
+	/* Ours is taken exclusively, not to the device's memory. */
+	bool exclusive;
 	/* Floor. */
 	char *staging;
 	int fd;
 	/* Ours; NULL for the floor. */
 	struct bench_device *device;
 };
+
+static void take_ours(const struct touch *t, const char *p)
+{
+	uintptr_t start = (uintptr_t)p;
+
+	if (t->exclusive)
+		bench_must(t->run,
+			   hmmu_make_exclusive(t->device->device, start,
+					       start + t->unit_bytes, NULL),
+			   "hmmu_make_exclusive");
+	else
+		bench_to_device(t->device, p, t->unit_bytes);
+}
 
 static void take_away(const struct touch *t)
 {
@@ -36,8 +54,7 @@ static void take_away(const struct touch *t)
 		size_t at = i * HMMU_LARGE_BYTES;
 
 		if (t->device)
-			bench_to_device(t->device, t->memory + at,
-					t->unit_bytes);
+			take_ours(t, t->memory + at);
 		else
 			bench_uffd_move(t->run, t->fd,
 					(uintptr_t)t->staging + at,
@@ -178,11 +195,13 @@ static void measure_ours(struct touch *t, struct placement *p, size_t count)
 }
 
 static void touch(struct bench_run *run, size_t unit_bytes,
-		  enum bench_pages pages)
+		  enum bench_pages pages, bool exclusive)
 {
 	struct placement p[4];
 	size_t count = run->other_cpu >= 0 ? 4 : 2;
-	struct touch t = { .run = run, .unit_bytes = unit_bytes };
+	struct touch t = { .run = run,
+			   .unit_bytes = unit_bytes,
+			   .exclusive = exclusive };
 	size_t i;
 
 	bench_pin(run->cpu);
@@ -195,12 +214,17 @@ static void touch(struct bench_run *run, size_t unit_bytes,
 
 void bench_touch_4k(struct bench_run *run)
 {
-	touch(run, HMMU_PAGE_BYTES, BENCH_SMALL_PAGES);
+	touch(run, HMMU_PAGE_BYTES, BENCH_SMALL_PAGES, false);
+}
+
+void bench_exclusive_revoke(struct bench_run *run)
+{
+	touch(run, HMMU_PAGE_BYTES, BENCH_SMALL_PAGES, true);
 }
 
 void bench_touch_2m(struct bench_run *run)
 {
-	touch(run, HMMU_LARGE_BYTES, BENCH_LARGE_PAGES);
+	touch(run, HMMU_LARGE_BYTES, BENCH_LARGE_PAGES, false);
 }
 
 /* --- sweep ----------------------------------------------------------------- */

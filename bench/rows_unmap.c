@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the hook adds to munmap.
+ * What the hook adds to munmap, and what a part of device memory costs.
  *
  * Floor and ours alternate within one loop, with the space open: the floor is
  * the system call itself, which no hook sees, on memory that no device used.
@@ -145,4 +145,75 @@ void bench_munmap_unused(struct bench_run *run)
 	u.bytes = 16 * HMMU_PAGE_BYTES;
 	measure(&u, new_case(&u, "64 KiB, touched"));
 	bench_device_close(&u.device);
+}
+
+/* --- a part ---------------------------------------------------------------- */
+
+#define PART_ROUNDS 400u
+
+/* A mapping of @bytes, of which the middle @part_bytes go. */
+struct part {
+	struct bench_run *run;
+	struct bench_device device;
+	enum bench_pages pages;
+	size_t bytes;
+	size_t part_bytes;
+};
+
+/* In us. The floor's is at home, and no device ever used it. */
+static double time_part(struct part *p, bool is_ours)
+{
+	char *all = bench_map(p->run, p->bytes, p->pages);
+	char *middle = all + p->bytes / 2;
+	uint64_t begin;
+	double us;
+
+	if (is_ours)
+		bench_to_device(&p->device, all, p->bytes);
+	begin = bench_now_ns();
+	if (is_ours)
+		munmap(middle, p->part_bytes);
+	else
+		(void)syscall(SYS_munmap, middle, p->part_bytes);
+	us = (double)(bench_now_ns() - begin) * 1e-3;
+	bench_unmap(all, p->bytes);
+	return us;
+}
+
+static void measure_part(struct part *p, const char *label)
+{
+	struct bench_case *c = bench_case(p->run, "%s", label);
+	size_t rounds = p->run->quick ? PART_ROUNDS / 8 : PART_ROUNDS;
+	double *floor = bench_alloc(p->run, rounds * sizeof(*floor));
+	double *ours = bench_alloc(p->run, rounds * sizeof(*ours));
+	size_t warm_up = rounds / 8;
+	size_t i;
+
+	bench_where(c, "CPU %d, service CPU %d", p->run->cpu, p->run->cpu);
+	for (i = 0; i < rounds; i++) {
+		floor[i] = time_part(p, false);
+		ours[i] = time_part(p, true);
+	}
+	c->floor = bench_median(floor + warm_up, rounds - warm_up);
+	c->ours = bench_median(ours + warm_up, rounds - warm_up);
+	bench_note(c, "99 %% within: floor %.1f, ours %.1f",
+		   bench_p99(floor + warm_up, rounds - warm_up),
+		   bench_p99(ours + warm_up, rounds - warm_up));
+}
+
+void bench_munmap_part(struct bench_run *run)
+{
+	struct part p = { .run = run, .bytes = 4 * HMMU_LARGE_BYTES };
+
+	bench_pin(run->cpu);
+	bench_device_open(run, &p.device, 4 * HMMU_LARGE_BYTES, 1);
+	bench_service_pin(run, run->cpu);
+	p.pages = BENCH_SMALL_PAGES;
+	p.part_bytes = 16 * HMMU_PAGE_BYTES;
+	measure_part(&p, "64 KiB of 8 MiB of 4 KiB pages");
+	p.pages = BENCH_LARGE_PAGES;
+	measure_part(&p, "64 KiB of 8 MiB of large pages");
+	p.part_bytes = HMMU_LARGE_BYTES;
+	measure_part(&p, "2 MiB of 8 MiB of large pages");
+	bench_device_close(&p.device);
 }

@@ -212,9 +212,9 @@ static int cmd_check_exclusive(struct dmirror_unit *u, struct dmirror_cmd *c)
 
 static int cmd_flags(struct dmirror_unit *u, struct dmirror_cmd *c)
 {
-	if (c->npages & DMIRROR_FLAG_FAIL_ALLOC)
-		hmmu_memory_fail_large(u->memory);
-	return 0;
+	return c->npages & DMIRROR_FLAG_FAIL_ALLOC ?
+		       hmmu_memory_fail_large(u->memory) :
+		       0;
 }
 
 /* --- all -------------------------------------------------------------------------------- */

@@ -47,9 +47,9 @@ struct hmmu_device;
  *   -EOPNOTSUPP  not private anonymous memory, or this kernel can not take
  *                pages out (see `hmmu info`)
  *   -EBUSY       the page is pinned, locked, or of those that may not leave
- *                (enum hmmu_stay); or the CPU or the program took it back
- *                again and again
- *   -ENOMEM      no memory
+ *                (enum hmmu_stay); or the CPU, a device or the program took it
+ *                back for a second
+ *   -ENOMEM      no memory; a device has 1 GiB at most exclusively
  * Source: contract EX1-EX12.
  * Since: 0.1
  */

@@ -102,16 +102,20 @@ hmmu_memory_get_stats(struct hmmu_memory *memory,
 		      struct hmmu_memory_stats *stats);
 
 /**
- * hmmu_memory_fail_large() - let the next large page fail, for tests
- * @memory: a device memory. NULL does nothing.
+ * hmmu_memory_fail_large() - refuse one large page, for tests of a driver
+ * @memory: a device memory.
  *
- * The next 2 MiB page that would move to this memory, or home from it, as one
- * finds no place for that, once: it moves as small pages.
+ * The next place of 2 MiB that is wanted is refused, once, in whichever
+ * direction: a large page that was to move into @memory moves as small pages
+ * (MV24), or one that was to leave it comes home as small pages. Content and
+ * counts of pages are as ever; only large_moved is one less.
  *
- * Context: Does not sleep.
+ * Context: Does not sleep. From anywhere.
+ * Return: 0, or -EINVAL when @memory is NULL.
+ * Source: contract MV24; part 2, FLAGS.
  * Since: 0.1
  */
-HMMU_API void hmmu_memory_fail_large(struct hmmu_memory *memory);
+HMMU_API HMMU_MUST_CHECK int hmmu_memory_fail_large(struct hmmu_memory *memory);
 
 HMMU_END_DECLS
 

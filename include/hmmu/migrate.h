@@ -25,7 +25,8 @@ struct hmmu_device;
  * @HMMU_STAY_SHARED:    the page is shared with another process after a fork,
  *                       or by same-page merging, and could not be made private.
  * @HMMU_STAY_PINNED:    somebody holds the page (direct I/O, RDMA, io_uring).
- * @HMMU_STAY_FOREIGN:   the program's own userfaultfd watches the mapping.
+ * @HMMU_STAY_FOREIGN:   the program's own userfaultfd watches the mapping, or
+ *                       another device has the page.
  * @HMMU_STAY_HMMU:      HMMU's own memory, or the C library's or loader's.
  * @HMMU_STAY_IN_USE:    the stack or thread record of a thread inside HMMU.
  * @HMMU_STAY_KERNEL:    a thread's stack, which the kernel itself writes, and

@@ -71,7 +71,8 @@ enum hmmu_event {
  * @start: first byte (inclusive), page aligned.
  * @end:   one past the last byte (exclusive); may exceed the subscription.
  * @event: why.
- * @owner: for MIGRATE and EXCLUSIVE the device that asked, else NULL (IN27).
+ * @owner: for MIGRATE and EXCLUSIVE the device that asked, else NULL (IN27);
+ *         also NULL where pages of several devices come home together.
  *
  * Source: contract IN15.
  */

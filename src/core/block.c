@@ -223,7 +223,9 @@ void hmmu__blocks_fini(struct hmmu_space *space)
 
 bool hmmu__block_is_large(const struct hmmu_block *b)
 {
+	/* What is exclusive is taken page by page: EX4. */
 	return hmmu__bitmap_is_full(&b->away) && !b->scattered &&
+	       !b->is_split && b->memory->kind != HMMU_MEMORY_EXCLUSIVE &&
 	       b->first % HMMU_PAGES_PER_LARGE == 0;
 }
 
@@ -257,7 +259,7 @@ bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
 	return true;
 }
 
-bool hmmu__block_scatter(struct hmmu_block *b)
+static bool make_scattered(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 {
 	struct hmmu_place *s;
 	unsigned int i;
@@ -278,8 +280,7 @@ static bool stays_in_order(const struct hmmu_block *b,
 			   const struct hmmu_memory *memory, unsigned int page,
 			   uint32_t place) HMMU_REQUIRES(&b->lock)
 {
-	/* A place before page number @page would make @first negative. */
-	return !b->scattered && place >= page &&
+	return !b->scattered &&
 	       (hmmu__bitmap_is_empty(&b->held) ||
 		(b->memory == memory && b->first == place - page));
 }
@@ -287,7 +288,7 @@ static bool stays_in_order(const struct hmmu_block *b,
 bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 {
-	return stays_in_order(b, memory, page, place) || hmmu__block_scatter(b);
+	return stays_in_order(b, memory, page, place) || make_scattered(b);
 }
 
 static void counts_update(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
@@ -329,6 +330,7 @@ void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)
 	counts_update(b);
 	if (!hmmu__bitmap_is_empty(&b->held))
 		return;
+	b->is_split = false;
 	hmmu__free(b->scattered, PLACES_BYTES);
 	b->scattered = NULL;
 }

@@ -52,9 +52,14 @@ struct hmmu_block {
 	struct hmmu_notifier sub;
 	struct hmmu_mutex lock;
 	uintptr_t start;
-	/* Page i of @held is at @first + i of @memory, or at @scattered[i]. */
+	/*
+	 * Page i of @held is at @first + i of @memory, or at @scattered[i].
+	 * @first may wrap: page 9 at place 4 begins at -5.
+	 */
 	struct hmmu_memory *memory HMMU_GUARDED_BY(&lock);
 	uint32_t first HMMU_GUARDED_BY(&lock);
+	/* Its places were given one by one, though they follow each other. */
+	bool is_split HMMU_GUARDED_BY(&lock);
 	struct hmmu_place *scattered HMMU_GUARDED_BY(&lock);
 	/* Pages that a device holds, and those of them that the CPU lacks. */
 	struct hmmu_bitmap512 held HMMU_GUARDED_BY(&lock);
@@ -140,7 +145,7 @@ static inline struct hmmu_place hmmu__block_place(const struct hmmu_block *b,
 	return p;
 }
 
-/* All of the block is away as one large page of @memory. */
+/* All of the block is away as one large page of a memory. */
 bool hmmu__block_is_large(const struct hmmu_block *b) HMMU_REQUIRES(&b->lock);
 
 /*
@@ -165,9 +170,6 @@ bool hmmu__block_set(struct hmmu_block *b, struct hmmu_memory *memory,
 bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 	HMMU_REQUIRES(&b->lock);
-
-/* From here on each page has a place of its own. False: no memory. */
-bool hmmu__block_scatter(struct hmmu_block *b) HMMU_REQUIRES(&b->lock);
 
 /* The pages are not held any more; their places are the caller's to free. */
 void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)

@@ -21,15 +21,13 @@
 #include <hmmu/exclusive.h>
 
 #include "base/arena.h"
+#include "base/sys.h"
 #include "core/migrate.h"
 #include "core/residency.h"
 #include "memory/pool.h"
 
 /* Address space for so much; a page costs memory only while it is taken. */
 #define POOL_BYTES (1ul << 30)
-
-/* So often a page may be taken back before it is mapped. */
-#define ROUNDS	   64
 
 static int pool_get(struct hmmu_device *d)
 {
@@ -56,13 +54,13 @@ void hmmu__exclusive_fini(struct hmmu_device *d)
 }
 
 /* EX2, EX3: 0, or why the page at @addr can never be exclusive. */
-static int check_vma(struct hmmu_mm *mm, uintptr_t addr)
+static int check_vma(const struct hmmu_device *d, uintptr_t addr)
 {
-	const uint32_t rw = HMMU_VMA_READ | HMMU_VMA_WRITE;
+	struct hmmu_mm *mm = d->space->mm;
 	struct hmmu_vma_info vma;
 
-	if (mm->ops->describe(mm, addr, &vma) || vma.flags & HMMU_VMA_SPECIAL ||
-	    (vma.flags & rw) != rw)
+	if (addr >= d->va_limit || mm->ops->describe(mm, addr, &vma) ||
+	    hmmu__vma_check(&vma, true))
 		return -EFAULT;
 	return vma.flags & HMMU_VMA_ANON ? 0 : -EOPNOTSUPP;
 }
@@ -103,14 +101,26 @@ static struct hmmu_memory *holder(struct hmmu_space *space, uintptr_t addr)
 }
 
 /* What has not been taken: is it worth another try? */
-static int stayed(const struct hmmu_migrate_result *r)
+static int stayed(struct hmmu_space *space, uintptr_t addr,
+		  const struct hmmu_migrate_result *r)
 {
 	if (r->stayed[HMMU_STAY_FULL])
 		return -ENOMEM;
+	/* Another device was faster, or a userfaultfd of the program's. */
+	if (r->stayed[HMMU_STAY_FOREIGN])
+		return holder(space, addr) ? -EAGAIN : -EBUSY;
 	if (r->stayed[HMMU_STAY_UNMAPPED] || r->stayed[HMMU_STAY_PROTECTED] ||
 	    r->stayed[HMMU_STAY_CHANGED] || r->stayed[HMMU_STAY_EXCLUSIVE])
 		return -EAGAIN;
 	return r->pages_stayed ? -EBUSY : 0;
+}
+
+/* What a fault says, as this call says it: no write is no access (EX2). */
+static int of_fault(int err)
+{
+	if (err == -EPERM)
+		return -EFAULT;
+	return err == -EBUSY ? -EAGAIN : err;
 }
 
 /* The page comes home, becomes the process's own and writable, and is taken. */
@@ -126,37 +136,43 @@ static int take(struct making *k, uintptr_t addr)
 	if (!err)
 		err = space->mm->ops->fault_in(space->mm, addr, end, true);
 	if (err)
-		return err == -EPERM ? -EFAULT : err;
+		return of_fault(err);
 	*m = (struct hmmu_migration){ .space = space,
 				      .device = k->device,
 				      .memory = k->device->exclusive,
 				      .event = HMMU_EVENT_EXCLUSIVE };
 	err = hmmu__migration_run(m, addr, end);
-	return err ? err : stayed(&m->result);
+	return err ? err : stayed(space, addr, &m->result);
 }
 
 static int attempt(struct making *k, uintptr_t addr)
 {
 	struct hmmu_device *d = k->device;
-	int err = check_vma(d->space->mm, addr);
+	int err = check_vma(d, addr);
 
 	if (!err && holder(d->space, addr) != d->exclusive)
 		err = take(k, addr);
 	if (!err)
-		err = hmmu__device_fault(d, addr, HMMU_PAGE_BYTES,
-					 HMMU_ACCESS_WRITE);
+		err = of_fault(hmmu__device_fault(d, addr, HMMU_PAGE_BYTES,
+						  HMMU_ACCESS_WRITE));
 	if (!err && !is_mapped(k, addr))
 		err = -EAGAIN;
 	return err;
 }
 
+/* For so long it may be taken back before it is mapped, as in a fault. */
 static int make_one(struct making *k, uintptr_t addr)
 {
-	int round, err = -EAGAIN;
+	uint64_t begun = hmmu__sys_clock_ns();
+	int err;
 
-	for (round = 0; round < ROUNDS && err == -EAGAIN; round++)
-		err = attempt(k, addr);
-	return err == -EAGAIN ? -EBUSY : err;
+	while ((err = attempt(k, addr)) == -EAGAIN) {
+		if (hmmu__sys_clock_ns() - begun >
+		    HMMU_RANGE_DEFAULT_TIMEOUT_NS)
+			return -EBUSY;
+		hmmu__sys_sched_yield();
+	}
+	return err;
 }
 
 static int make_each(struct making *k, uintptr_t start, uintptr_t end,

@@ -135,6 +135,9 @@ static uint64_t leaf_of(const struct fault *f, uintptr_t addr)
 		leaf = host_of(f->device->exclusive, e) |
 		       HMMU_DEVICE_LEAF_LOCAL | HMMU_DEVICE_LEAF_EXCLUSIVE;
 		break;
+	case HMMU_WHERE_COHERENT:
+		leaf = addr | HMMU_DEVICE_LEAF_LOCAL;
+		break;
 	default:
 		leaf = addr;
 		break;

@@ -99,11 +99,28 @@ static void run_clear(const struct homing *h, const struct home_run *r,
 	}
 }
 
+/*
+ * How much goes in one call. What comes before large pages goes alone, so that
+ * they are counted. Of one that is to be refused the first page goes alone,
+ * and so splits it.
+ */
+static size_t put_bytes(const struct home_run *r)
+{
+	size_t all = r->pages << HMMU_PAGE_LG2;
+	size_t before = (0 - r->start) % HMMU_LARGE_BYTES;
+
+	if (all < before + HMMU_LARGE_BYTES)
+		return all;
+	if (before)
+		return before;
+	return hmmu__memory_fails_large(r->memory) ? HMMU_PAGE_BYTES : all;
+}
+
 static int run_put(const struct homing *h, struct home_run *r)
 {
 	struct hmmu_mm_put put = {
 		.start = r->start,
-		.bytes = r->pages << HMMU_PAGE_LG2,
+		.bytes = put_bytes(r),
 		.host = hmmu__memory_host(r->memory, r->place),
 	};
 	uint32_t done;
@@ -265,21 +282,48 @@ static void homing_unlock(const struct homing *h) HMMU_NO_TSA
 		hmmu__block_unlock(h->block[i]);
 }
 
-/* Contract EX7: who touches an exclusive page ends that, and migrates nothing. */
-static enum hmmu_event event_of(const struct homing *h)
+/* How what comes home is told: as what, and whose it is. */
+struct telling {
+	enum hmmu_event event;
+	const struct hmmu_device *owner;
+};
+
+/*
+ * Who ends exclusive access migrates nothing, and tells it to the device, too:
+ * the event has no owner whose own it could be (EX7).
+ */
+static struct telling telling_of(const struct hmmu_memory *m)
 {
-	return h->kinds == 1u << HMMU_MEMORY_EXCLUSIVE ? HMMU_EVENT_CLEAR :
-							 HMMU_EVENT_MIGRATE;
+	struct telling t = { HMMU_EVENT_MIGRATE, m->owner };
+
+	if (m->kind == HMMU_MEMORY_EXCLUSIVE)
+		t = (struct telling){ HMMU_EVENT_CLEAR, NULL };
+	return t;
 }
 
-static int homing_run(struct homing *h, const struct hmmu_device *owner)
+/* For pages of the two together: whose of several is nobody's. */
+static struct telling telling_both(struct telling a, struct telling b)
+{
+	if (a.event != b.event)
+		a.event = HMMU_EVENT_MIGRATE;
+	if (a.owner != b.owner)
+		a.owner = NULL;
+	return a;
+}
+
+static bool is_same(struct telling a, struct telling b)
+{
+	return a.event == b.event && a.owner == b.owner;
+}
+
+static int homing_run(struct homing *h, struct telling t)
 {
 	struct hmmu_mm *mm = h->space->mm;
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = h->start,
 			 .end = h->end,
-			 .event = event_of(h),
-			 .owner = owner },
+			 .event = t.event,
+			 .owner = t.owner },
 		.moves = true,
 	};
 	int err;
@@ -299,17 +343,17 @@ static int homing_run(struct homing *h, const struct hmmu_device *owner)
 }
 
 /*
- * How many pages of the block's part of the range are wanted; *@owner says
- * whose they are, NULL if there are several.
+ * How many pages of the block's part of the range are wanted; *@t says how
+ * they are told.
  */
 static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
-			     const struct hmmu_device **owner)
+			     struct telling *t)
 {
 	struct hmmu_block_run r;
 	unsigned int page, stop;
 	uint64_t pages = 0;
 
-	*owner = NULL;
+	*t = (struct telling){ HMMU_EVENT_MIGRATE, NULL };
 	if (!atomic_load_explicit(&b->held_pages, memory_order_acquire))
 		return 0;
 	hmmu__block_clip(b, h->start, h->end, &page, &stop);
@@ -317,10 +361,8 @@ static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
 	for (; hmmu__block_run(b, page, stop, &r); page = r.page + r.n) {
 		if (!is_wanted(h, r.memory))
 			continue;
-		if (!pages)
-			*owner = r.memory->owner;
-		else if (*owner != r.memory->owner)
-			*owner = NULL;
+		*t = pages ? telling_both(*t, telling_of(r.memory)) :
+			     telling_of(r.memory);
 		pages += r.n;
 	}
 	hmmu__block_unlock(b);
@@ -330,12 +372,12 @@ static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
 /* A mapping that changes all the time gets so long before -EBUSY. */
 #define HOME_TIMEOUT_NS 10000000000ull
 
-static int homing_surely(struct homing *h, const struct hmmu_device *owner)
+static int homing_surely(struct homing *h, struct telling t)
 {
 	uint64_t begun = hmmu__sys_clock_ns();
 	int err;
 
-	while ((err = homing_run(h, owner)) == -EAGAIN) {
+	while ((err = homing_run(h, t)) == -EAGAIN) {
 		if (hmmu__sys_clock_ns() - begun > HOME_TIMEOUT_NS)
 			return -EBUSY;
 		h->space->mm->ops->quiet(h->space->mm);
@@ -344,13 +386,13 @@ static int homing_surely(struct homing *h, const struct hmmu_device *owner)
 }
 
 /*
- * Blocks of [@at, @end) that hold wanted pages, all of one device or all of
- * several, and follow one another: h->start to h->end. Returns where to go on.
+ * Blocks of [@at, @end) that hold wanted pages, told alike, and follow one
+ * another: h->start to h->end. Returns where to go on.
  */
 static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
-				const struct hmmu_device **owner)
+				struct telling *t)
 {
-	const struct hmmu_device *d;
+	struct telling one;
 	uintptr_t begin = at, stop = at;
 	struct hmmu_block *b;
 
@@ -361,13 +403,13 @@ static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
 
 		h->start = at;
 		h->end = end;
-		wanted = wanted_pages(h, b, &d) > 0;
+		wanted = wanted_pages(h, b, &one) > 0;
 		if (!h->blocks && !wanted)
 			continue;
 		if (!h->blocks) {
 			begin = at > b->start ? at : b->start;
-			*owner = d;
-		} else if (!wanted || d != *owner || b->start != stop ||
+			*t = one;
+		} else if (!wanted || !is_same(one, *t) || b->start != stop ||
 			   h->blocks == HMMU_BATCH_BLOCKS) {
 			break;
 		}
@@ -390,14 +432,14 @@ int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 			    .result = result,
 			    .only = only,
 			    .kinds = ALL_KINDS };
-	const struct hmmu_device *owner = NULL;
+	struct telling t = { HMMU_EVENT_MIGRATE, NULL };
 	int err = 0;
 
 	space->mm->ops->quiet(space->mm);
 	while (start < end) {
-		start = homing_collect(&h, start, end, &owner);
+		start = homing_collect(&h, start, end, &t);
 		if (h.blocks) {
-			int e = homing_surely(&h, owner);
+			int e = homing_surely(&h, t);
 
 			if (e)
 				err = e;
@@ -434,18 +476,17 @@ static int touched_home(struct hmmu_space *space, struct hmmu_block *b,
 			    .end = b->start + HMMU_LARGE_BYTES,
 			    .block = { b },
 			    .blocks = 1 };
-	const struct hmmu_device *owner = m->owner;
+	struct telling t = telling_of(m);
 	int err;
 
 	if (m->kind == HMMU_MEMORY_EXCLUSIVE) {
 		h.start = addr & ~(HMMU_PAGE_BYTES - 1);
 		h.end = h.start + HMMU_PAGE_BYTES;
-		owner = NULL;
 		pages = 1;
 	} else if (!pages) {
-		pages = wanted_pages(&h, b, &owner);
+		pages = wanted_pages(&h, b, &t);
 	}
-	err = homing_run(&h, owner);
+	err = homing_run(&h, t);
 	/* All of them moved, this one too: it has been woken. Otherwise it may
 	 * have been dropped in between. */
 	return err ? err : r.pages_moved != pages;

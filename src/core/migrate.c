@@ -140,15 +140,42 @@ static void make_exclusive(struct hmmu_migration *m)
 	(void)mm->ops->fault_in(mm, m->at, m->at + m->unshare_bytes, true);
 }
 
+/* The first run of [at, end) that no device holds; false: there is none. */
+static bool free_run(struct hmmu_migration *m, uintptr_t at, uintptr_t end,
+		     uintptr_t *lo, uintptr_t *hi)
+{
+	struct hmmu_block *b;
+	unsigned int page, stop;
+
+	for (*lo = end; at < end && *lo == end;
+	     at = b->start + HMMU_LARGE_BYTES) {
+		b = hmmu__block_get(m->space, at);
+		if (!b)
+			break;
+		hmmu__block_clip(b, at, end, &page, &stop);
+		hmmu__block_lock(b);
+		page = hmmu__bitmap_first_clear_from(&b->held, page);
+		if (page < stop) {
+			*lo = hmmu__block_addr(b, page);
+			page = hmmu__bitmap_first_set_from(&b->held, page);
+			*hi = hmmu__block_addr(b, page < stop ? page : stop);
+		}
+		hmmu__block_unlock(b);
+	}
+	return *lo < end;
+}
+
 /*
  * For coherent memory: the CPU keeps the pages, so there must be some (MV8),
- * and it is enough to be told of changes.
+ * and it is enough to be told of changes. What another device holds stays
+ * there, and is not touched.
  */
 static int make_watched(struct hmmu_migration *m,
 			const struct hmmu_vma_info *vma, uintptr_t end,
 			enum hmmu_stay *why)
 {
 	struct hmmu_mm *mm = m->space->mm;
+	uintptr_t lo, hi = m->at;
 	int err = mm->ops->watch(mm, vma);
 
 	*why = HMMU_STAY_FOREIGN;
@@ -157,8 +184,8 @@ static int make_watched(struct hmmu_migration *m,
 	/* New: the mapping may have changed just before. */
 	if (err > 0)
 		return -EAGAIN;
-	if (!err)
-		err = mm->ops->fault_in(mm, m->at, end,
+	while (!err && free_run(m, hi, end, &lo, &hi))
+		err = mm->ops->fault_in(mm, lo, hi,
 					vma->flags & HMMU_VMA_WRITE);
 	return err == -EFAULT || err == -EPERM ? -EAGAIN : err;
 }
@@ -331,7 +358,8 @@ int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
 		return -EINVAL;
 	if (!hmmu__space_is_usable(device->space))
 		return -ECHILD;
-	if (!device->space->mm->ops->take)
+	if (device->memory->kind != HMMU_MEMORY_COHERENT &&
+	    !device->space->mm->ops->take)
 		return -EOPNOTSUPP;
 	self = hmmu__enter();
 	if (!self)

@@ -28,8 +28,6 @@ struct hmmu_migration {
 	uintptr_t at;
 	/* Out of a batch: make [at, at + bytes) exclusive, then go on. */
 	size_t unshare_bytes;
-	/* A large page was refused its place: the block goes in small ones. */
-	bool small;
 	/* Out of a batch: nothing was tried, see hmmu_mm_ops.take_begin. */
 	bool refused;
 	/* Room for one block's reasons. */

@@ -133,52 +133,6 @@ static uint32_t whole_blocks(const struct hmmu_migration *m,
 	return n;
 }
 
-static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
-{
-	struct hmmu_memory *mem = m->memory;
-	struct hmmu_mm *mm = m->space->mm;
-	uint32_t place, got;
-	bool tainted;
-	int err = 0;
-
-	got = hmmu__memory_take_chunks(mem, blocks, &place, &tainted);
-	*full = !got;
-	if (!got)
-		return 0;
-	if (tainted && mem->host)
-		err = mm->ops->empty(mm, hmmu__memory_host(mem, place),
-				     (size_t)got << HMMU_LARGE_LG2);
-	if (err) {
-		hmmu__memory_give(mem, place, got * HMMU_PAGES_PER_LARGE, true);
-		return err;
-	}
-	return take_to(m, (size_t)got << HMMU_LARGE_LG2, place);
-}
-
-/* A chunk for pages [page, page + n) of a block that has none yet. */
-static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
-				   unsigned int n)
-{
-	struct hmmu_memory *mem = m->memory;
-	unsigned int after = HMMU_PAGES_PER_LARGE - page - n;
-	struct hmmu_mm *mm = m->space->mm;
-	bool tainted;
-	uint32_t c;
-
-	if (!hmmu__memory_take_chunks(mem, 1, &c, &tainted))
-		return HMMU_NO_PAGE;
-	if (tainted && mem->host &&
-	    mm->ops->empty(mm, hmmu__memory_host(mem, c), HMMU_LARGE_BYTES)) {
-		hmmu__memory_give(mem, c, HMMU_PAGES_PER_LARGE, true);
-		return HMMU_NO_PAGE;
-	}
-	if (page)
-		hmmu__memory_give(mem, c, page, true);
-	if (after)
-		hmmu__memory_give(mem, c + page + n, after, true);
-	return c + page;
-}
-
 /* Single pages as long as they come in a row; *@n becomes how many. */
 static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
 {
@@ -203,22 +157,97 @@ static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
 	return first;
 }
 
+/* Places that were found, or none: then [page, page + n) stays. */
+static int take_found(struct hmmu_migration *m, struct hmmu_block *b,
+		      unsigned int page, unsigned int n,
+		      uint32_t place) HMMU_NO_TSA
+{
+	if (place == HMMU_NO_PAGE) {
+		hmmu__stayed(m, HMMU_STAY_FULL, n);
+		m->at += (uintptr_t)n << HMMU_PAGE_LG2;
+		return 0;
+	}
+	if (!hmmu__block_prepare(b, m->memory, page, place)) {
+		hmmu__memory_give(m->memory, place, n, true);
+		return -ENOMEM;
+	}
+	return take_to(m, (size_t)n << HMMU_PAGE_LG2, place);
+}
+
+/*
+ * A large page without a large place (MV24). Its first page goes alone, and so
+ * splits it; the others follow as a run of small pages.
+ */
+static int take_first(struct hmmu_migration *m) HMMU_NO_TSA
+{
+	struct hmmu_block *b = block_at(m, m->at);
+	unsigned int n = 1;
+	int err = take_found(m, b, 0, n, place_pages(m, &n));
+
+	b->is_split = !hmmu__bitmap_is_empty(&b->held);
+	return err;
+}
+
+static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
+{
+	struct hmmu_memory *mem = m->memory;
+	struct hmmu_mm *mm = m->space->mm;
+	uint32_t place, got;
+	bool tainted;
+	int err = 0;
+
+	*full = false;
+	if (hmmu__memory_fails_large(mem))
+		return take_first(m);
+	got = hmmu__memory_take_chunks(mem, blocks, &place, &tainted);
+	*full = !got;
+	if (!got)
+		return 0;
+	if (tainted && mem->host)
+		err = mm->ops->empty(mm, hmmu__memory_host(mem, place),
+				     (size_t)got << HMMU_LARGE_LG2);
+	if (err) {
+		hmmu__memory_give(mem, place, got * HMMU_PAGES_PER_LARGE, true);
+		return err;
+	}
+	return take_to(m, (size_t)got << HMMU_LARGE_LG2, place);
+}
+
+/* A chunk for pages [page, page + n) of a block that has none yet. */
+static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
+				   unsigned int n)
+{
+	struct hmmu_memory *mem = m->memory;
+	unsigned int after = HMMU_PAGES_PER_LARGE - page - n;
+	struct hmmu_mm *mm = m->space->mm;
+	bool tainted;
+	uint32_t c;
+
+	if (hmmu__memory_fails_large(mem) ||
+	    !hmmu__memory_take_chunks(mem, 1, &c, &tainted))
+		return HMMU_NO_PAGE;
+	if (tainted && mem->host &&
+	    mm->ops->empty(mm, hmmu__memory_host(mem, c), HMMU_LARGE_BYTES)) {
+		hmmu__memory_give(mem, c, HMMU_PAGES_PER_LARGE, true);
+		return HMMU_NO_PAGE;
+	}
+	if (page)
+		hmmu__memory_give(mem, c, page, true);
+	if (after)
+		hmmu__memory_give(mem, c + page + n, after, true);
+	return c + page;
+}
+
 static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
 			  unsigned int page, unsigned int *n) HMMU_NO_TSA
 {
 	bool is_empty = hmmu__bitmap_is_empty(&b->held);
 	uint32_t place;
 
-	if (m->small && !hmmu__block_scatter(b))
-		return HMMU_NO_PAGE;
-	/* The rest of a large page that loses one is small. */
-	if (m->small && is_empty)
-		*n = 1;
-
 	if (!is_empty && !b->scattered && b->memory == m->memory &&
 	    hmmu__memory_take_pages_at(m->memory, b->first + page, *n))
 		return b->first + page;
-	if (is_empty && *n >= OWN_CHUNK_PAGES && !m->small) {
+	if (is_empty && *n >= OWN_CHUNK_PAGES) {
 		place = place_in_own_chunk(m, page, *n);
 		if (place != HMMU_NO_PAGE)
 			return place;
@@ -232,16 +261,7 @@ static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
 {
 	uint32_t place = place_run(m, b, page, &n);
 
-	if (place == HMMU_NO_PAGE) {
-		hmmu__stayed(m, HMMU_STAY_FULL, n);
-		m->at += (uintptr_t)n << HMMU_PAGE_LG2;
-		return 0;
-	}
-	if (!hmmu__block_prepare(b, m->memory, page, place)) {
-		hmmu__memory_give(m->memory, place, n, true);
-		return -ENOMEM;
-	}
-	return take_to(m, (size_t)n << HMMU_PAGE_LG2, place);
+	return take_found(m, b, page, n, place);
 }
 
 /* The pages from @page on that share the fate of the first. */
@@ -325,7 +345,6 @@ int hmmu__batch_take(struct hmmu_migration *m, uintptr_t end)
 
 		if (n)
 			err = take_whole(m, n, &full);
-		m->small = full && n;
 		if (!n || full)
 			err = block_part(m, end);
 	}

@@ -73,6 +73,19 @@ static uint64_t coherent_entry(uint64_t system, uint64_t held)
 }
 
 /*
+ * Of a large page only some pages are in a coherent memory, or here and there:
+ * it is one page to the CPU and none to the device. Its order goes, as if it
+ * had been split.
+ */
+static bool is_mixed(const struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
+{
+	if (hmmu__bitmap_is_equal(&b->held, &b->away))
+		return false;
+	return !hmmu__bitmap_is_full(&b->held) || b->scattered || b->is_split ||
+	       b->first % HMMU_PAGES_PER_LARGE;
+}
+
+/*
  * The caller's array may itself be away: it is not written under the lock, so
  * the block's entries are made in @tmp first.
  */
@@ -82,6 +95,7 @@ static void block_overlay(struct hmmu_block *b, const struct hmmu_view *view,
 {
 	struct hmmu_bitmap512 held, away;
 	unsigned int first, stop, i;
+	bool mixed;
 
 	if (!atomic_load_explicit(&b->held_pages, memory_order_acquire))
 		return;
@@ -89,6 +103,7 @@ static void block_overlay(struct hmmu_block *b, const struct hmmu_view *view,
 	hmmu__block_lock(b);
 	held = b->held;
 	away = b->away;
+	mixed = is_mixed(b);
 	for (i = first; i < stop; i++)
 		if (hmmu__bitmap_test(&held, i))
 			tmp[i] = held_entry(b, i, view, write);
@@ -101,6 +116,8 @@ static void block_overlay(struct hmmu_block *b, const struct hmmu_view *view,
 			*e = (*e & HMMU_ENTRY_STICKY) | tmp[i];
 		else if (hmmu__bitmap_test(&held, i))
 			*e = coherent_entry(*e, tmp[i]);
+		if (mixed)
+			*e &= ~HMMU_ENTRY_ORDER;
 	}
 }
 

@@ -13,7 +13,8 @@ static void count_system(const uint64_t *e, size_t n,
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (!(e[i] & HMMU_ENTRY_VALID))
+		if (!(e[i] & HMMU_ENTRY_VALID) ||
+		    hmmu_entry_where(e[i]) == HMMU_WHERE_COHERENT_OTHER)
 			continue;
 		out->system_pages++;
 		if (hmmu_entry_order(e[i]) >= HMMU_LARGE_LG2 - HMMU_PAGE_LG2)

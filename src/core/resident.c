@@ -6,7 +6,7 @@
 
 #include <hmmu/migrate.h>
 
-#include "core/core.h"
+#include "core/residency.h"
 
 /* Every mapping of the range is faulted in, for writing if it allows that. */
 static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
@@ -17,6 +17,8 @@ static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
 
 	for (; at < end && !err; at = to) {
 		err = mm->ops->describe(mm, at, &vma);
+		if (!err)
+			err = hmmu__vma_check(&vma, false);
 		if (err)
 			return -EFAULT;
 		to = vma.end < end ? vma.end : end;

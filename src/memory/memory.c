@@ -132,11 +132,13 @@ int hmmu_memory_destroy(struct hmmu_memory *memory)
 	return 0;
 }
 
-void hmmu_memory_fail_large(struct hmmu_memory *memory)
+int hmmu_memory_fail_large(struct hmmu_memory *memory)
 {
-	if (memory)
-		atomic_store_explicit(&memory->fails_large, true,
-				      memory_order_relaxed);
+	if (!memory)
+		return -EINVAL;
+	/* Relaxed: as in hmmu__memory_is_failing(). */
+	atomic_store_explicit(&memory->fail_large, true, memory_order_relaxed);
+	return 0;
 }
 
 int hmmu_memory_get_stats(struct hmmu_memory *memory,

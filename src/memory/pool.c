@@ -50,7 +50,7 @@ uint32_t hmmu__memory_take_chunks(struct hmmu_memory *m, uint32_t want,
 	uint32_t c, n = 0;
 
 	*ret_tainted = false;
-	if (HMMU_FAULT_POINT("memory chunk", 1) || hmmu__memory_fails_large(m))
+	if (HMMU_FAULT_POINT("memory chunk", 1))
 		return 0;
 	hmmu__mutex_lock(&m->lock);
 	c = free_from_cursor(m);
@@ -63,6 +63,19 @@ uint32_t hmmu__memory_take_chunks(struct hmmu_memory *m, uint32_t want,
 	m->cursor = c + n < m->chunks ? c + n : 0;
 	hmmu__mutex_unlock(&m->lock);
 	return n;
+}
+
+bool hmmu__memory_is_failing(const struct hmmu_memory *m)
+{
+	/* Relaxed: the flag orders nothing. */
+	return atomic_load_explicit(&m->fail_large, memory_order_relaxed);
+}
+
+bool hmmu__memory_fails_large(struct hmmu_memory *m)
+{
+	return hmmu__memory_is_failing(m) &&
+	       atomic_exchange_explicit(&m->fail_large, false,
+					memory_order_relaxed);
 }
 
 static void use_page(struct hmmu_memory *m, uint32_t page)

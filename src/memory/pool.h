@@ -47,8 +47,6 @@ struct hmmu_memory {
 	uint8_t *host;
 	size_t bytes;
 	uint32_t chunks;
-	/* See hmmu_memory_fail_large(). */
-	_Atomic bool fails_large;
 	struct hmmu_mutex lock;
 	struct hmmu_chunk *chunk HMMU_GUARDED_BY(&lock);
 	/* Where the search for free chunks goes on. */
@@ -57,6 +55,8 @@ struct hmmu_memory {
 	uint32_t split_hint HMMU_GUARDED_BY(&lock);
 	uint32_t free_chunks HMMU_GUARDED_BY(&lock);
 	uint64_t used_pages HMMU_GUARDED_BY(&lock);
+	/* See hmmu_memory_fail_large(). */
+	_Atomic bool fail_large;
 };
 
 /* Where the page stands; NULL for a coherent one. */
@@ -64,15 +64,6 @@ static inline void *hmmu__memory_host(const struct hmmu_memory *m,
 				      uint32_t page)
 {
 	return m->host ? m->host + ((size_t)page << HMMU_PAGE_LG2) : NULL;
-}
-
-/* The next large place was to fail, and now has. */
-static inline bool hmmu__memory_fails_large(struct hmmu_memory *m)
-{
-	/* Relaxed: the first look is a hint, and one thread gets it. */
-	return atomic_load_explicit(&m->fails_large, memory_order_relaxed) &&
-	       atomic_exchange_explicit(&m->fails_large, false,
-					memory_order_relaxed);
 }
 
 /* A pool of @bytes: 0, -ENOMEM, or what the space said. */
@@ -87,6 +78,10 @@ void hmmu__memory_end(struct hmmu_memory *m);
  */
 uint32_t hmmu__memory_take_chunks(struct hmmu_memory *m, uint32_t want,
 				  uint32_t *ret_page, bool *ret_tainted);
+
+/* Is a place of 2 MiB to be refused? One call is told so. */
+bool hmmu__memory_is_failing(const struct hmmu_memory *m);
+bool hmmu__memory_fails_large(struct hmmu_memory *m);
 
 /* One page of a split chunk; splits one if need be. HMMU_NO_PAGE: full. */
 uint32_t hmmu__memory_take_page(struct hmmu_memory *m);

@@ -78,10 +78,13 @@ void live_open_space(void)
 		wait_for_service();
 }
 
-struct hmmu_device *live_add_device(size_t bytes, struct hmmu_memory **memory)
+struct hmmu_device *live_add_kind(enum hmmu_memory_kind kind, size_t bytes,
+				  struct hmmu_memory **memory)
 {
 	const struct hmmu_memory_options memory_options = {
-		.size = sizeof(memory_options), .bytes = bytes
+		.size = sizeof(memory_options),
+		.kind = (uint32_t)kind,
+		.bytes = bytes,
 	};
 	struct hmmu_device_options options = { .size = sizeof(options),
 					       .name = "test" };
@@ -94,6 +97,17 @@ struct hmmu_device *live_add_device(size_t bytes, struct hmmu_memory **memory)
 	}
 	HMMU_CHECK_OK(hmmu_device_create(live_space, &options, &device));
 	return device;
+}
+
+struct hmmu_device *live_add_device(size_t bytes, struct hmmu_memory **memory)
+{
+	return live_add_kind(HMMU_MEMORY_HOST_PRIVATE, bytes, memory);
+}
+
+void live_remove_device(struct hmmu_device *device, struct hmmu_memory *memory)
+{
+	HMMU_CHECK_OK(hmmu_device_destroy(device));
+	HMMU_CHECK_OK(hmmu_memory_destroy(memory));
 }
 
 void live_open_bytes(size_t bytes)
@@ -324,12 +338,22 @@ struct hmmu_space_stats live_stats(void)
 	return stats;
 }
 
-struct hmmu_memory_stats live_memory_stats(void)
+static struct hmmu_memory_stats memory_stats(struct hmmu_memory *memory)
 {
 	struct hmmu_memory_stats stats = { .size = sizeof(stats) };
 
-	HMMU_CHECK_OK(hmmu_memory_get_stats(live_memory, &stats));
+	HMMU_CHECK_OK(hmmu_memory_get_stats(memory, &stats));
 	return stats;
+}
+
+struct hmmu_memory_stats live_memory_stats(void)
+{
+	return memory_stats(live_memory);
+}
+
+size_t live_used_pages(struct hmmu_memory *memory)
+{
+	return memory_stats(memory).used_pages;
 }
 
 uint64_t live_device_pages(void)
@@ -529,6 +553,27 @@ unsigned int live_leaf(struct hmmu_device *device, const void *p,
 	return mapped ? hmmu_mirror_leaf_lg2(found) : 0;
 }
 
+int live_make_exclusive(struct hmmu_device *device, const void *p, size_t bytes,
+			size_t *done)
+{
+	int err = hmmu_make_exclusive(device, (uintptr_t)p,
+				      (uintptr_t)p + bytes, done);
+
+	if (err == -EOPNOTSUPP && !live_can_migrate())
+		HMMU_SKIP("UFFDIO_MOVE");
+	return err;
+}
+
+bool live_is_exclusive(struct hmmu_device *device, const void *p)
+{
+	const uint64_t want = HMMU_MIRROR_WRITE | HMMU_DEVICE_LEAF_LOCAL |
+			      HMMU_DEVICE_LEAF_EXCLUSIVE;
+	uint64_t entry;
+
+	return live_leaf(device, p, &entry) == HMMU_PAGE_LG2 &&
+	       (entry & want) == want;
+}
+
 struct hmmu_mirror_stats live_mirror(struct hmmu_device *device)
 {
 	struct hmmu_mirror_stats stats = { .size = sizeof(stats) };
@@ -536,6 +581,35 @@ struct hmmu_mirror_stats live_mirror(struct hmmu_device *device)
 	HMMU_CHECK_OK(
 		hmmu_mirror_get_stats(hmmu_device_mirror(device), &stats));
 	return stats;
+}
+
+static void ignore(struct hmmu_notifier *sub, void *arg,
+		   const struct hmmu_invalidation *inv, uint64_t cur_seq)
+{
+	(void)arg;
+	(void)inv;
+	hmmu_notifier_set_seq(sub, cur_seq);
+}
+
+void live_look(const struct hmmu_device *owner, const void *p, size_t pages,
+	       uint64_t flags, uint64_t *entries)
+{
+	static const struct hmmu_notifier_ops ops = { .size = sizeof(ops),
+						      .invalidate = ignore };
+	struct hmmu_range range = { .size = sizeof(range),
+				    .owner = owner,
+				    .start = (uintptr_t)p,
+				    .end = (uintptr_t)p + pages * PAGE,
+				    .entries = entries,
+				    .default_flags = flags };
+
+	HMMU_CHECK_OK(hmmu_notifier_insert(live_space, (uintptr_t)p,
+					   pages * PAGE, HMMU_NOTIFIER_LAZY,
+					   &ops, NULL, &range.notifier));
+	memset(entries, 0, pages * sizeof(*entries));
+	HMMU_CHECK_OK(hmmu_range_fault_unlocked(&range,
+						HMMU_RANGE_DEFAULT_TIMEOUT_NS));
+	hmmu_notifier_remove(range.notifier);
 }
 
 struct hmmu_port *live_port(void)

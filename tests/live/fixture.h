@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include <hmmu/device.h>
+#include <hmmu/exclusive.h>
 #include <hmmu/memory.h>
 #include <hmmu/migrate.h>
 #include <hmmu/mirror.h>
@@ -38,9 +39,9 @@
 #include "harness.h"
 #include "src/base/compiler.h"
 
-#define PAGE	  HMMU_PAGE_BYTES
-#define LARGE	  HMMU_LARGE_BYTES
-#define PER_LARGE HMMU_PAGES_PER_LARGE
+#define PAGE	       HMMU_PAGE_BYTES
+#define LARGE	       HMMU_LARGE_BYTES
+#define PER_LARGE      HMMU_PAGES_PER_LARGE
 
 /* A sanitizer's runtime lives in the program, with an allocator of its own. */
 #define LIVE_SANITIZED (HMMU_ASAN || HMMU_TSAN)
@@ -59,6 +60,10 @@ void live_open(void);
 void live_close(void);
 /* A further device, and memory for it unless @bytes is 0. */
 struct hmmu_device *live_add_device(size_t bytes, struct hmmu_memory **memory);
+/* The same with a memory of @kind; both end in live_remove_device(). */
+struct hmmu_device *live_add_kind(enum hmmu_memory_kind kind, size_t bytes,
+				  struct hmmu_memory **memory);
+void live_remove_device(struct hmmu_device *device, struct hmmu_memory *memory);
 
 /* What this kernel, these privileges and the forced fallbacks allow. */
 bool live_is_forced(const char *fallback);
@@ -123,6 +128,7 @@ struct hmmu_migrate_result live_migrate(struct hmmu_device *device,
 void live_take(const void *p, size_t bytes);
 struct hmmu_space_stats live_stats(void);
 struct hmmu_memory_stats live_memory_stats(void);
+size_t live_used_pages(struct hmmu_memory *memory);
 uint64_t live_device_pages(void);
 
 /* As the kernel sees it: pages present, and pages of 2 MiB mappings. */
@@ -141,6 +147,17 @@ size_t live_count_threads(void);
 /* The leaf of @device that maps @p: 12, 21, 30, or 0; @entry may be NULL. */
 unsigned int live_leaf(struct hmmu_device *device, const void *p,
 		       uint64_t *entry);
+/* hmmu_make_exclusive(); skips where the kernel cannot take pages out. */
+int live_make_exclusive(struct hmmu_device *device, const void *p, size_t bytes,
+			size_t *done);
+/* The page is mapped as @device's alone. */
+bool live_is_exclusive(struct hmmu_device *device, const void *p);
+/*
+ * What @owner sees of [p, p + pages): hmmu_range_fault_unlocked() with @flags
+ * of every page.
+ */
+void live_look(const struct hmmu_device *owner, const void *p, size_t pages,
+	       uint64_t flags, uint64_t *entries);
 struct hmmu_mirror_stats live_mirror(struct hmmu_device *device);
 
 /* How the program changes its memory. */

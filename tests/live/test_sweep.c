@@ -11,6 +11,8 @@
 #include "base/fault_point.h"
 #include "fixture.h"
 
+#include <hmmu/pin.h>
+
 #define SMALL_PAGES 40
 
 static char *small, *large;
@@ -370,6 +372,126 @@ static void test_sweep_changes(void)
 	live_close();
 }
 
+/* Exclusive access, pins, coherent memory ------------------------------------- */
+
+/* A point fails once: what failed is done by asking again. */
+static int end_device(struct hmmu_device *device)
+{
+	int err = hmmu_device_destroy(device);
+
+	if (err)
+		HMMU_CHECK_OK(hmmu_device_destroy(device));
+	return err;
+}
+
+static int make_exclusive(void)
+{
+	const struct hmmu_device_options options = { .size = sizeof(options) };
+	struct hmmu_device *device;
+	size_t done = 0;
+	int err = hmmu_device_create(live_space, &options, &device);
+	int err_end;
+
+	if (err)
+		return err;
+	err = live_make_exclusive(device, small, 3 * PAGE, &done);
+	HMMU_CHECK(done <= 3 * PAGE && (done == 3 * PAGE) == !err);
+	if (!err)
+		err = live_make_exclusive(device, large + 9 * PAGE, PAGE, NULL);
+	err_end = end_device(device);
+	return err ? err : err_end;
+}
+
+static int pin_both(void)
+{
+	uintptr_t at = (uintptr_t)small;
+	int err = migrate_both();
+
+	if (err)
+		return err;
+	err = hmmu_pin(live_space, at, at + 4 * PAGE);
+	if (err) {
+		HMMU_CHECK_INT(hmmu_unpin(live_space, at, at + 4 * PAGE),
+			       -ENOENT);
+		return err;
+	}
+	err = hmmu_pin(live_space, (uintptr_t)large, (uintptr_t)large + PAGE);
+	if (!err)
+		HMMU_CHECK_OK(hmmu_unpin(live_space, (uintptr_t)large,
+					 (uintptr_t)large + PAGE));
+	HMMU_CHECK_OK(hmmu_unpin(live_space, at, at + 4 * PAGE));
+	return err;
+}
+
+static int use_coherent(void)
+{
+	const struct hmmu_memory_options memory_options = {
+		.size = sizeof(memory_options),
+		.kind = HMMU_MEMORY_COHERENT,
+		.bytes = 4 * LARGE,
+	};
+	struct hmmu_device_options options = { .size = sizeof(options) };
+	uintptr_t at = (uintptr_t)small;
+	struct hmmu_device *device = NULL;
+	int err = hmmu_memory_create(live_space, &memory_options,
+				     &options.memory);
+	int err_end;
+
+	if (err)
+		return err;
+	err = hmmu_device_create(live_space, &options, &device);
+	/* Two runs: the block becomes scattered. */
+	if (!err)
+		err = hmmu_migrate_to_device(device, at + 5 * PAGE,
+					     at + 9 * PAGE, NULL);
+	if (!err)
+		err = hmmu_migrate_to_device(device, at, at + 7 * PAGE, NULL);
+	if (!err)
+		err = hmmu_migrate_to_device(device, (uintptr_t)large,
+					     (uintptr_t)large + LARGE, NULL);
+	err_end = end_device(device);
+	HMMU_CHECK_OK(hmmu_memory_destroy(options.memory));
+	return err ? err : err_end;
+}
+
+static void sweep_and_check_used(int (*operation)(void))
+{
+	bool failed = true;
+	size_t used;
+	uint64_t n;
+	int err;
+
+	open_all();
+	live_take(small, SMALL_PAGES * PAGE);
+	check_all_is_home();
+	HMMU_CHECK_OK(operation());
+	check_all_is_home();
+	used = used_bytes();
+	for (n = 1; failed; n++) {
+		err = run(operation, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM);
+		check_all_is_home();
+		HMMU_CHECK(used_bytes() <= used + PAGE);
+	}
+	HMMU_CHECK(n > 3);
+	live_close();
+}
+
+static void test_sweep_exclusive(void)
+{
+	sweep_and_check_used(make_exclusive);
+}
+
+static void test_sweep_pin(void)
+{
+	sweep_and_check_used(pin_both);
+}
+
+static void test_sweep_coherent(void)
+{
+	sweep_and_check_used(use_coherent);
+}
+
 /* Close --------------------------------------------------------------------- */
 
 static int close_all(void)
@@ -418,4 +540,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_sweep_open), HMMU_TEST(test_sweep_device),
 	       HMMU_TEST(test_sweep_notifier), HMMU_TEST(test_sweep_fault),
 	       HMMU_TEST(test_sweep_migrate), HMMU_TEST(test_sweep_home),
 	       HMMU_TEST(test_sweep_touch), HMMU_TEST(test_sweep_changes),
-	       HMMU_TEST(test_sweep_close))
+	       HMMU_TEST(test_sweep_exclusive), HMMU_TEST(test_sweep_pin),
+	       HMMU_TEST(test_sweep_coherent), HMMU_TEST(test_sweep_close))
