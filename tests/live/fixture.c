@@ -230,9 +230,19 @@ static void *place_for(size_t bytes)
 						 memory_order_relaxed);
 }
 
+/* To lie within one block. */
+static size_t alignment(size_t bytes)
+{
+	size_t align = PAGE;
+
+	while (align < bytes && align < LARGE)
+		align *= 2;
+	return align;
+}
+
 void *live_map(size_t bytes)
 {
-	size_t align = bytes >= LARGE ? LARGE : PAGE;
+	size_t align = alignment(bytes);
 	size_t all_bytes = bytes + 2 * align + PAGE;
 	uintptr_t p;
 	void *all = mmap(place_for(all_bytes), all_bytes, PROT_NONE,

@@ -93,7 +93,8 @@ static inline uint64_t live_word(uint64_t seed, uint64_t index)
 
 /*
  * Private anonymous memory between inaccessible pages, so that it never
- * becomes one mapping with a neighbour. 2 MiB aligned when it is as large.
+ * becomes one mapping with a neighbour. 2 MiB aligned when it is as large, else
+ * within one block of 2 MiB.
  */
 void *live_map(size_t bytes);
 /* mlock(2) and munlock(2) themselves: the sanitizers' do nothing. */
