@@ -115,9 +115,14 @@ static void test_space_in_use_is_not_closed(void)
 
 static void use_everything(uint64_t seed)
 {
-	void *p = live_map_small(64, seed);
+	char *all = mmap(NULL, 66 * PAGE, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = all + PAGE;
 	struct hmmu_port *port;
 
+	HMMU_CHECK(all != MAP_FAILED);
+	HMMU_CHECK_OK(mprotect(p, 64 * PAGE, PROT_READ | PROT_WRITE));
+	live_fill(p, 64 * PAGE, seed);
 	live_open();
 	port = live_port();
 	live_take(p, 64 * PAGE);
@@ -126,8 +131,8 @@ static void use_everything(uint64_t seed)
 	hmmu_port_close(port);
 	live_close();
 	LIVE_CHECK(p, 64 * PAGE, seed);
-	/* All that live_map() has reserved, or it is what grows. */
-	HMMU_CHECK_OK(munmap((char *)p - PAGE, 67 * PAGE));
+	/* All of it, or it is what grows. */
+	HMMU_CHECK_OK(munmap(all, 66 * PAGE));
 }
 
 static void test_space_leaves_the_process_as_it_was(void)
