@@ -6,9 +6,9 @@
  * The live address space: this process's real memory.
  *
  * Files: live.c makes and ends it; service.c is the fault service and reads
- * events; events.c applies them; watch.c registers mappings; page.c moves pages; look.c looks and
- * faults; exclude.c says what must not leave; hooks.c stands around the C
- * library's calls; fork.c around fork.
+ * events; events.c applies them; watch.c registers mappings; page.c moves
+ * pages; copy.c copies them; look.c looks and faults; exclude.c says what must
+ * not leave; hooks.c stands around the C library's calls; fork.c around fork.
  *
  * Locks, in the order of their ranks: events (EVENTS), watch_lock (WATCH),
  * stash_lock (LEAF).
