@@ -15,13 +15,30 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+/*
+ * As another device would: what is away comes home for it. For an ordinary
+ * user, whose userfaultfd does not serve the kernel's own touch.
+ */
+static int touch_pages(uint64_t start, uint64_t end)
+{
+	int err = dmirror_process_hold();
+	char byte;
+
+	if (err)
+		return err;
+	for (; start < end && !err; start += HMMU_PAGE_BYTES)
+		err = dmirror_copy_in(&byte, start, 1);
+	dmirror_process_drop();
+	return err;
+}
+
 /* For a short time: any page that the CPU can have will do (DC4). */
 static int get_pages(uint64_t start, uint64_t end, bool write)
 {
 	if (!madvise((void *)start, end - start,
 		     write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ))
 		return 0;
-	return errno == EAGAIN ? -EAGAIN : -EFAULT;
+	return errno == EAGAIN ? -EAGAIN : touch_pages(start, end);
 }
 
 /* For long: system memory (DC3). */

@@ -11,7 +11,9 @@ as skipped. The status is 0 if tests ran and none failed.
 import re
 import sys
 
-RESULT = re.compile(r"(not ok|ok) \d+ (\S+)(?: # SKIP ?(.*))?$")
+RUN = re.compile(r"# +RUN +(\S+) \.\.\.$")
+# A skipped one has lost its name in old kernels.
+RESULT = re.compile(r"(not ok|ok) \d+ (?:(\S+\.\S+) ?)?(?:# SKIP ?(.*))?$")
 PLAN = re.compile(r"1\.\.(\d+)$")
 # What those need, which end quietly without it.
 NEEDS_HUGE = ("anon_write_hugetlbfs", "compound")
@@ -21,24 +23,27 @@ HUGE = "huge pages of hugetlbfs"
 def read(path):
     """How many tests there are, results by (fixture, test) and variant, and
     what was printed of those that failed."""
-    plan, results, said, lines = 0, {}, {}, []
+    plan, results, said, lines, name = 0, {}, {}, [], ""
     with open(path, encoding="utf-8", errors="replace") as log:
         for line in log:
             line = line.rstrip()
             if match := PLAN.match(line):
                 plan = int(match[1])
+            if match := RUN.match(line):
+                name = match[1]
             match = RESULT.match(line)
             if not match:
                 lines.append(line)
                 continue
-            fixture, variant, test = match[2].split(".")
+            name = match[2] or name
+            fixture, variant, test = name.split(".")
             kind = "coherent" if "coherent" in variant else "private"
             state = "passed" if match[1] == "ok" else "FAILED"
             if match[3] is not None:
                 state = "skipped: " + (match[3] or "no reason given")
             results.setdefault((fixture, test), {})[kind] = state
             if state == "FAILED":
-                said[match[2]] = lines[-12:]
+                said[name] = lines[-12:]
             lines = []
     return plan, results, said
 
