@@ -77,16 +77,6 @@ static struct held_lock *held_find(const void *lock)
 	return NULL;
 }
 
-void hmmu__lock_check(void)
-{
-	/* Acquire: pairs with the release store of who installs the hook. */
-	void (*check)(void) = atomic_load_explicit(&hmmu__lock_debug_check,
-						   memory_order_acquire);
-
-	if (check)
-		check();
-}
-
 /* Two locks of one rank: both by subrank, and in its order. */
 static bool same_rank_is_ordered(const struct held_lock *e, uint64_t subrank,
 				 bool nested)
@@ -104,11 +94,20 @@ static bool is_private_rank(enum hmmu_rank rank)
 	return rank == HMMU_RANK_MIRROR || rank == HMMU_RANK_EPOCH;
 }
 
+void hmmu__lock_check(enum hmmu_rank rank)
+{
+	/* Acquire: pairs with the release store of who installs the hook. */
+	void (*check)(void) = atomic_load_explicit(&hmmu__lock_debug_check,
+						   memory_order_acquire);
+
+	if (check && !is_private_rank(rank))
+		check();
+}
+
 void hmmu__held_check(const void *lock, const char *name, enum hmmu_rank rank,
 		      uint64_t subrank, bool nested)
 {
-	if (!is_private_rank(rank))
-		hmmu__lock_check();
+	hmmu__lock_check(rank);
 	for (unsigned int i = 0; i < held.count; i++) {
 		const struct held_lock *e = &held.entry[i];
 

@@ -130,7 +130,7 @@ extern void (*_Atomic hmmu__lock_debug_check)(void);
  * The checker; called by the inline functions below in debug builds only.
  * @nested: by hmmu__mutex_lock_sub().
  */
-void hmmu__lock_check(void);
+void hmmu__lock_check(enum hmmu_rank rank);
 void hmmu__held_check(const void *lock, const char *name, enum hmmu_rank rank,
 		      uint64_t subrank, bool nested);
 void hmmu__held_push(const void *lock, const char *name, enum hmmu_rank rank,
@@ -175,7 +175,7 @@ static inline HMMU_NO_TSA bool hmmu__mutex_trylock(struct hmmu_mutex *l)
 	HMMU_TRY_ACQUIRES(true, l)
 {
 	if (HMMU_DEBUG)
-		hmmu__lock_check();
+		hmmu__lock_check(l->rank);
 	if (pthread_mutex_trylock(&l->m) != 0)
 		return false;
 	l->subrank = 0;

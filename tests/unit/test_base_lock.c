@@ -421,14 +421,19 @@ static void test_lock_hook_sees_every_lock(void **state)
 	atomic_store_explicit(&hmmu__lock_debug_check, count_hook,
 			      memory_order_release);
 	hmmu__mutex_lock(&outer);
-	assert_true(hmmu__mutex_trylock(&inner));
-	hmmu__mutex_unlock(&inner);
+	assert_true(hmmu__mutex_trylock(&leaf));
+	hmmu__mutex_unlock(&leaf);
 	hmmu__mutex_lock_sub(&leaf, 1);
 	hmmu__mutex_unlock(&leaf);
 	hmmu__rw_read_lock(&shared_lock);
 	hmmu__rw_read_unlock(&shared_lock);
 	hmmu__rw_write_lock(&shared_lock);
 	hmmu__rw_write_unlock(&shared_lock);
+	/* But those of a mirror, in whichever way. */
+	hmmu__mutex_lock(&inner);
+	hmmu__mutex_unlock(&inner);
+	assert_true(hmmu__mutex_trylock(&inner));
+	hmmu__mutex_unlock(&inner);
 	hmmu__mutex_unlock(&outer);
 	atomic_store_explicit(&hmmu__lock_debug_check, NULL,
 			      memory_order_release);
