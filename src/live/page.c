@@ -8,6 +8,7 @@
  * changing and its event has not been read, or its caller has not run yet".
  */
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include "base/arena.h"
 #include "live/live.h"
@@ -239,9 +240,17 @@ static int zero_page(const struct hmmu_live *l, uintptr_t start, size_t bytes,
  * before it looks whether one is being changed: it may have moved a moment ago,
  * and then the page belongs elsewhere, as its event will tell.
  */
-static int gone(const struct hmmu_live *l)
+static int gone(const struct hmmu_live *l, uintptr_t at)
 {
-	return hmmu__uffd_is_changing(l) ? -EAGAIN : -ENOENT;
+	unsigned char vec;
+
+	if (hmmu__uffd_is_changing(l))
+		return -EAGAIN;
+	/* Asked of the kernel once more: pages are dropped for this. */
+	return hmmu__syscall(SYS_mincore, (long)at, (long)HMMU_PAGE_BYTES,
+			     (long)&vec, 0, 0, 0) == -ENOMEM ?
+		       -ENOENT :
+		       -EAGAIN;
 }
 
 /*
@@ -258,7 +267,8 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 	if (!hmmu__is_absent(l, src, src + HMMU_PAGE_BYTES)) {
 		err = copy_page(l, dst, src);
 		if (err && err != -EEXIST)
-			return err == -EAGAIN || err == -ENOMEM ? err : gone(l);
+			return err == -EAGAIN || err == -ENOMEM ? err :
+								  gone(l, dst);
 		p->copied++;
 	}
 	p->unmoved = true;
@@ -285,7 +295,7 @@ static int put_rest(struct hmmu_live *l, struct hmmu_mm_put *p, int err)
 	case -EBUSY:
 		return put_copy(l, p);
 	case -ENOENT:
-		return gone(l);
+		return gone(l, p->start + p->done_bytes);
 	default:
 		return err;
 	}

@@ -17,7 +17,10 @@ static char *region;
 
 static void open_all(void)
 {
-	region = live_map_small(PAGES, 1);
+	/* With room behind it: what else is there may refuse in its own way. */
+	region = live_map(2 * LARGE);
+	madvise(region, 2 * LARGE, MADV_NOHUGEPAGE);
+	live_fill(region, BYTES, 1);
 	live_open();
 	live_take(region, BYTES);
 }
