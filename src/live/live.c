@@ -234,7 +234,6 @@ void hmmu__live_destroy(struct hmmu_mm *mm)
 	struct hmmu_live *l = hmmu__live(mm);
 
 	hmmu__service_stop(l);
-	/* Closing the userfaultfd ends every registration and wakes all. */
 	hmmu__watches_free(l);
 	live_free(l);
 }

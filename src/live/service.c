@@ -417,6 +417,13 @@ static void *service_main(void *arg)
 		if (fds[0].revents)
 			service_read(l, false);
 	}
+	/*
+	 * Before the thread ends, for what runs then - a sanitizer's or libc's
+	 * tidying up, destructors of a callback's thread-specific data - may
+	 * unmap memory that is registered, and nobody would read that event.
+	 * Closing ends every registration and wakes all who wait.
+	 */
+	hmmu__platform_close(&l->platform);
 	return NULL;
 }
 

@@ -4,6 +4,7 @@
  * through the C library and behind its back.
  */
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "fixture.h"
 
@@ -669,6 +670,49 @@ static void test_notifier_in31_finish_comes_after_all(void)
 }
 
 /* The registration cache: many subscriptions, each told of its own. */
+/* What a thread that ends unmaps, as a sanitizer does with its own data. */
+static void unmap_late(void *p)
+{
+	HMMU_CHECK_OK(syscall(SYS_munmap, p, PAGE));
+}
+
+static pthread_key_t late;
+
+static void mark_thread(struct hmmu_notifier *sub, void *arg,
+			const struct hmmu_invalidation *inv, uint64_t cur_seq)
+{
+	(void)inv;
+	hmmu_notifier_set_seq(sub, cur_seq);
+	HMMU_CHECK_OK(pthread_setspecific(late, arg));
+}
+
+/*
+ *   close                          service
+ *   stop, join                     leaves its loop
+ *                                  its thread's end unmaps watched memory,
+ *                                  and waits for that event to be read
+ *   waits for the thread           waits for the service: itself
+ */
+static void test_notifier_service_ends_by_unmapping(void)
+{
+	const struct hmmu_notifier_ops ops = { .size = sizeof(ops),
+					       .invalidate = mark_thread };
+	char *p = live_map_small(8, 1);
+	struct hmmu_notifier *sub;
+
+	HMMU_CHECK_OK(pthread_key_create(&late, unmap_late));
+	live_open();
+	HMMU_CHECK_OK(hmmu_notifier_insert(live_space, (uintptr_t)p, 8 * PAGE,
+					   0, &ops, p + PAGE, &sub));
+	live_take(p, PAGE);
+	/* The service brings it home, and so runs the callback. */
+	*(volatile char *)p = 1;
+	hmmu_notifier_remove(sub);
+	HMMU_CHECK(live_is_mapped(p + PAGE));
+	live_close();
+	HMMU_CHECK(!live_is_mapped(p + PAGE));
+}
+
 static void test_notifier_in13_many_small_subscriptions(void)
 {
 	enum {
@@ -718,4 +762,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_notifier_in1_insert_errors),
 	       HMMU_TEST(test_notifier_in3_insert_during_invalidation),
 	       TEST_BOTH(test_notifier_in30_overlapping_all_called),
 	       HMMU_TEST(test_notifier_in31_finish_comes_after_all),
-	       HMMU_TEST(test_notifier_in13_many_small_subscriptions))
+	       HMMU_TEST(test_notifier_in13_many_small_subscriptions),
+	       HMMU_TEST(test_notifier_service_ends_by_unmapping))
