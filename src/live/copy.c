@@ -389,7 +389,7 @@ static int copy_some(struct hmmu_live *l, struct hmmu_mm_put *p, size_t bytes)
 	}
 	if (err == -EAGAIN || err == -ENOMEM)
 		return err;
-	return hmmu__uffd_is_changing(l) ? -EAGAIN : -ENOENT;
+	return hmmu__live_gone(l, at);
 }
 
 int hmmu__copy_put(struct hmmu_live *l, struct hmmu_mm_put *p)

@@ -236,11 +236,11 @@ static int zero_page(const struct hmmu_live *l, uintptr_t start, size_t bytes,
 }
 
 /*
- * Nothing is mapped where a page belongs. The kernel looks for the mapping
- * before it looks whether one is being changed: it may have moved a moment ago,
- * and then the page belongs elsewhere, as its event will tell.
+ * The kernel looks for the mapping before it looks whether one is being changed:
+ * it may have moved a moment ago, and then the page belongs elsewhere, as its
+ * event will tell.
  */
-static int gone(const struct hmmu_live *l, uintptr_t at)
+int hmmu__live_gone(const struct hmmu_live *l, uintptr_t at)
 {
 	unsigned char vec;
 
@@ -267,8 +267,9 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 	if (!hmmu__is_absent(l, src, src + HMMU_PAGE_BYTES)) {
 		err = copy_page(l, dst, src);
 		if (err && err != -EEXIST)
-			return err == -EAGAIN || err == -ENOMEM ? err :
-								  gone(l, dst);
+			return err == -EAGAIN || err == -ENOMEM ?
+				       err :
+				       hmmu__live_gone(l, dst);
 		p->copied++;
 	}
 	p->unmoved = true;
@@ -295,7 +296,7 @@ static int put_rest(struct hmmu_live *l, struct hmmu_mm_put *p, int err)
 	case -EBUSY:
 		return put_copy(l, p);
 	case -ENOENT:
-		return gone(l, p->start + p->done_bytes);
+		return hmmu__live_gone(l, p->start + p->done_bytes);
 	default:
 		return err;
 	}
