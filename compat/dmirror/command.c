@@ -184,8 +184,7 @@ static int cmd_release(struct dmirror_unit *u, struct dmirror_cmd *c)
 
 static int cmd_exclusive(struct dmirror_unit *u, struct dmirror_cmd *c)
 {
-	size_t done = 0;
-	int err = hmmu_make_exclusive(u->device, c->addr, end_of(c), &done);
+	int err = hmmu_make_exclusive(u->device, c->addr, end_of(c), NULL);
 
 	return err ? err : cmd_read(u, c);
 }

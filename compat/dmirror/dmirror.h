@@ -9,8 +9,7 @@
  * Files: shim.c stands before the C library's calls; file.c knows which file
  * descriptors are devices; unit.c makes the four devices, when the first is
  * opened; command.c is what the devices do, copy.c, mapping.c and snapshot.c
- * parts of it;
- * gup.c is the kernel's other test device, for pins.
+ * parts of it; gup.c is the kernel's other test device, for pins.
  */
 
 #include <pthread.h>
@@ -26,7 +25,7 @@
 
 #include "interface.h"
 
-#define DMIRROR_UNITS	2u * 2u
+#define DMIRROR_UNITS	4u
 /* The first so many have private memory, the others coherent memory. */
 #define DMIRROR_PRIVATE 2u
 
@@ -61,7 +60,6 @@ struct dmirror_unit {
 	/* Held over a command. */
 	pthread_mutex_t lock;
 	unsigned int opens;
-	bool coherent;
 	struct hmmu_memory *memory;
 	struct hmmu_device *device;
 	/* Accesses of the device; misses are faulted by the command. */

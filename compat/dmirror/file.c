@@ -40,7 +40,7 @@ struct dmirror_file dmirror_file_named(const char *path)
 	if (!strcmp(path, GUP_PATH)) {
 		f.kind = DMIRROR_GUP;
 	} else if (!strncmp(path, DEVICE_PREFIX, sizeof(DEVICE_PREFIX) - 1) &&
-		   *number >= '0' && *number < '0' + (int)(DMIRROR_UNITS) &&
+		   *number >= '0' && *number < '0' + (int)DMIRROR_UNITS &&
 		   !number[1]) {
 		f.kind = DMIRROR_DEVICE;
 		f.unit = (unsigned int)(*number - '0');

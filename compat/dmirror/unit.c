@@ -124,7 +124,6 @@ static int unit_make(struct dmirror_unit *u, bool coherent)
 					 .fault_around_pages = 1 };
 	int err = hmmu_memory_create(process.space, &mo, &u->memory);
 
-	u->coherent = coherent;
 	o.memory = u->memory;
 	if (!err)
 		err = hmmu_device_create(process.space, &o, &u->device);

@@ -6,6 +6,7 @@
  * What the parts of core share: the space and the device.
  */
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -87,6 +88,19 @@ struct hmmu_device {
 static inline bool hmmu__space_is_usable(const struct hmmu_space *space)
 {
 	return !atomic_load_explicit(&space->forked, memory_order_acquire);
+}
+
+/*
+ * As hmmu__enter(), for a call of the public API on @space: -ECHILD or -ENOMEM
+ * is the call's result.
+ */
+HMMU_MUST_CHECK static inline int
+hmmu__space_enter(const struct hmmu_space *space, struct hmmu_thread **self)
+{
+	if (!hmmu__space_is_usable(space))
+		return -ECHILD;
+	*self = hmmu__enter();
+	return *self ? 0 : -ENOMEM;
 }
 
 /* A range of the public API: page aligned, not empty, not wrapping. */

@@ -167,11 +167,9 @@ int hmmu_device_create(struct hmmu_space *space,
 		return err;
 	if (o.memory && o.memory->space != space)
 		return -EINVAL;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	err = device_make(space, &o, &d);
 	if (!err) {
 		d->ops = ops;

@@ -390,11 +390,9 @@ int hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 	if (!space || !hmmu__range_is_valid(start, end) ||
 	    !result_is_valid(result))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	hmmu__core_break_own(space);
 	err = hmmu__range_home(space, start, end, NULL, &r);
 	hmmu__leave(self);
@@ -411,11 +409,9 @@ int hmmu_migrate_evict(struct hmmu_device *device,
 
 	if (!device || !result_is_valid(result))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(device->space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(device->space, &self);
+	if (err)
+		return err;
 	hmmu__core_break_own(device->space);
 	err = hmmu__range_home(device->space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES,
 			       device, &r);

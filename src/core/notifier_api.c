@@ -71,11 +71,9 @@ int hmmu_notifier_insert(struct hmmu_space *space, uintptr_t start,
 		return err;
 	if (!bytes || start + bytes - 1 < start)
 		return -EOVERFLOW;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	sub = sub_make(space, &o, arg);
 	if (sub) {
 		atomic_fetch_add_explicit(&space->users, 1,

@@ -145,11 +145,9 @@ int hmmu_pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 
 	if (!space || !hmmu__range_is_valid(start, end))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	hmmu__core_break_own(space);
 	err = pin(space, start, end);
 	hmmu__leave(self);
@@ -160,14 +158,13 @@ int hmmu_unpin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_thread *self;
 	struct pin *p;
+	int err;
 
 	if (!space || !hmmu__range_is_valid(start, end))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	p = remove_one(&space->pins, start, end);
 	if (p)
 		hmmu__free(p, sizeof(*p));

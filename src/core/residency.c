@@ -111,15 +111,14 @@ int hmmu_space_residency(struct hmmu_space *space, uintptr_t start,
 {
 	struct hmmu_thread *self;
 	uint64_t *entries;
+	int err;
 
 	if (!space || !out || start >= end || start % HMMU_LARGE_BYTES ||
 	    end % HMMU_LARGE_BYTES)
 		return -EINVAL;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	entries = hmmu__alloc_pages(1);
 	for (; entries && start < end; start += HMMU_LARGE_BYTES)
 		fill(space, start, entries, out++);

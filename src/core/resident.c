@@ -43,11 +43,9 @@ int hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 
 	if (!space || !hmmu__range_is_valid(start, end))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	hmmu__core_break_own(space);
 	err = hmmu__make_resident(space, start, end);
 	hmmu__leave(self);

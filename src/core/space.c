@@ -143,11 +143,9 @@ int hmmu_space_close(struct hmmu_space *space)
 
 	if (!space)
 		return 0;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	hmmu__mutex_lock(&open_lock);
 	err = close_locked(space);
 	hmmu__mutex_unlock(&open_lock);
@@ -218,14 +216,13 @@ int hmmu_space_get_stats(struct hmmu_space *space,
 {
 	struct hmmu_space_stats s = { 0 };
 	struct hmmu_thread *self;
+	int err;
 
 	if (!space || !stats || stats->size <= sizeof(stats->size))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	stats_fill(space, &s);
 	hmmu__leave(self);
 	hmmu__copy_out(stats, stats->size, &s, sizeof(s));

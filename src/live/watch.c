@@ -152,6 +152,14 @@ static bool is_whole(struct hmmu_live *l, uintptr_t start, uintptr_t end)
  * -EAGAIN: the mapping has changed. What of it is registered now has no record,
  * or a smaller one, and gets one when it is next looked at.
  */
+static int register_whole(struct hmmu_live *l, const struct hmmu_vma_info *vma,
+			  uint64_t mode)
+{
+	int err = hmmu__uffd_register(l, vma->start, vma->end, mode);
+
+	return err || is_whole(l, vma->start, vma->end) ? err : -EAGAIN;
+}
+
 static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 			   bool armed) HMMU_REQUIRES(&l->watch_lock)
 {
@@ -164,9 +172,7 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	armed |= any_armed_locked(l, vma->start, vma->end) ||
 		 hmmu__core_is_away(l->mm.space, vma->start, vma->end);
 	w->armed = armed;
-	err = hmmu__uffd_register(l, vma->start, vma->end, mode_of(w));
-	if (!err && !is_whole(l, vma->start, vma->end))
-		err = -EAGAIN;
+	err = register_whole(l, vma, mode_of(w));
 	if (err) {
 		hmmu__free(w, sizeof(*w));
 		return err;
@@ -290,14 +296,12 @@ static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		      bool *fresh) HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_watch *w = first_locked(l, vma->start, vma->end);
-	int err;
 
 	*fresh = !covers(w, vma->start, vma->end) || !w->armed;
 	if (*fresh || w->node.start != vma->start ||
 	    w->node.last != vma->end - 1)
 		return register_locked(l, vma, true);
-	err = hmmu__uffd_register(l, vma->start, vma->end, MODE_ARMED);
-	return err || is_whole(l, vma->start, vma->end) ? err : -EAGAIN;
+	return register_whole(l, vma, MODE_ARMED);
 }
 
 /*

@@ -99,11 +99,9 @@ int hmmu_memory_create(struct hmmu_space *space,
 	err = options_check(options, &o);
 	if (err)
 		return err;
-	if (!hmmu__space_is_usable(space))
-		return -ECHILD;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
 	err = hmmu__memory_make(space, o.kind, o.bytes, &m);
 	hmmu__leave(self);
 	if (err)
