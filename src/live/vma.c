@@ -233,13 +233,19 @@ static bool starts_with_any(const char *name, const char *const *prefixes,
 	return false;
 }
 
-/* A name without a file: only these are ordinary memory. */
-static bool is_anonymous_name(const char *name)
+/*
+ * A name without a file: only these are ordinary memory. The vdso is code like
+ * that of a file, in pages that the kernel keeps instead; the data beside it,
+ * the vvar, is in no pages at all (RF14).
+ */
+static enum hmmu__vma_kind name_kind(const char *name)
 {
 	static const char *const ordinary[] = { "[heap]", "[stack", "[anon:" };
 
-	return name[0] == '\0' ||
-	       starts_with_any(name, ordinary, HMMU_ARRAY_SIZE(ordinary));
+	if (name[0] == '\0' ||
+	    starts_with_any(name, ordinary, HMMU_ARRAY_SIZE(ordinary)))
+		return HMMU__VMA_ANON;
+	return strcmp(name, "[vdso]") ? HMMU__VMA_SPECIAL : HMMU__VMA_FILE;
 }
 
 /*
@@ -321,8 +327,7 @@ void hmmu__vma_classify(const struct hmmu__vma_source *src,
 	} else if (line->has_file) {
 		out->kind = file_kind(device, line);
 	} else {
-		if (!is_anonymous_name(line->name))
-			out->kind = HMMU__VMA_SPECIAL;
+		out->kind = name_kind(line->name);
 		out->stack = starts_with(line->name, "[stack");
 	}
 }

@@ -44,13 +44,14 @@ enum hmmu__vma_prot {
  *
  * - ANON: private anonymous. The heap, stacks, named ones, and a private
  *   mapping of /dev/zero. The only kind whose pages may live on a device (DP9).
- * - FILE: a file, private or shared. A tmpfs or hugetlbfs mounted elsewhere
- *   than at /dev/shm and /dev/hugepages counts as a file where nothing tells.
+ * - FILE: a file, private or shared, and the vdso. A tmpfs or hugetlbfs mounted
+ *   elsewhere than at /dev/shm and /dev/hugepages counts as a file where nothing
+ *   tells.
  * - SHMEM: shared anonymous, memfd, System V, /dev/shm; private mappings of
  *   them too.
  * - HUGETLB: of whichever size, anonymous or file.
- * - SPECIAL: vdso and vvar, device files, anonymous inodes (io_uring, KVM,
- *   VFIO), dma-buf, secretmem: not faultable in the ordinary way (RF14).
+ * - SPECIAL: vvar, device files, anonymous inodes (io_uring, KVM, VFIO), dma-buf,
+ *   secretmem: not faultable in the ordinary way (RF14).
  */
 enum hmmu__vma_kind {
 	HMMU__VMA_ANON,

@@ -230,7 +230,7 @@ static const struct {
 	{ "rw-s 00000000 00:05 6     /dev/zero", HMMU__VMA_SPECIAL },
 	{ "r--p 00000000 00:00 0     [vvar]", HMMU__VMA_SPECIAL },
 	{ "r--p 00000000 00:00 0     [vvar_vclock]", HMMU__VMA_SPECIAL },
-	{ "r-xp 00000000 00:00 0     [vdso]", HMMU__VMA_SPECIAL },
+	{ "r-xp 00000000 00:00 0     [vdso]", HMMU__VMA_FILE },
 	{ "--xp 00000000 00:00 0     [uprobes]", HMMU__VMA_SPECIAL },
 	{ "rw-s 00000000 00:05 99    /dev/dri/renderD128", HMMU__VMA_SPECIAL },
 	{ "rw-s 00000000 00:0e 5     anon_inode:[io_uring]",
@@ -440,7 +440,7 @@ static void test_vma_kinds_of_a_program(void **state)
 	}
 	if (getauxval(AT_SYSINFO_EHDR)) {
 		vma = asked((void *)getauxval(AT_SYSINFO_EHDR));
-		assert_int_equal(vma.kind, HMMU__VMA_SPECIAL);
+		assert_int_equal(vma.kind, HMMU__VMA_FILE);
 	}
 }
 
