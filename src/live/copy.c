@@ -334,14 +334,51 @@ static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
 	return 0;
 }
 
+/*
+ * The first pages that are neither present nor absent. A guard would be lost at
+ * the alias (RF24). What else there is may be poison, which must not be read
+ * here, or a page in swap, which can not be told from it: it is made present
+ * where nothing is held, as a page that is shared after a fork.
+ */
+static bool find_marked(const struct hmmu_live *l, const struct hmmu_mm_take *t,
+			struct hmmu__page_run *marked)
+{
+	uintptr_t at = t->start, end = t->start + t->bytes, next;
+	struct hmmu__page_run runs[RUNS];
+	size_t n, i;
+
+	for (; at < end; at = next) {
+		if (hmmu__pagescan(&l->pages, at, end, CONTENT, runs, RUNS, &n,
+				   &next))
+			return false;
+		for (i = 0; i < n; i++) {
+			*marked = runs[i];
+			if (!(marked->flags & HMMU__PAGE_PRESENT))
+				return true;
+		}
+	}
+	return false;
+}
+
 int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t)
 {
+	struct hmmu__page_run marked;
+
 	hmmu__rw_assert_write_held(&l->events);
 	if (must_stay(t, &t->why)) {
 		t->stay_bytes = t->bytes;
 		return -EBUSY;
 	}
-	return take_isolated(l, t);
+	if (!find_marked(l, t, &marked))
+		return take_isolated(l, t);
+	if (marked.start > t->start) {
+		t->bytes = marked.start - t->start;
+		return take_isolated(l, t);
+	}
+	t->stay_bytes = marked.end - marked.start;
+	t->why = marked.flags & HMMU__PAGE_GUARD ? HMMU_STAY_PROTECTED :
+						   HMMU_STAY_SHARED;
+	return -EBUSY;
 }
 
 /* --- home ---------------------------------------------------------------------- */
