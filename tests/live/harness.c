@@ -180,18 +180,21 @@ unsigned int hmmu_test_slowness(void)
 /* The child --------------------------------------------------------------- */
 
 /*
- * The child dies with the parent, and leaves no core: a core of a process that
- * reserves a terabyte takes long to write even where it is sparse.
+ * The child dies with the parent, and leaves no core, unless a case wants one:
+ * it may raise its limit again.
  */
 static void isolate(pid_t parent)
 {
-	struct rlimit no_core = { 0, 0 };
+	struct rlimit core;
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(STATUS_FAIL);
-	setrlimit(RLIMIT_CORE, &no_core);
+	if (!getrlimit(RLIMIT_CORE, &core)) {
+		core.rlim_cur = 0;
+		setrlimit(RLIMIT_CORE, &core);
+	}
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 }
