@@ -14,6 +14,7 @@ enum op {
 	OP_READ,
 	OP_WRITE,
 	OP_LEAF,
+	OP_WATCH,
 	OP_SNAPSHOT,
 	OP_FAULT,
 	OP_WRITE_FAULT,
@@ -26,11 +27,17 @@ enum op {
 };
 
 static const char *const op_names[OPS] = {
-	[OP_READ] = "device reads", [OP_WRITE] = "device writes",
-	[OP_LEAF] = "leaf",	    [OP_SNAPSHOT] = "snapshot",
-	[OP_FAULT] = "fault",	    [OP_WRITE_FAULT] = "write fault",
-	[OP_MIGRATE] = "migrate",   [OP_TOUCH] = "CPU touch",
-	[OP_HOME] = "home",	    [OP_DISCARD] = "discard",
+	[OP_READ] = "device reads",
+	[OP_WRITE] = "device writes",
+	[OP_LEAF] = "leaf",
+	[OP_WATCH] = "watched",
+	[OP_SNAPSHOT] = "snapshot",
+	[OP_FAULT] = "fault",
+	[OP_WRITE_FAULT] = "write fault",
+	[OP_MIGRATE] = "migrate",
+	[OP_TOUCH] = "CPU touch",
+	[OP_HOME] = "home",
+	[OP_DISCARD] = "discard",
 	[OP_UNMAP] = "unmap",
 };
 
@@ -46,11 +53,14 @@ struct row {
 #define TEXT_BYTES 32
 
 /* clang-format off */
-#define OWN	   "data", "own", "4K rw"
-#define OWN_LARGE  "data", "own", "2M rw"
-#define SHARED	   "data", "shared", "4K rw"
-#define READONLY   "data", "EPERM", "4K r"
-#define REFUSED	   "EFAULT", "EFAULT", "EFAULT"
+#define OWN	   "data", "own", "4K rw", "yes"
+#define OWN_LARGE  "data", "own", "2M rw", "yes"
+#define OWN_NO_EVENTS  "data", "own", "4K rw", "no"
+#define SHARED	   "data", "shared", "4K rw", "yes"
+#define SHARED_NO_EVENTS "data", "shared", "4K rw", "no"
+#define READONLY   "data", "EPERM", "4K r", "no"
+#define REFUSED	   "EFAULT", "EFAULT", "EFAULT", "no"
+#define ZEROES	   "zero", "own", "4K rw", "yes"
 #define VALID	   "valid w", "valid w", "valid w"
 #define BY_FAULT   "valid", "valid", "valid w"
 #define VALID_R	   "valid", "valid", "EPERM"
@@ -75,12 +85,12 @@ static const struct row rows[ROWS] = {
 		{ OWN_LARGE, "valid w 2M", "valid w 2M", "valid w 2M",
 		  MOVES_2M } },
 	[ABSENT] = { "never touched", "RF17, MV8", kind_absent,
-		{ "zero", "own", "4K rw", "0", "zero", "valid w", MOVES } },
+		{ ZEROES, "0", "zero", "valid w", MOVES } },
 	[ZERO] = { "the zero page", "RF27, MV9", kind_zero,
-		{ "zero", "own", "4K rw", "zero", "zero", "valid w", MOVES } },
+		{ ZEROES, "zero", "zero", "valid w", MOVES } },
 	[LARGE_ZERO] = { "the large zero page", "RF27, RF28, MV9",
 		kind_large_zero,
-		{ "zero", "own", "2M rw", "zero 2M", "zero 2M", "valid w 2M",
+		{ "zero", "own", "2M rw", "yes", "zero 2M", "zero 2M", "valid w 2M",
 		  MOVES_2M } },
 	[HEAP] = { "heap (brk)", "DP9", kind_heap, { OWN, VALID, MOVES } },
 	[ARENA] = { "arena of malloc", "DP9", kind_arena,
@@ -102,9 +112,9 @@ static const struct row rows[ROWS] = {
 	[LOCKED] = { "locked (mlock)", "MV11", kind_locked,
 		{ OWN, VALID, "locked", "stays", "stays", "EINVAL", "gone" } },
 	[DROPPABLE] = { "droppable", "MV2", kind_droppable,
-		{ OWN, VALID, "kind", "stays", "stays", "zero", "gone" } },
+		{ OWN_NO_EVENTS, VALID, "kind", "stays", "stays", "zero", "gone" } },
 	[READ_ONLY] = { "read-only", "RF16, MV19", kind_readonly,
-		{ READONLY, VALID_R,
+		{ "data", "EPERM", "4K r", "yes", VALID_R,
 		  "protected", "stays", "stays", "zero", "gone" } },
 	[WRITE_ONLY] = { "write-only", "RF15", kind_writeonly,
 		{ REFUSED, ERROR,
@@ -113,13 +123,13 @@ static const struct row rows[ROWS] = {
 		{ REFUSED, ERROR,
 		  "protected", "-", "stays", "EFAULT", "gone" } },
 	[GUARD] = { "guard page", "RF24", kind_guard,
-		{ REFUSED, "0", "EFAULT", "EFAULT",
+		{ "EFAULT", "EFAULT", "EFAULT", "yes", "0", "EFAULT", "EFAULT",
 		  "protected", "-", "stays", "EFAULT", "gone" } },
 	[POISON] = { "poisoned page", "RF24", kind_poison,
-		{ REFUSED, "0", "EFAULT", "EFAULT",
+		{ "EFAULT", "EFAULT", "EFAULT", "yes", "0", "EFAULT", "EFAULT",
 		  "protected", "-", "stays", "zero", "gone" } },
 	[USERFAULTFD] = { "own userfaultfd", "RF38, MV21", kind_userfaultfd,
-		{ OWN, VALID, "foreign", "stays", "stays", "-", "gone" } },
+		{ OWN_NO_EVENTS, VALID, "foreign", "stays", "stays", "-", "gone" } },
 	[SHARED_ANONYMOUS] = { "shared anonymous", "FK6, MV26",
 		kind_shared_anonymous, { SHARED, BY_FAULT, OF_A_FILE } },
 	[MEMFD_SHARED] = { "memfd, shared", "FK6, MV26", kind_memfd_shared,
@@ -129,13 +139,13 @@ static const struct row rows[ROWS] = {
 	[MEMFD_COPIED] = { "memfd, private, written", "DP9", kind_memfd_copied,
 		{ OWN, VALID, OF_A_FILE } },
 	[SYSV] = { "System V", "FK6, MV26", kind_sysv,
-		{ SHARED, BY_FAULT, OF_A_FILE } },
+		{ SHARED_NO_EVENTS, BY_FAULT, OF_A_FILE } },
 	[FILE_SHARED] = { "file, shared", "FK6, MV26", kind_file_shared,
-		{ SHARED, BY_FAULT, OF_A_FILE } },
+		{ SHARED_NO_EVENTS, BY_FAULT, OF_A_FILE } },
 	[FILE_PRIVATE] = { "file, private", "MV26", kind_file_private,
-		{ OWN, BY_FAULT, OF_A_FILE } },
+		{ OWN_NO_EVENTS, BY_FAULT, OF_A_FILE } },
 	[FILE_COPIED] = { "file, private, written", "DP9", kind_file_copied,
-		{ OWN, VALID, OF_A_FILE } },
+		{ OWN_NO_EVENTS, VALID, OF_A_FILE } },
 	[FILE_READONLY] = { "file, read-only", "RF16, MV26", kind_file_readonly,
 		{ READONLY, VALID_R, OF_A_FILE } },
 	[FILE_END] = { "beyond a file's end", "RF35", kind_file_end,
@@ -148,7 +158,7 @@ static const struct row rows[ROWS] = {
 		  "kind", "stays", "stays", "zero", "gone" } },
 	[HUGETLB_SHARED] = { "hugetlb, shared", "RF28, MV2",
 		kind_hugetlb_shared,
-		{ "data", "shared", "2M rw",
+		{ "data", "shared", "2M rw", "yes",
 		  "valid 2M", "valid 2M", "valid w 2M", OF_A_FILE } },
 	[HUGETLB_1G] = { "hugetlb, 1 GiB", "RF28, MV2", kind_hugetlb_1g,
 		{ OWN_LARGE, "valid w 1G", "valid w 1G", "valid w 1G",
@@ -314,6 +324,29 @@ static void do_leaf(struct kind_memory *m, char *text)
 	HMMU_CHECK(lg2);
 	snprintf(text, TEXT_BYTES, "%s %s", size_name(lg2),
 		 leaf & HMMU_MIRROR_WRITE ? "rw" : "r");
+}
+
+/* HMMU has registered the mapping, for its changes to be told. */
+static void do_watch(struct kind_memory *m, char *text)
+{
+	unsigned long start, end;
+	bool is_here = false, is_watched = false;
+	char line[512];
+	FILE *maps;
+	int err = device_fault(m, HMMU_ACCESS_READ);
+
+	HMMU_CHECK(!err || err == -EFAULT);
+	maps = fopen("/proc/self/smaps", "re");
+	HMMU_CHECK(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			is_here = (uintptr_t)m->p >= start &&
+				  (uintptr_t)m->p < end;
+		is_watched |= is_here && strncmp(line, "VmFlags:", 8) == 0 &&
+			      strstr(line, " uw");
+	}
+	fclose(maps);
+	say(text, is_watched ? "yes" : "no");
 }
 
 static void say_entry(uint64_t entry, char *text)
@@ -528,11 +561,17 @@ static void do_unmap(struct kind_memory *m, char *text)
 }
 
 static void (*const op_fn[OPS])(struct kind_memory *m, char *text) = {
-	[OP_READ] = do_read,	   [OP_WRITE] = do_write,
-	[OP_LEAF] = do_leaf,	   [OP_SNAPSHOT] = do_snapshot,
-	[OP_FAULT] = do_fault,	   [OP_WRITE_FAULT] = do_write_fault,
-	[OP_MIGRATE] = do_migrate, [OP_TOUCH] = do_touch,
-	[OP_HOME] = do_home,	   [OP_DISCARD] = do_discard,
+	[OP_READ] = do_read,
+	[OP_WRITE] = do_write,
+	[OP_LEAF] = do_leaf,
+	[OP_WATCH] = do_watch,
+	[OP_SNAPSHOT] = do_snapshot,
+	[OP_FAULT] = do_fault,
+	[OP_WRITE_FAULT] = do_write_fault,
+	[OP_MIGRATE] = do_migrate,
+	[OP_TOUCH] = do_touch,
+	[OP_HOME] = do_home,
+	[OP_DISCARD] = do_discard,
 	[OP_UNMAP] = do_unmap,
 };
 
