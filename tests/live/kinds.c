@@ -115,6 +115,7 @@ static char bss[64 * PAGE] __attribute__((aligned(4096)));
 
 void kind_bss(struct kind_memory *m)
 {
+	live_need_program_alone();
 	set(m, bss + 30 * PAGE, PAGES);
 	m->stays = true;
 	live_fill(m->p, BYTES, SEED);

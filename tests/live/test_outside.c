@@ -157,8 +157,10 @@ static void test_outside_dp10_process_keeps_its_size(void)
 	const size_t blocks = 8;
 	const unsigned long moved_kb = blocks * LARGE / 1024;
 	unsigned long before, away;
-	char *p = live_map_small(blocks * PER_LARGE, 1);
+	char *p;
 
+	live_need_program_alone();
+	p = live_map_small(blocks * PER_LARGE, 1);
 	live_open();
 	before = status_kb("RssAnon:");
 	live_take(p, blocks * LARGE);
