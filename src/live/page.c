@@ -149,6 +149,28 @@ static void take_refused(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
 		t->stay_bytes = left;
 }
 
+/*
+ * The kernel moves what is in swap, and refuses guards and poison (RF24): they
+ * stay. False: nothing is marked there, so the mapping is changing.
+ */
+static bool take_marked(struct hmmu_live *l, struct hmmu_mm_take *t)
+{
+	uintptr_t addr = t->start + t->done_bytes, next;
+	struct hmmu__page_run run;
+	size_t n;
+
+	if (hmmu__pagescan(&l->pages, addr, t->start + t->bytes,
+			   HMMU__PAGE_SWAPPED | HMMU__PAGE_GUARD, &run, 1, &n,
+			   &next) ||
+	    !n || run.start != addr || run.flags & HMMU__PAGE_PRESENT)
+		return false;
+	t->why = HMMU_STAY_PROTECTED;
+	/* What is marked behind poison may be in swap. */
+	t->stay_bytes = run.flags & HMMU__PAGE_GUARD ? run.end - addr :
+						       HMMU_PAGE_BYTES;
+	return true;
+}
+
 static int take_result(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
 {
 	switch (err) {
@@ -156,8 +178,11 @@ static int take_result(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
 	case -EAGAIN:
 	case -ENOMEM:
 		return err;
-	case -ENOENT:
 	case -EFAULT:
+		if (take_marked(l, t))
+			return -EBUSY;
+		/* fall through */
+	case -ENOENT:
 	case -ESRCH:
 		/* Not mapped any more: the walk looks again. */
 		return -EAGAIN;

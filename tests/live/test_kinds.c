@@ -192,8 +192,7 @@ static const struct {
 	const char *text;
 } todo[] = {
 	{ DROPPABLE, OP_MIGRATE, "changed" },
-	{ GUARD, OP_MIGRATE, "changed" },
-	{ POISON, OP_MIGRATE, "changed" },
+
 	{ HMMU, OP_SNAPSHOT, "valid w" },
 	{ HMMU, OP_FAULT, "valid w" },
 	{ HMMU, OP_WRITE_FAULT, "valid w" },

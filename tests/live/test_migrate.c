@@ -225,6 +225,41 @@ static void test_migrate_protected_memory_stays(void)
 	live_close();
 }
 
+/* RF24: among pages that move, first of a block, alone and in a row. */
+static void test_migrate_rf24_guard_pages_stay(void)
+{
+	static const struct {
+		size_t first;
+		size_t count;
+	} guards[] = { { 0, 1 }, { 5, 3 }, { PER_LARGE, 1 } };
+	char *p = live_map_small(2 * PER_LARGE, 1);
+	struct hmmu_migrate_result r;
+	struct hmmu_port *port;
+	uint64_t value;
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		if (madvise(p + guards[i].first * PAGE, guards[i].count * PAGE,
+			    MADV_GUARD_INSTALL))
+			HMMU_SKIP("MADV_GUARD_INSTALL");
+	live_open();
+	r = live_migrate(live_device, p, 2 * LARGE);
+	HMMU_CHECK_INT(r.stayed[HMMU_STAY_PROTECTED], 5);
+	HMMU_CHECK_INT(r.pages_moved, 2 * PER_LARGE - 5);
+	LIVE_CHECK_AT(p + PAGE, 4 * PAGE, 1, PAGE);
+	LIVE_CHECK_AT(p + 8 * PAGE, 504 * PAGE, 1, 8 * PAGE);
+	LIVE_CHECK_AT(p + 513 * PAGE, 511 * PAGE, 1, 513 * PAGE);
+	port = live_port();
+	for (i = 0; i < 3; i++)
+		HMMU_CHECK_INT(
+			hmmu_port_load64(port,
+					 (uintptr_t)p + guards[i].first * PAGE,
+					 &value),
+			-EFAULT);
+	hmmu_port_close(port);
+	live_close();
+}
+
 static void test_migrate_locked_memory_stays(void)
 {
 	char *p = live_map_small(4, 1);
@@ -770,6 +805,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_migrate_mv16_large_pages_move_whole),
 	       HMMU_TEST(test_migrate_mapping_across_blocks),
 	       HMMU_TEST(test_migrate_dp9_only_private_anonymous_memory),
 	       HMMU_TEST(test_migrate_protected_memory_stays),
+	       HMMU_TEST(test_migrate_rf24_guard_pages_stay),
 	       HMMU_TEST(test_migrate_locked_memory_stays),
 	       HMMU_TEST(test_migrate_mixed_range_is_honest),
 	       HMMU_TEST(test_migrate_nothing_mapped_is_no_error),
