@@ -328,6 +328,10 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 	hmmu__rw_read_unlock(&l->events);
 	if (!err && fresh && l->platform.user_mode_only)
 		fill_all(l, vma);
+	/* Droppable memory: no userfaultfd may watch it. */
+	*why = HMMU_STAY_KIND;
+	if (err == -EINVAL && is_whole(l, vma->start, vma->end))
+		return -EBUSY;
 	*why = HMMU_STAY_FOREIGN;
 	return err == -EINVAL || err == -ENOMEM ? -EAGAIN : err;
 }

@@ -191,8 +191,6 @@ static const struct {
 	enum op op;
 	const char *text;
 } todo[] = {
-	{ DROPPABLE, OP_MIGRATE, "changed" },
-
 	{ HMMU, OP_SNAPSHOT, "valid w" },
 	{ HMMU, OP_FAULT, "valid w" },
 	{ HMMU, OP_WRITE_FAULT, "valid w" },
