@@ -6,6 +6,7 @@
 
 #include <hmmu/range.h>
 
+#include "base/arena.h"
 #include "base/sys.h"
 #include "core/residency.h"
 #include "memory/pool.h"
@@ -388,7 +389,11 @@ static int range_walk(struct hmmu_range *r)
 			if (watched == -EAGAIN)
 				return -EBUSY;
 			to = least(vma.end, r->end);
-			err = vma_part(r, &vma, at, to);
+			/* Out of a device's reach (design.md 4.1). */
+			if (hmmu__arena_overlaps(at, to))
+				err = part_error(r, at, to);
+			else
+				err = vma_part(r, &vma, at, to);
 		}
 		at = to;
 	}

@@ -184,17 +184,13 @@ static const struct row rows[ROWS] = {
 
 /*
  * What HMMU gives today where that is not what the table has: it is reported,
- * and passes. Each of them is a defect.
+ * and passes. Each of them is a defect. The last is an end.
  */
 static const struct {
 	size_t row;
 	enum op op;
 	const char *text;
-} todo[] = {
-	{ HMMU, OP_SNAPSHOT, "valid w" },
-	{ HMMU, OP_FAULT, "valid w" },
-	{ HMMU, OP_WRITE_FAULT, "valid w" },
-};
+} todo[] = { { ROWS, OPS, "" } };
 
 static const char *todo_of(size_t row, enum op op)
 {
