@@ -24,12 +24,16 @@ static bool is_shared(uint32_t flags)
  */
 static size_t segment_bytes(struct hmmu_live *l, uintptr_t addr)
 {
+	struct hmmu_thread *self = hmmu__enter();
 	struct hmmu_vma_info vma;
 	uintptr_t end = addr;
 
-	while (!hmmu__live_describe(&l->mm, end, &vma) &&
+	/* Where mappings are asked by text, that takes a lock. */
+	while (self && !hmmu__live_describe(&l->mm, end, &vma) &&
 	       is_shared(vma.flags) && vma.end > end)
 		end = vma.end;
+	if (self)
+		hmmu__leave(self);
 	return end - addr;
 }
 
