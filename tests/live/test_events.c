@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
-#include "fixture.h"
+#include "gate.h"
 
 enum {
 	PAGES = 16,
@@ -29,18 +29,6 @@ static void *use_time(void *arg)
 {
 	while (!is_stopped())
 		;
-	return arg;
-}
-
-/* Whoever changes or looks up mappings waits for this one. */
-static void *use_mappings(void *arg)
-{
-	size_t bytes = 2 * LARGE;
-	char *p = live_map_small(bytes / PAGE, 1);
-	int prot = PROT_READ;
-
-	for (; !is_stopped(); prot ^= PROT_WRITE)
-		HMMU_CHECK_INT(syscall(SYS_mprotect, p, bytes, prot), 0);
 	return arg;
 }
 
@@ -217,95 +205,152 @@ BOTH_WAYS(test_events_snapshot_sees_the_change)
 
 /* Discards ---------------------------------------------------------------------- */
 
+static struct live_gate migrator;
+
+/* So long does a change of its mapping keep who wants any mapping waiting. */
+#define HOGGED_BYTES (1ul << 30)
+
 static struct {
 	char *p;
-	_Atomic unsigned int may_migrate;
-} discard;
+	int prot;
+	_Atomic unsigned int has_begun;
+} hogged;
 
-static void may_migrate(unsigned int may)
+static void hogged_map(void)
 {
-	atomic_store_explicit(&discard.may_migrate, may, memory_order_release);
+	hogged.p = mmap(NULL, HOGGED_BYTES, PROT_READ,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	HMMU_CHECK(hogged.p != MAP_FAILED);
+	madvise(hogged.p, HOGGED_BYTES, MADV_NOHUGEPAGE);
+	madvise(hogged.p, HOGGED_BYTES, MADV_POPULATE_READ);
+	hogged.prot = PROT_READ;
 }
 
-/* Without a pause it would hold the locks more often than not. */
-static void *migrate_when_told(void *arg)
+static void *use_mappings(void *arg)
 {
-	while (!is_stopped()) {
-		if (atomic_load_explicit(&discard.may_migrate,
-					 memory_order_acquire))
-			(void)live_migrate(live_device, discard.p, BYTES);
-		usleep(20);
-	}
+	hogged.prot ^= PROT_READ;
+	live_set(&hogged.has_begun, 1);
+	HMMU_CHECK_OK(
+		syscall(SYS_mprotect, hogged.p, HOGGED_BYTES, hogged.prot));
 	return arg;
 }
 
+static struct {
+	const struct live_way *way;
+	bool writes;
+	char *p;
+	struct live_teller teller;
+} discard;
+
+/* So often it is looked whether the discard waits, as long as the other may. */
+#define LOOKS 100
+
 /*
- * In system memory, where a migration that begins with the discard can take it;
- * one time in a hundred it has rested for so long that it is on the device.
+ * Told with the events lock held: who is let go on here waits for that. The
+ * program has been woken, and waits for the other thread when it has run.
  */
-static void prepare_discard(int round)
+static void discard_is_told(enum hmmu_event event)
 {
-	live_fill(discard.p, BYTES, (uint64_t)round);
-	if (round % 100)
+	int look;
+
+	if (event != HMMU_EVENT_CLEAR)
 		return;
-	live_sleep_ms(300);
-	live_take(discard.p, BYTES);
+	live_gate_open(&migrator);
+	for (look = 0; live_is_late(discard.way) && look < LOOKS; look++) {
+		if (live_is_waiting(live_get(&discard.teller.tid)))
+			break;
+		usleep(100);
+	}
 }
 
-/* One word of each page, behind the one that a port looks at. */
-static void write_after(uint64_t value)
+static void *migrate_discarded(void *arg)
+{
+	(void)live_migrate(live_device, discard.p, BYTES);
+	return arg;
+}
+
+static void discard_now(void)
 {
 	size_t at;
 
-	for (at = 0; at < BYTES; at += PAGE)
-		((uint64_t *)(discard.p + at))[1] = value;
+	HMMU_CHECK_OK(discard.way->advise(discard.p, BYTES, MADV_DONTNEED));
+	for (at = 0; discard.writes && at < BYTES; at += PAGE)
+		((uint64_t *)(discard.p + at))[1] = 1;
 }
 
-static void check_discarded(uint64_t value)
+static void check_discarded(bool by_device)
 {
 	const volatile uint64_t *page;
+	struct hmmu_port *port = live_port();
 	size_t at;
 
 	for (at = 0; at < BYTES; at += PAGE) {
 		page = (const uint64_t *)(discard.p + at);
+		if (by_device)
+			HMMU_CHECK_INT(live_load(port, discard.p + at), 0);
 		HMMU_CHECK_INT(page[0], 0);
-		HMMU_CHECK_INT(page[1], value);
+		HMMU_CHECK_INT(page[1], discard.writes);
 		LIVE_CHECK_ZERO(discard.p + at + 16, PAGE - 16);
 	}
+	hmmu_port_close(port);
 }
 
+static void discard_once(int round)
+{
+	pthread_t taker, hogging;
+
+	live_fill(discard.p, BYTES, 1);
+	live_gate_shut(&migrator);
+	taker = live_thread(migrate_discarded, NULL);
+	live_gate_until(&migrator, 1);
+	live_service_hold_in_event();
+	live_teller_start(&discard.teller, discard_now);
+	live_set(&hogged.has_begun, 0);
+	hogging = live_thread(use_mappings, NULL);
+	HMMU_CHECK(live_wait_for(&hogged.has_begun, 1, LIVE_SOON_MS));
+	usleep(500);
+	live_service_go_on();
+	live_teller_end(&discard.teller);
+	live_join(hogging);
+	live_join(taker);
+	check_discarded(round % 2);
+}
+
+/*
+ *      migrator            service             program             another
+ *      is to take R
+ *                                              madvise(R) tells
+ *                                                                  changes a
+ *                          reads that, drops     goes on, waits      large
+ *                            what is away          for the other     mapping
+ *      takes R
+ *                                                empties R
+ *
+ * Forbidden: what was to be discarded comes home.
+ */
 static void check_discards(const struct live_way *way, bool writes)
 {
-	struct hmmu_port *port;
-	pthread_t migrator;
-	uint64_t value;
+	char *p = live_map_small(2 * PAGES, 1);
+	uint64_t end = live_now_ns() + 2000000000ull;
 	int i;
 
-	discard.p = live_map_small(PAGES, 1);
-	live_open();
-	port = live_port();
-	migrator = live_thread(migrate_when_told, NULL);
-	hog_begin(use_mappings);
-	for (i = 0; i < ROUNDS; i++) {
-		value = writes ? (uint64_t)i + 1 : 0;
-		prepare_discard(i);
-		may_migrate(1);
-		HMMU_CHECK_OK(way->advise(discard.p, BYTES, MADV_DONTNEED));
-		if (writes)
-			write_after(value);
-		if (i % 2)
-			check_by_port(port, discard.p);
-		check_discarded(value);
-		may_migrate(0);
-		check_by_port(port, discard.p);
-	}
-	hog_end();
-	live_join(migrator);
-	hmmu_port_close(port);
-	live_close();
+	discard.way = way;
+	discard.writes = writes;
+	discard.p = p + BYTES;
+	migrator.event = HMMU_EVENT_MIGRATE;
+	migrator.otherwise = discard_is_told;
+	live_service_open(HMMU_EVENT_CLEAR);
+	live_gate_build(&migrator, discard.p, BYTES);
+	/* As long as some of it is away the mapping is not looked at. */
+	live_take(p, BYTES);
+	hogged_map();
+	for (i = 0; i < 20 && live_now_ns() < end; i++)
+		discard_once(i);
+	hmmu_notifier_remove(migrator.sub);
+	LIVE_CHECK(p, BYTES, 1);
+	live_service_close();
 }
 
-/* However often it migrates, what is discarded does not come back. */
 static void test_events_discarded_does_not_return(const struct live_way *way)
 {
 	check_discards(way, false);
