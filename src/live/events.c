@@ -266,8 +266,11 @@ void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
 		break;
 	case UFFD_EVENT_REMAP:
 		hmmu__count(&c->events_remap, 1);
-		moved(l, msg->arg.remap.from, msg->arg.remap.to,
-		      page_up(msg->arg.remap.len));
+		/* Of no length: shared memory has got a second mapping. Nothing
+		 * has left, and what stood there was told by itself. */
+		if (msg->arg.remap.len)
+			moved(l, msg->arg.remap.from, msg->arg.remap.to,
+			      page_up(msg->arg.remap.len));
 		break;
 	default:
 		hmmu__log(HMMU_LOG_WARN, "userfaultfd: unknown event %u",
