@@ -226,17 +226,46 @@ static bool discards(int advice)
 	}
 }
 
+#define RUNS 64u
+
+/*
+ * Guards were installed up to where it was refused: what is away behind a guard
+ * is dropped, the rest stays. A kernel that does not tell guards apart shows
+ * them as swapped, which a page that is away is not.
+ */
+static void guards_drop(struct hmmu_hook *h)
+{
+	const uint32_t want = HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED |
+			      HMMU__PAGE_GUARD;
+	uintptr_t at = h->call.inv.start, next;
+	struct hmmu__page_run runs[RUNS];
+	size_t n, i;
+
+	for (; at < h->call.inv.end; at = next) {
+		if (hmmu__pagescan(&h->live->pages, at, h->call.inv.end, want,
+				   runs, RUNS, &n, &next))
+			return;
+		for (i = 0; i < n; i++)
+			if (!(runs[i].flags & HMMU__PAGE_PRESENT))
+				hmmu__core_drop(h->space, runs[i].start,
+						runs[i].end);
+	}
+}
+
 /*
  * A discard is told as an event, too, which the call waits for and which drops
  * what is away. A guard is not: this must drop it, after what is still to be
  * told of what stood there before.
  */
-static void discarded(struct hmmu_hook *h, int advice)
+static void discarded(struct hmmu_hook *h, int advice, bool done)
 {
 	if (advice != MADV_GUARD_INSTALL)
 		return;
 	hmmu__live_quiet(h->space->mm);
-	hmmu__core_drop(h->space, h->call.inv.start, h->call.inv.end);
+	if (done)
+		hmmu__core_drop(h->space, h->call.inv.start, h->call.inv.end);
+	else
+		guards_drop(h);
 }
 
 HMMU_API int madvise(void *addr, size_t length, int advice)
@@ -250,8 +279,7 @@ HMMU_API int madvise(void *addr, size_t length, int advice)
 		return (int)hmmu__hook_errno(
 			hmmu__sys_madvise(start, length, advice));
 	ret = hmmu__sys_madvise(start, length, advice);
-	if (!ret)
-		discarded(&h, advice);
+	discarded(&h, advice, !ret);
 	/* Its event is known as this call's only while the call is active. */
 	hmmu__live_events_wait(h.space->mm);
 	hmmu__hook_end(&h);
