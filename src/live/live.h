@@ -134,6 +134,9 @@ struct hmmu_live {
 	/* The service's own. */
 	struct hmmu_awaited awaited[HMMU_AWAITED];
 	unsigned int awaits;
+	/* Who was last woken in mremap, and where: see growth_filled(). */
+	int growth_tid;
+	uintptr_t growth_page;
 
 	/* Written with @events held exclusively. */
 	struct hmmu_discard discard[HMMU_DISCARDS];
@@ -186,6 +189,7 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 /* Ends the registration of a part without telling; and back again. */
 bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end);
+void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page);
 void hmmu__watches_free(struct hmmu_live *l);
 
 /* page.c */
@@ -270,6 +274,7 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
 void hmmu__live_events_wait(struct hmmu_mm *mm);
 void hmmu__live_quiet(struct hmmu_mm *mm);
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
+bool hmmu__live_is_in_mremap(int tid);
 /* What a thread of the process sleeps for in the kernel. */
 enum hmmu_sleep {
 	HMMU_SLEEP_UNKNOWN,

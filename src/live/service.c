@@ -197,6 +197,45 @@ static bool stashed_apply(struct hmmu_live *l)
 
 static void service_read(struct hmmu_live *l, bool only_events);
 
+static uintptr_t page_of(uintptr_t addr)
+{
+	return addr & ~(HMMU_PAGE_BYTES - 1);
+}
+
+/*
+ * mremap(2) of a locked mapping that grows fills the new part before it tells
+ * where it has gone, and until then nobody may put a page there:
+ *
+ *      program                             service
+ *      mremap: a change is under way
+ *        touches the new part, stops       CPU fault: refused (EAGAIN)
+ *                                          no event to be read
+ *
+ * Forbidden: both wait for ever. What mremap itself touches is new and on no
+ * device, so the kernel is let fill it. Of a message that is old - its thread
+ * has been woken, touched something else since and stopped in mremap - nobody
+ * knows that. So the thread is woken first: if the message is true it comes a
+ * second time.
+ */
+static bool growth_filled(struct hmmu_live *l, const struct uffd_msg *msg)
+{
+	uintptr_t page = page_of(msg->arg.pagefault.address);
+	int tid = (int)msg->arg.pagefault.feat.ptid;
+	bool again = l->growth_tid == tid && l->growth_page == page;
+
+	if (!tid || !hmmu__live_is_in_mremap(tid))
+		return false;
+	l->growth_tid = again ? 0 : tid;
+	l->growth_page = page;
+	if (again)
+		hmmu__watch_let_fill(l, page);
+	hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
+	return true;
+}
+
+/* So often a fault is refused before somebody asks why. */
+#define GROWTH_TRIES 16
+
 static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	uintptr_t addr = msg->arg.pagefault.address;
@@ -219,11 +258,14 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 				  (unsigned long)addr, err);
 		service_read(l, true);
 		hmmu__backoff(&round);
+		if (err == -EAGAIN && tries % GROWTH_TRIES == 0 &&
+		    growth_filled(l, msg))
+			return;
 	}
 	/* It looks again, and finds what the kernel makes of the address. */
 	if (err)
-		hmmu__uffd_wake(l, addr & ~(HMMU_PAGE_BYTES - 1),
-				(addr | (HMMU_PAGE_BYTES - 1)) + 1);
+		hmmu__uffd_wake(l, page_of(addr),
+				page_of(addr) + HMMU_PAGE_BYTES);
 }
 
 /* --- the loop ------------------------------------------------------------------------ */
@@ -614,6 +656,16 @@ enum hmmu_sleep hmmu__live_sleep(int tid)
 		return HMMU_SLEEP_UNKNOWN;
 	return strncmp(text, wait, sizeof(wait) - 1) ? HMMU_SLEEP_OTHERWISE :
 						       HMMU_SLEEP_FOR_EVENT;
+}
+
+/* Stopped there, at a page, while its change is under way. */
+bool hmmu__live_is_in_mremap(int tid)
+{
+	char path[64];
+
+	task_path(path, sizeof(path), tid, "/syscall");
+	return first_number(path) == SYS_mremap &&
+	       hmmu__live_sleep(tid) != HMMU_SLEEP_FOR_EVENT;
 }
 
 /*

@@ -559,6 +559,14 @@ void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
+/* A hole that the kernel is to fill by itself; the record is not asked. */
+void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page)
+{
+	hmmu__mutex_lock(&l->watch_lock);
+	(void)hmmu__uffd_register(l, page, page + HMMU_PAGE_BYTES, MODE_WATCH);
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
 void hmmu__watches_free(struct hmmu_live *l)
 {
 	struct hmmu_watch *w;
