@@ -79,6 +79,33 @@ static void test_partial_guard_refused(void)
 	live_close();
 }
 
+/* A guard is of the mapping: pages leave beside it, and it stays. */
+static void test_partial_guard_stays(void)
+{
+	char *p = live_map_small(PAGES, 1);
+	struct hmmu_migrate_result r;
+	struct hmmu_port *port;
+	uint64_t value;
+
+	if (madvise(p + 4 * PAGE, 2 * PAGE, MADV_GUARD_INSTALL))
+		HMMU_SKIP("MADV_GUARD_INSTALL");
+	live_open();
+	port = live_port();
+	r = live_migrate(live_device, p, BYTES);
+	HMMU_CHECK_INT(r.pages_moved, PAGES - 2);
+	HMMU_CHECK_INT(r.stayed[HMMU_STAY_PROTECTED], 2);
+	HMMU_CHECK_INT(hmmu_port_load64(port, (uintptr_t)p + 4 * PAGE, &value),
+		       -EFAULT);
+	LIVE_CHECK(p, 4 * PAGE, 1);
+	LIVE_CHECK_AT(p + 6 * PAGE, BYTES - 6 * PAGE, 1, 6 * PAGE);
+	HMMU_CHECK_INT(hmmu_port_load64(port, (uintptr_t)p + 5 * PAGE, &value),
+		       -EFAULT);
+	HMMU_CHECK_OK(madvise(p + 4 * PAGE, 2 * PAGE, MADV_GUARD_REMOVE));
+	LIVE_CHECK_ZERO(p + 4 * PAGE, 2 * PAGE);
+	hmmu_port_close(port);
+	live_close();
+}
+
 /*
  * A locked mapping that grows is filled before its event is raised: nobody can
  * put a page there by then.
@@ -109,4 +136,5 @@ BOTH_WAYS(test_partial_locked_growth)
 HMMU_TEST_MAIN(TEST_BOTH(test_partial_second_mapping),
 	       HMMU_TEST(test_partial_guard),
 	       HMMU_TEST(test_partial_guard_refused),
+	       HMMU_TEST(test_partial_guard_stays),
 	       TEST_BOTH(test_partial_locked_growth))
