@@ -18,11 +18,15 @@
 
 _Atomic uint32_t hmmu__forks;
 
-/* What prepare() holds; only the forking thread is between the two. */
-static struct hmmu_space *forking;
-static struct hmmu_thread *forking_thread;
+/*
+ * What prepare() holds. Of the thread: the C library (from 2.36 on) lets several
+ * threads be in their handlers at a time, and only the locks taken last make
+ * one fork wait for the other.
+ */
+static HMMU_TLS struct hmmu_space *forking;
+static HMMU_TLS struct hmmu_thread *forking_thread;
 /* Copied pages become read-only (FK3); which ones the kernel does not say. */
-static struct hmmu_invalidate_call forking_call;
+static HMMU_TLS struct hmmu_invalidate_call forking_call;
 
 static uint64_t away(const struct hmmu_space *s)
 {

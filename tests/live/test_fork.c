@@ -264,6 +264,50 @@ static void test_fork_parent_killed(void)
 	HMMU_CHECK_INT(result, 'y');
 }
 
+enum {
+	FORKERS = 3,
+	FORKS = 40,
+};
+
+/* In their handlers at the same time: each child knows that it is one. */
+static void *fork_often(void *p)
+{
+	pid_t child;
+	int i;
+
+	for (i = 0; i < FORKS; i++) {
+		child = fork();
+		HMMU_CHECK(child >= 0);
+		if (!child) {
+			HMMU_CHECK_INT(hmmu_migrate_home(live_space, PAGE,
+							 2 * PAGE, NULL),
+				       -ECHILD);
+			LIVE_CHECK(p, BYTES, 1);
+			_exit(0);
+		}
+		live_child_ok(child);
+		(void)live_migrate(live_device, p, BYTES);
+	}
+	return NULL;
+}
+
+static void test_fork_in_several_threads(void)
+{
+	pthread_t threads[FORKERS];
+	char *p = live_map_small(PAGES, 1);
+	int i;
+
+	live_open();
+	live_take(p, BYTES);
+	for (i = 0; i < FORKERS; i++)
+		threads[i] = live_thread(fork_often, p);
+	for (i = 0; i < FORKERS; i++)
+		live_join(threads[i]);
+	LIVE_CHECK(p, BYTES, 1);
+	live_take(p, BYTES);
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_fork_fk2_parent_writes_first),
 	       HMMU_TEST(test_fork_fk2_child_writes_first),
 	       HMMU_TEST(test_fork_fk2_large_pages),
@@ -272,4 +316,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_fork_fk2_parent_writes_first),
 	       HMMU_TEST(test_fork_grandchild),
 	       HMMU_TEST(test_fork_spawn_and_vfork),
 	       HMMU_TEST(test_fork_while_others_migrate),
+	       HMMU_TEST(test_fork_in_several_threads),
 	       HMMU_TEST(test_fork_parent_killed))
