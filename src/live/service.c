@@ -136,6 +136,23 @@ static void stash_put(struct hmmu_live *l, const struct uffd_msg *msg)
 		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
 }
 
+/* The fault at place @i; it is taken out if it is @tid's. */
+static bool stash_fault(struct hmmu_live *l, uint32_t i, int tid,
+			struct uffd_msg *msg)
+{
+	struct hmmu_stash *s = &l->stashed_faults;
+	bool any;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	any = i < s->count;
+	if (any)
+		*msg = *stash_at(s, i);
+	if (any && tid && (int)msg->arg.pagefault.feat.ptid == tid)
+		*stash_at(s, i) = *stash_at(s, --s->count);
+	hmmu__mutex_unlock(&l->stash_lock);
+	return any;
+}
+
 static bool stash_get(struct hmmu_live *l, struct hmmu_stash *s,
 		      struct uffd_msg *msg)
 {
@@ -236,6 +253,22 @@ static bool growth_filled(struct hmmu_live *l, const struct uffd_msg *msg)
 /* So often a fault is refused before somebody asks why. */
 #define GROWTH_TRIES 16
 
+/* The thread in mremap may be one whose fault was put aside behind this one. */
+static void growths_filled(struct hmmu_live *l)
+{
+	struct uffd_msg msg;
+	uint32_t i = 0;
+	int tid;
+
+	while (stash_fault(l, i, 0, &msg)) {
+		tid = (int)msg.arg.pagefault.feat.ptid;
+		if (!tid || !hmmu__live_is_in_mremap(tid))
+			i++;
+		else if (stash_fault(l, i, tid, &msg))
+			(void)growth_filled(l, &msg);
+	}
+}
+
 static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	uintptr_t addr = msg->arg.pagefault.address;
@@ -258,9 +291,11 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 				  (unsigned long)addr, err);
 		service_read(l, true);
 		hmmu__backoff(&round);
-		if (err == -EAGAIN && tries % GROWTH_TRIES == 0 &&
-		    growth_filled(l, msg))
+		if (err != -EAGAIN || tries % GROWTH_TRIES)
+			continue;
+		if (growth_filled(l, msg))
 			return;
+		growths_filled(l);
 	}
 	/* It looks again, and finds what the kernel makes of the address. */
 	if (err)
@@ -482,23 +517,12 @@ static bool pump_may_read(const struct hmmu_live *l)
  */
 static void stashed_touchers(struct hmmu_live *l)
 {
-	struct hmmu_stash *s = &l->stashed_faults;
 	struct uffd_msg msg;
 	uint32_t i;
 
-	for (i = 0;; i++) {
-		bool any;
-
-		hmmu__mutex_lock(&l->stash_lock);
-		any = i < s->count;
-		if (any)
-			msg = *stash_at(s, i);
-		hmmu__mutex_unlock(&l->stash_lock);
-		if (!any)
-			return;
+	for (i = 0; stash_fault(l, i, 0, &msg); i++)
 		hmmu__core_toucher(l->mm.space, msg.arg.pagefault.address,
 				   (int)msg.arg.pagefault.feat.ptid);
-	}
 }
 
 /*
