@@ -45,6 +45,8 @@ static struct {
 	unsigned int seconds;
 	unsigned int slowness;
 	uint64_t seed;
+	uint64_t ops;
+	bool trace;
 	bool list;
 	bool no_fork;
 } options;
@@ -170,6 +172,16 @@ uint64_t hmmu_test_seed(void)
 unsigned int hmmu_test_seconds(void)
 {
 	return options.seconds ? options.seconds : DEFAULT_STRESS_S;
+}
+
+uint64_t hmmu_test_ops(void)
+{
+	return options.ops ? options.ops : UINT64_MAX;
+}
+
+bool hmmu_test_trace(void)
+{
+	return options.trace;
 }
 
 unsigned int hmmu_test_slowness(void)
@@ -449,7 +461,7 @@ static int usage(const char *program)
 {
 	fprintf(stderr,
 		"usage: %s [--list] [--only NAME]... [--timeout SECONDS]\n"
-		"       [--seed N] [--seconds N] [--no-fork]\n",
+		"       [--seed N] [--seconds N] [--ops N] [--trace] [--no-fork]\n",
 		program);
 	return STATUS_USAGE;
 }
@@ -478,6 +490,9 @@ static bool parse_option(int option, const char *value)
 	case 'f':
 		options.no_fork = true;
 		return true;
+	case 'r':
+		options.trace = true;
+		return true;
 	case 'o':
 		if (options.only_count == ONLY_MAX)
 			return false;
@@ -492,6 +507,8 @@ static bool parse_option(int option, const char *value)
 		return true;
 	case 'e':
 		return parse_number(value, UINT64_MAX, &options.seed);
+	case 'p':
+		return parse_number(value, UINT64_MAX, &options.ops);
 	default:
 		return false;
 	}
@@ -506,6 +523,8 @@ static bool parse_options(int argc, char **argv)
 		{ "timeout", required_argument, NULL, 't' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "seed", required_argument, NULL, 'e' },
+		{ "ops", required_argument, NULL, 'p' },
+		{ "trace", no_argument, NULL, 'r' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;

@@ -28,7 +28,8 @@
  * at. The output is TAP.
  *
  * Options: --list, --only NAME (again for more), --timeout SECONDS,
- * --seed N, --seconds N, --no-fork (for a debugger, with --only).
+ * --seed N, --seconds N, --ops N, --trace, --no-fork (for a debugger, with
+ * --only). What --trace prints is kept whole with --no-fork only.
  */
 
 #include <stdbool.h>
@@ -106,6 +107,20 @@ uint64_t hmmu_test_seed(void);
  * From --seconds, else 5. It raises the limits of the cases by the same time.
  */
 unsigned int hmmu_test_seconds(void);
+
+/**
+ * hmmu_test_ops() - after how many operations a stress test ends
+ *
+ * From --ops, else as many as there is time for. For tests that count them.
+ */
+uint64_t hmmu_test_ops(void);
+
+/**
+ * hmmu_test_trace() - whether a stress test prints each operation
+ *
+ * From --trace. For tests whose operations can be printed.
+ */
+bool hmmu_test_trace(void);
 
 /**
  * hmmu_test_slowness() - by what factor this build is slower than a plain one

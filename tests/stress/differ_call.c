@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One call of the program, or one access of the CPU, on one side.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "differ.h"
+
+/* Accesses that may be refused ---------------------------------------------------- */
+
+/* Of the thread that is in differ_access(). */
+struct guard {
+	sigjmp_buf env;
+	bool is_open;
+	int signal;
+	int code;
+	uintptr_t address;
+};
+
+static HMMU_TLS struct guard guard;
+
+static void refused(int signal_number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!guard.is_open) {
+		signal(signal_number, SIG_DFL);
+		return;
+	}
+	guard.is_open = false;
+	guard.signal = signal_number;
+	guard.code = info->si_code;
+	guard.address = (uintptr_t)info->si_addr;
+	siglongjmp(guard.env, 1);
+}
+
+/* Before HMMU's, which hands on what is not its own. */
+void differ_catch_signals(void)
+{
+	struct sigaction sa = {
+		.sa_sigaction = refused,
+		.sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
+
+	HMMU_CHECK_OK(sigaction(SIGSEGV, &sa, NULL));
+	HMMU_CHECK_OK(sigaction(SIGBUS, &sa, NULL));
+}
+
+/* A page is refused as a whole, so what counts is told between pages. */
+static void copy_pages(uint8_t *memory, uint8_t *buffer, size_t bytes,
+		       bool write, volatile size_t *done)
+{
+	while (*done < bytes) {
+		size_t at = *done;
+		size_t n = PAGE - ((uintptr_t)memory + at) % PAGE;
+
+		n = hmmu_min(n, bytes - at);
+		if (write)
+			memcpy(memory + at, buffer + at, n);
+		else
+			memcpy(buffer + at, memory + at, n);
+		hmmu__barrier();
+		*done = at + n;
+	}
+}
+
+struct differ_outcome differ_access(struct differ_world *w,
+				    enum differ_side side, size_t at,
+				    uint8_t *buffer, size_t bytes, bool write)
+{
+	uint8_t *memory = (uint8_t *)w->base[side] + at;
+	struct differ_outcome o = { 0 };
+	volatile size_t done = 0;
+
+	guard.signal = 0;
+	if (!sigsetjmp(guard.env, 0)) {
+		guard.is_open = true;
+		hmmu__barrier();
+		copy_pages(memory, buffer, bytes, write, &done);
+	}
+	hmmu__barrier();
+	guard.is_open = false;
+	o.ret = (long)done;
+	o.signal = guard.signal;
+	if (o.signal) {
+		o.code = guard.code;
+		o.page = (guard.address - (uintptr_t)w->base[side]) / PAGE;
+	}
+	return o;
+}
+
+bool differ_touch(struct differ_world *w, enum differ_side side, size_t at)
+{
+	guard.signal = 0;
+	if (!sigsetjmp(guard.env, 0)) {
+		guard.is_open = true;
+		hmmu__barrier();
+		__atomic_fetch_or(w->base[side] + at, 0, __ATOMIC_RELAXED);
+	}
+	hmmu__barrier();
+	guard.is_open = false;
+	return !guard.signal;
+}
+
+void differ_fill_buffer(uint8_t *buffer, size_t bytes, uint64_t value)
+{
+	size_t i;
+
+	/* Whole words: a buffer has room for them. */
+	for (i = 0; i < (bytes + 7) / 8; i++) {
+		uint64_t word = live_word(value & 0xffffff, i);
+
+		memcpy(buffer + i * 8, &word, sizeof(word));
+	}
+}
+
+/* Calls ------------------------------------------------------------------------------ */
+
+static long outcome(long ret)
+{
+	return ret == -1 ? -errno : ret;
+}
+
+static char *address(const struct differ_world *w, enum differ_side side,
+		     size_t at)
+{
+	return w->base[side] + at;
+}
+
+static long relative(const struct differ_world *w, enum differ_side side,
+		     long ret)
+{
+	return ret < 0 ? ret : ret - (long)w->base[side];
+}
+
+static int file_of(const struct differ_world *w, enum differ_side side,
+		   const struct differ_op *op)
+{
+	switch (op->source) {
+	case DIFFER_MEMFD:
+		return w->memfd[side];
+	case DIFFER_FILE:
+		return w->file[side];
+	default:
+		return -1;
+	}
+}
+
+static long call_map(struct differ_world *w, enum differ_side side,
+		     const struct differ_op *op, bool raw)
+{
+	char *at = address(w, side, op->at);
+	int file = file_of(w, side, op);
+	long ret;
+
+	if (raw)
+		ret = syscall(SYS_mmap, at, op->bytes, op->prot, op->flags,
+			      file, op->offset);
+	else
+		ret = (long)mmap(at, op->bytes, op->prot, op->flags, file,
+				 (off_t)op->offset);
+	return relative(w, side, outcome(ret));
+}
+
+static long call_advise(char *at, size_t bytes, int advice, bool raw)
+{
+	return outcome(raw ? syscall(SYS_madvise, at, bytes, advice) :
+			     madvise(at, bytes, advice));
+}
+
+static long call_pread(struct differ_world *w, enum differ_side side, char *at,
+		       const struct differ_op *op)
+{
+	uint8_t *from = w->buffer[side];
+
+	differ_fill_buffer(from, op->bytes, op->value);
+	HMMU_CHECK_INT(pwrite(w->scratch[side], from, op->bytes, 0), op->bytes);
+	return outcome(pread(w->scratch[side], at, op->bytes, 0));
+}
+
+/* What arrived comes back in the buffer of the side. */
+static long call_pwrite(struct differ_world *w, enum differ_side side, char *at,
+			const struct differ_op *op)
+{
+	long ret = outcome(pwrite(w->scratch[side], at, op->bytes, 0));
+
+	if (ret > 0)
+		HMMU_CHECK_INT(pread(w->scratch[side], w->buffer[side],
+				     (size_t)ret, 0),
+			       ret);
+	return ret;
+}
+
+static long call_vm(struct differ_world *w, enum differ_side side, char *at,
+		    const struct differ_op *op)
+{
+	struct iovec local = { w->buffer[side], op->bytes };
+	struct iovec remote = { at, op->bytes };
+
+	if (op->kind == DIFFER_VM_READ)
+		return outcome(
+			process_vm_readv(getpid(), &local, 1, &remote, 1, 0));
+	differ_fill_buffer(w->buffer[side], op->bytes, op->value);
+	return outcome(process_vm_writev(getpid(), &local, 1, &remote, 1, 0));
+}
+
+static struct differ_outcome call_cpu(struct differ_world *w,
+				      enum differ_side side,
+				      const struct differ_op *op)
+{
+	bool write = op->kind == DIFFER_CPU_WRITE;
+
+	if (write)
+		differ_fill_buffer(w->buffer[side], op->bytes, op->value);
+	return differ_access(w, side, op->at, w->buffer[side], op->bytes,
+			     write);
+}
+
+/* mlock2() where the value says so: pages come as they are touched. */
+static long call_lock(char *at, const struct differ_op *op)
+{
+	return outcome(op->value % 2 ? syscall(SYS_mlock2, at, op->bytes, 1) :
+				       syscall(SYS_mlock, at, op->bytes));
+}
+
+struct differ_outcome differ_call(struct differ_world *w, enum differ_side side,
+				  const struct differ_op *op)
+{
+	bool raw = op->raw || side == DIFFER_PLAIN;
+	char *at = address(w, side, op->at);
+	struct differ_outcome o = { 0 };
+
+	switch (op->kind) {
+	case DIFFER_MAP:
+		o.ret = call_map(w, side, op, raw);
+		break;
+	case DIFFER_UNMAP:
+		o.ret = outcome(raw ? syscall(SYS_munmap, at, op->bytes) :
+				      munmap(at, op->bytes));
+		break;
+	case DIFFER_PROTECT:
+		o.ret = outcome(
+			raw ? syscall(SYS_mprotect, at, op->bytes, op->prot) :
+			      mprotect(at, op->bytes, op->prot));
+		break;
+	case DIFFER_ADVISE:
+		o.ret = call_advise(at, op->bytes, op->advice, raw);
+		break;
+	case DIFFER_LOCK:
+		o.ret = call_lock(at, op);
+		break;
+	case DIFFER_UNLOCK:
+		o.ret = outcome(live_unlock(at, op->bytes));
+		break;
+	case DIFFER_PREAD:
+		o.ret = call_pread(w, side, at, op);
+		break;
+	case DIFFER_PWRITE:
+		o.ret = call_pwrite(w, side, at, op);
+		break;
+	case DIFFER_VM_READ:
+	case DIFFER_VM_WRITE:
+		o.ret = call_vm(w, side, at, op);
+		break;
+	default:
+		o = call_cpu(w, side, op);
+	}
+	return o;
+}
+
+/* Large pages, if there are any, with a word on each small one. */
+static void fresh(struct differ_world *w, enum differ_side side,
+		  const struct differ_op *op)
+{
+	bool raw = op->raw || side == DIFFER_PLAIN;
+	struct differ_op map = *op;
+	uint64_t *words = (uint64_t *)address(w, side, op->at);
+	size_t page;
+
+	map.prot = PROT_READ | PROT_WRITE;
+	map.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	map.source = DIFFER_ANON;
+	HMMU_CHECK_INT(call_map(w, side, &map, raw), op->at);
+	(void)call_advise((char *)words, op->bytes, MADV_HUGEPAGE, raw);
+	for (page = 0; page < op->bytes / PAGE; page++)
+		words[page * 512 + page % 512] = live_word(op->value, page);
+}
+
+void differ_map_fresh(struct differ_world *w, const struct differ_op *op)
+{
+	fresh(w, DIFFER_MANAGED, op);
+	fresh(w, DIFFER_PLAIN, op);
+}

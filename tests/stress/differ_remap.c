@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mremap on both sides.
+ *
+ * A mapping that is watched does not become one with a neighbour that is not
+ * (E3), and mremap(2) wants one mapping - new kernels take several, but none
+ * that is watched. So what is one mapping for plain memory may be two here, and
+ * is refused by right, and the other way round where accesses alone decide
+ * what becomes one. Such an operation is left out, and counted. (The C library's
+ * mremap ends the watch where that is in the way, but not always: other pages
+ * of the block may be on a device, and what was faulted apart stays apart.)
+ *
+ * A mapping that goes where the kernel likes lies outside of the arena, and is
+ * fetched back.
+ */
+#include <limits.h>
+#include <sys/mman.h>
+
+#include "differ.h"
+
+static long call(struct differ_world *w, enum differ_side side,
+		 const struct differ_op *op)
+{
+	char *at = w->base[side] + op->at, *to = w->base[side] + op->to;
+	bool raw = op->raw || side == DIFFER_PLAIN;
+	long ret;
+
+	if (raw)
+		ret = syscall(SYS_mremap, at, op->bytes, op->to_bytes,
+			      op->flags, to);
+	else
+		ret = (long)mremap(at, op->bytes, op->to_bytes, op->flags, to);
+	return ret == -1 ? -errno : ret;
+}
+
+/* One mapping, that is all of it; or there is none where it begins. */
+static bool is_whole(const struct differ_world *w, enum differ_side side,
+		     const struct differ_op *op)
+{
+	size_t bytes = op->is_spoilt ? 1 : hmmu_max(op->bytes, 1);
+	const struct differ_map *map = differ_find_map(w, side, op->at);
+
+	return !map || map->end >= op->at + bytes;
+}
+
+/* So it is on both sides. */
+static bool is_alike(const struct differ_world *w, const struct differ_op *op)
+{
+	return is_whole(w, DIFFER_MANAGED, op) && is_whole(w, DIFFER_PLAIN, op);
+}
+
+static bool is_inside(const struct differ_world *w, enum differ_side side,
+		      long ret)
+{
+	uintptr_t base = (uintptr_t)w->base[side];
+
+	return (uintptr_t)ret >= base && (uintptr_t)ret < base + DIFFER_BYTES;
+}
+
+/* Moves a part of what lies at @from in the address space; -errno. */
+static long fetch_part(struct differ_world *w, enum differ_side side,
+		       const struct differ_op *op, long from, size_t offset,
+		       size_t bytes)
+{
+	size_t to = hmmu_round_down(op->to, PAGE) + offset;
+	struct differ_op back = *op;
+	long ret;
+
+	back.at = (size_t)from + offset - (size_t)w->base[side];
+	back.to = to;
+	back.bytes = bytes;
+	back.to_bytes = bytes;
+	back.flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	ret = call(w, side, &back);
+	return ret < 0 ? ret : ret - (long)(w->base[side] + to);
+}
+
+/* What has gone elsewhere comes back to @op->to; by pages where it is split. */
+static void fetch(struct differ_world *w, const struct differ_op *op,
+		  const long *from)
+{
+	size_t bytes = hmmu_round_up(op->to_bytes, PAGE), at;
+	unsigned int side;
+	long err;
+
+	for (side = 0; side < DIFFER_SIDES; side++) {
+		err = fetch_part(w, side, op, from[side], 0, bytes);
+		for (at = 0; err == -EFAULT && at < bytes; at += PAGE)
+			if (fetch_part(w, side, op, from[side], at, PAGE))
+				differ_fail(w, "page 0x%zx is not fetched",
+					    at / PAGE);
+		if (err && err != -EFAULT)
+			differ_fail(w, "fetched: %ld", err);
+	}
+}
+
+/* The marks go along. */
+static void move_marks(struct differ_world *w, const struct differ_op *op,
+		       size_t to)
+{
+	size_t from = op->at / PAGE, page;
+	size_t pages = hmmu_round_up(op->bytes, PAGE) / PAGE;
+	size_t to_pages = hmmu_round_up(op->to_bytes, PAGE) / PAGE;
+	uint8_t marks[DIFFER_PAGES] = { 0 };
+
+	if (op->is_spoilt)
+		return;
+	memcpy(marks, &w->page[from], pages);
+	for (page = from; page < from + pages; page++)
+		w->page[page] &= (uint8_t)~DIFFER_LAZY;
+	to /= PAGE;
+	for (page = 0; page < to_pages; page++)
+		w->page[to + page] = marks[page];
+}
+
+/* Watching has split it since it was looked at. Nothing has changed. */
+static bool is_split(struct differ_world *w, const struct differ_op *op,
+		     long ret)
+{
+	if (ret != -EFAULT)
+		return false;
+	differ_read_maps(w);
+	return !is_alike(w, op);
+}
+
+void differ_remap(struct differ_world *w, const struct differ_op *op)
+{
+	struct differ_outcome o[DIFFER_SIDES] = { 0 };
+	long ret[DIFFER_SIDES];
+	unsigned int side;
+
+	if (!is_alike(w, op)) {
+		w->splits++;
+		return;
+	}
+	ret[DIFFER_MANAGED] = call(w, DIFFER_MANAGED, op);
+	if (is_split(w, op, ret[DIFFER_MANAGED])) {
+		w->splits++;
+		return;
+	}
+	ret[DIFFER_PLAIN] = call(w, DIFFER_PLAIN, op);
+	for (side = 0; side < DIFFER_SIDES; side++) {
+		o[side].ret = ret[side] < 0 ? ret[side] :
+			      is_inside(w, side, ret[side]) ?
+					      ret[side] - (long)w->base[side] :
+					      LONG_MAX;
+	}
+	differ_same(w, &o[DIFFER_MANAGED], &o[DIFFER_PLAIN]);
+	if (o[DIFFER_PLAIN].ret == LONG_MAX) {
+		fetch(w, op, ret);
+		o[DIFFER_PLAIN].ret = (long)op->to;
+	}
+	if (o[DIFFER_PLAIN].ret >= 0)
+		move_marks(w, op, (size_t)o[DIFFER_PLAIN].ret);
+}
