@@ -451,6 +451,25 @@ static int fill_small(struct hmmu_live *l, uintptr_t addr,
 	return done || err == -EEXIST ? 0 : err;
 }
 
+/*
+ * Zeroes would hide what a file has. What is armed is anonymous, and asked for
+ * is more than that only where there is no record:
+ *
+ *      here                                program
+ *      reads of a hole in V
+ *                                          mmap(over V): a private file
+ *      applies that event; watches it
+ *      fills the hole
+ */
+static bool is_anonymous(struct hmmu_live *l, uintptr_t addr)
+{
+	struct hmmu_vma_info vma;
+
+	return hmmu__watch_is_armed(l, addr, addr + 1) ||
+	       (!hmmu__live_describe(&l->mm, addr, &vma) &&
+		vma.flags & HMMU_VMA_ANON);
+}
+
 int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 			 const struct hmmu_bitmap512 *device_pages)
 {
@@ -462,10 +481,12 @@ int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 	/* A page that is away may be recorded elsewhere until then. */
 	if (must_wait_for_events(l))
 		return -EAGAIN;
-	if (wants_large(l, block, device_pages))
-		err = fill_large(l, block);
-	if (err && err != -EAGAIN)
-		err = fill_small(l, addr, device_pages);
+	if (is_anonymous(l, page)) {
+		if (wants_large(l, block, device_pages))
+			err = fill_large(l, block);
+		if (err && err != -EAGAIN)
+			err = fill_small(l, addr, device_pages);
+	}
 	/* Also where nothing could be done: the toucher looks again, and finds
 	 * what the kernel makes of the address now. */
 	if (err != -EAGAIN) {

@@ -43,11 +43,6 @@ static struct hmmu_watch *first_locked(struct hmmu_live *l, uintptr_t start,
 	return of_node(hmmu__itree_first(&l->watches, start, end - 1));
 }
 
-static uint64_t mode_of(const struct hmmu_watch *w)
-{
-	return w->armed ? MODE_ARMED : MODE_WATCH;
-}
-
 static bool covers(const struct hmmu_watch *w, uintptr_t start, uintptr_t end)
 {
 	return w && w->node.start <= start && w->node.last >= end - 1;
@@ -129,9 +124,9 @@ static bool any_armed_locked(struct hmmu_live *l, uintptr_t start,
 }
 
 /*
- * The mapping at hand is [start, end) still, as a whole. Looked at when it has
- * been registered, for then nothing of it can go without being told; what went
- * before is no part of what was registered, and what has come there since:
+ * The mapping at hand is still what was looked at, as a whole. Looked at when it
+ * has been registered, for then nothing of it can go without being told; what
+ * went before is no part of what was registered, and what has come there since:
  *
  *      here                                program
  *      looks up mapping V, which nobody
@@ -140,12 +135,56 @@ static bool any_armed_locked(struct hmmu_live *l, uintptr_t start,
  *      registers V: what is left of it
  *                                          mmap(that part): not registered
  */
-static bool is_whole(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+static bool is_whole(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+{
+	struct hmmu_vma_info now;
+
+	return !hmmu__live_describe(&l->mm, vma->start, &now) &&
+	       now.start <= vma->start && now.end >= vma->end &&
+	       now.flags == vma->flags;
+}
+
+/* Only what may have pages on a device is ever armed. */
+static uint64_t mode_for(const struct hmmu_vma_info *vma, bool armed)
+{
+	return armed && vma->flags & HMMU_VMA_ANON ? MODE_ARMED : MODE_WATCH;
+}
+
+/* False: something has changed between the look and the kernel's call. */
+static bool register_round(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_vma_info vma;
+	bool same = true;
 
-	return !hmmu__live_describe(&l->mm, start, &vma) &&
-	       vma.start <= start && vma.end >= end;
+	for (; start < end && !hmmu__live_describe_next(&l->mm, start, &vma) &&
+	       vma.start < end;
+	     start = vma.end) {
+		if (vma.start < start)
+			vma.start = start;
+		if (vma.end > end)
+			vma.end = end;
+		same &= hmmu__uffd_register(l, vma.start, vma.end,
+					    mode_for(&vma, true)) ||
+			is_whole(l, &vma);
+	}
+	return same;
+}
+
+/* Whoever changes something that is registered waits here for being told. */
+#define REGISTER_ROUNDS 16
+
+/*
+ * A mapping was registered that was not what had been looked at. Each that is
+ * there is registered as it may need to be: an armed one may have moved here,
+ * with pages away; a file must not be armed, for its holes are no zeroes.
+ */
+static void register_each(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	unsigned int round = 0;
+
+	while (!register_round(l, start, end) && ++round < REGISTER_ROUNDS)
+		;
+	hmmu__uffd_wake(l, start, end);
 }
 
 /*
@@ -153,11 +192,15 @@ static bool is_whole(struct hmmu_live *l, uintptr_t start, uintptr_t end)
  * or a smaller one, and gets one when it is next looked at.
  */
 static int register_whole(struct hmmu_live *l, const struct hmmu_vma_info *vma,
-			  uint64_t mode)
+			  bool armed)
 {
-	int err = hmmu__uffd_register(l, vma->start, vma->end, mode);
+	int err = hmmu__uffd_register(l, vma->start, vma->end,
+				      mode_for(vma, armed));
 
-	return err || is_whole(l, vma->start, vma->end) ? err : -EAGAIN;
+	if (err || is_whole(l, vma))
+		return err;
+	register_each(l, vma->start, vma->end);
+	return -EAGAIN;
 }
 
 static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
@@ -171,8 +214,8 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	/* Never less than what pages that are away need. */
 	armed |= any_armed_locked(l, vma->start, vma->end) ||
 		 hmmu__core_is_away(l->mm.space, vma->start, vma->end);
-	w->armed = armed;
-	err = register_whole(l, vma, mode_of(w));
+	w->armed = armed && vma->flags & HMMU_VMA_ANON;
+	err = register_whole(l, vma, armed);
 	if (err) {
 		hmmu__free(w, sizeof(*w));
 		return err;
@@ -301,7 +344,7 @@ static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	if (*fresh || w->node.start != vma->start ||
 	    w->node.last != vma->end - 1)
 		return register_locked(l, vma, true);
-	return register_whole(l, vma, MODE_ARMED);
+	return register_whole(l, vma, true);
 }
 
 /*
@@ -330,7 +373,7 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 		fill_all(l, vma);
 	/* Droppable memory: no userfaultfd may watch it. */
 	*why = HMMU_STAY_KIND;
-	if (err == -EINVAL && is_whole(l, vma->start, vma->end))
+	if (err == -EINVAL && is_whole(l, vma))
 		return -EBUSY;
 	*why = HMMU_STAY_FOREIGN;
 	return err == -EINVAL || err == -ENOMEM ? -EAGAIN : err;

@@ -90,8 +90,11 @@ void differ_make_resident(struct differ_world *w, size_t at, size_t bytes)
 	do
 		err = hmmu_make_resident(live_space, start, end);
 	while (err == -EBUSY);
-	/* What cannot be read the system call refuses, too. */
 	HMMU_CHECK(!err || err == -EFAULT);
+	/* What may not be read by its mapping the CPU reads all the same. */
+	for (; err && at < end - managed(w, 0); at += PAGE)
+		(void)differ_access(w, DIFFER_MANAGED, at, w->buffer[0], 1,
+				    false);
 }
 
 static void move(struct differ_world *w, const struct differ_op *op)
