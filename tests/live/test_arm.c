@@ -18,7 +18,9 @@
 #include "fixture.h"
 #include "mm.h"
 
-enum { PAGES = 64 };
+enum {
+	PAGES = 64
+};
 
 #define BYTES ((size_t)PAGES * PAGE)
 
