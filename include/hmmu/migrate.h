@@ -132,8 +132,9 @@ hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
  *
  * An ordinary user's userfaultfd does not serve the kernel: a system call that
  * is given memory on a device, or a hole beside it, fails with EFAULT. This
- * brings the pages home and fills the holes, writable where the mapping allows
- * it. It holds until somebody migrates again; for longer see hmmu_pin().
+ * brings the pages home and fills the holes; those of private anonymous memory
+ * are writable then where the mapping allows it. It holds until somebody migrates
+ * again; for longer see hmmu_pin().
  *
  * Context: May sleep; faults pages. Not from a callback.
  * Locking: Caller holds no lock that a callback takes.

@@ -137,11 +137,11 @@ void hmmu__space_forked(struct hmmu_space *space);
 void hmmu__exclusive_fini(struct hmmu_device *d);
 
 /*
- * All of the range is home and present; 0, or an error of
- * hmmu_make_resident(). Holding nothing.
+ * All of the range is home and present, for a pin also writable where it may be;
+ * 0, or an error of hmmu_make_resident(). Holding nothing.
  */
 int hmmu__make_resident(struct hmmu_space *space, uintptr_t start,
-			uintptr_t end);
+			uintptr_t end, bool for_pin);
 
 /*
  * Brings the device pages of a range home, @only's or everybody's, waiting out

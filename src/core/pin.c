@@ -132,7 +132,7 @@ static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	p->node.last = end - 1;
 	insert(&space->pins, p);
 	wait_for_blocks(space, start, end);
-	err = hmmu__make_resident(space, start, end);
+	err = hmmu__make_resident(space, start, end, true);
 	if (err)
 		hmmu__free(remove_one(&space->pins, start, end), sizeof(*p));
 	return err;

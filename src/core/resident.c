@@ -8,10 +8,16 @@
 
 #include "core/residency.h"
 
-/* Every mapping of the range is faulted in, for writing if it allows that. */
-static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
+/*
+ * Every mapping of the range is faulted in, for writing if it allows that. Of a
+ * private file only for a pin: a page of one's own shows no more what others
+ * write to the file, and the kernel makes one by itself when it has to.
+ */
+static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end,
+			bool for_pin)
 {
 	struct hmmu_vma_info vma;
+	bool write;
 	uintptr_t to;
 	int err = 0;
 
@@ -22,18 +28,20 @@ static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end)
 		if (err)
 			return -EFAULT;
 		to = vma.end < end ? vma.end : end;
-		err = mm->ops->fault_in(mm, at, to, vma.flags & HMMU_VMA_WRITE);
+		write = vma.flags & HMMU_VMA_WRITE &&
+			(for_pin || vma.flags & HMMU_VMA_ANON);
+		err = mm->ops->fault_in(mm, at, to, write);
 	}
 	/* It lost its permission in between. */
 	return err == -EPERM ? -EFAULT : err;
 }
 
 int hmmu__make_resident(struct hmmu_space *space, uintptr_t start,
-			uintptr_t end)
+			uintptr_t end, bool for_pin)
 {
 	int err = hmmu__range_home(space, start, end, NULL, NULL);
 
-	return err ? err : make_present(space->mm, start, end);
+	return err ? err : make_present(space->mm, start, end, for_pin);
 }
 
 int hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
@@ -47,7 +55,7 @@ int hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	if (err)
 		return err;
 	hmmu__core_break_own(space);
-	err = hmmu__make_resident(space, start, end);
+	err = hmmu__make_resident(space, start, end, false);
 	hmmu__leave(self);
 	return err;
 }

@@ -91,6 +91,27 @@ static void test_resident_refusals(void)
 	live_close();
 }
 
+/* A private mapping goes on showing the file. */
+static void test_resident_copies_no_file(void)
+{
+	int fd = memfd_create("test_resident", MFD_CLOEXEC);
+	char *shared, *p;
+
+	HMMU_CHECK(fd >= 0);
+	HMMU_CHECK_OK(ftruncate(fd, (off_t)BYTES));
+	shared = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	HMMU_CHECK(shared != MAP_FAILED && p != MAP_FAILED);
+	live_fill(shared, BYTES, 1);
+	live_open();
+	HMMU_CHECK_OK(resident(p, BYTES));
+	LIVE_CHECK(p, BYTES, 1);
+	live_fill(shared, BYTES, 2);
+	LIVE_CHECK(p, BYTES, 2);
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_resident_serves_the_kernel),
 	       HMMU_TEST(test_resident_fills_holes),
+	       HMMU_TEST(test_resident_copies_no_file),
 	       HMMU_TEST(test_resident_refusals))

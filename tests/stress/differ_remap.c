@@ -123,6 +123,25 @@ static bool is_split(struct differ_world *w, const struct differ_op *op,
 	return !is_alike(w, op);
 }
 
+/*
+ * MREMAP_DONTUNMAP unlocks all of the mapping that is left behind, and whatever
+ * that is one with by then: so nothing stays locked on either side.
+ */
+static void unlock(struct differ_world *w)
+{
+	unsigned int side;
+	size_t i;
+
+	differ_read_maps(w);
+	for (side = 0; side < DIFFER_SIDES; side++) {
+		const struct differ_maps *m = &w->maps[side];
+
+		for (i = 0; i < m->count; i++)
+			(void)live_unlock(w->base[side] + m->map[i].start,
+					  m->map[i].end - m->map[i].start);
+	}
+}
+
 void differ_remap(struct differ_world *w, const struct differ_op *op)
 {
 	struct differ_outcome o[DIFFER_SIDES] = { 0 };
@@ -150,6 +169,9 @@ void differ_remap(struct differ_world *w, const struct differ_op *op)
 		fetch(w, op, ret);
 		o[DIFFER_PLAIN].ret = (long)op->to;
 	}
-	if (o[DIFFER_PLAIN].ret >= 0)
-		move_marks(w, op, (size_t)o[DIFFER_PLAIN].ret);
+	if (o[DIFFER_PLAIN].ret < 0)
+		return;
+	move_marks(w, op, (size_t)o[DIFFER_PLAIN].ret);
+	if (op->flags & MREMAP_DONTUNMAP)
+		unlock(w);
 }
