@@ -382,6 +382,25 @@ static void check_error(struct differ_world *w, size_t can, size_t bytes,
 			    err, can, bytes);
 }
 
+/*
+ * A fault for writing makes a page of a private file the program's own. Which of
+ * them it had come to before it was refused nobody says: all, on both sides.
+ */
+static void own_files(struct differ_world *w, size_t at, size_t bytes)
+{
+	const struct differ_map *map;
+	size_t page;
+
+	for (page = at / PAGE; page * PAGE < at + bytes; page++) {
+		map = differ_map_at(w, page * PAGE);
+		if (!map || !map->is_file || map->perms[1] != 'w' ||
+		    map->perms[3] != 'p')
+			continue;
+		(void)differ_touch(w, DIFFER_MANAGED, page * PAGE);
+		(void)differ_touch(w, DIFFER_PLAIN, page * PAGE);
+	}
+}
+
 static void op_device_fault(struct differ_world *w, const struct differ_op *op)
 {
 	size_t can = reachable(w, op->at, op->bytes, op->write);
@@ -393,6 +412,8 @@ static void op_device_fault(struct differ_world *w, const struct differ_op *op)
 			op->write ? HMMU_ACCESS_WRITE : HMMU_ACCESS_READ);
 	while (err == -EBUSY);
 	check_error(w, can, op->bytes, err);
+	if (op->write)
+		own_files(w, op->at, op->bytes);
 }
 
 static void ignore(struct hmmu_notifier *sub, void *arg,
@@ -485,6 +506,8 @@ static void op_look(struct differ_world *w, const struct differ_op *op)
 	if (faults)
 		can = reachable(w, op->at, can, op->write && !quirk);
 	check_error(w, can, pages * PAGE, err);
+	if (faults && op->write)
+		own_files(w, op->at, pages * PAGE);
 }
 
 void differ_device_op(struct differ_world *w, const struct differ_op *op)
