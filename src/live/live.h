@@ -137,6 +137,7 @@ struct hmmu_live {
 	/* Who was last woken in mremap, and where: see growth_filled(). */
 	int growth_tid;
 	uintptr_t growth_page;
+	bool growth_is_filled;
 
 	/* Written with @events held exclusively. */
 	struct hmmu_discard discard[HMMU_DISCARDS];

@@ -238,12 +238,14 @@ static bool growth_filled(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	uintptr_t page = page_of(msg->arg.pagefault.address);
 	int tid = (int)msg->arg.pagefault.feat.ptid;
-	bool again = l->growth_tid == tid && l->growth_page == page;
+	bool again = l->growth_tid == tid && l->growth_page == page &&
+		     !l->growth_is_filled;
 
 	if (!tid || !hmmu__live_is_in_mremap(tid))
 		return false;
-	l->growth_tid = again ? 0 : tid;
+	l->growth_tid = tid;
 	l->growth_page = page;
+	l->growth_is_filled = again;
 	if (again)
 		hmmu__watch_let_fill(l, page);
 	hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
@@ -252,6 +254,18 @@ static bool growth_filled(struct hmmu_live *l, const struct uffd_msg *msg)
 
 /* So often a fault is refused before somebody asks why. */
 #define GROWTH_TRIES 16
+
+/* The second message of a page, or the first of the page behind it. */
+static bool growth_goes_on(const struct hmmu_live *l,
+			   const struct uffd_msg *msg)
+{
+	uintptr_t next = l->growth_page;
+
+	if (l->growth_is_filled)
+		next += HMMU_PAGE_BYTES;
+	return l->growth_tid == (int)msg->arg.pagefault.feat.ptid &&
+	       next == page_of(msg->arg.pagefault.address);
+}
 
 /* The thread in mremap may be one whose fault was put aside behind this one. */
 static void growths_filled(struct hmmu_live *l)
@@ -291,7 +305,8 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 				  (unsigned long)addr, err);
 		service_read(l, true);
 		hmmu__backoff(&round);
-		if (err != -EAGAIN || tries % GROWTH_TRIES)
+		if (err != -EAGAIN ||
+		    (tries % GROWTH_TRIES && !growth_goes_on(l, msg)))
 			continue;
 		if (growth_filled(l, msg))
 			return;

@@ -133,8 +133,31 @@ static void test_partial_locked_growth(const struct live_way *way)
 
 BOTH_WAYS(test_partial_locked_growth)
 
+/* Page by page, but no page waits for long. */
+static void test_partial_locked_growth_is_soon_filled(void)
+{
+	char *p = live_map(2 * LARGE), *to = live_map(LARGE);
+	uint64_t begun;
+
+	live_open();
+	HMMU_CHECK_OK(madvise(to, LARGE, MADV_NOHUGEPAGE));
+	HMMU_CHECK_OK(madvise(p, 2 * LARGE, MADV_NOHUGEPAGE));
+	live_fill(p, 2 * LARGE, 1);
+	live_take(p + LARGE, BYTES);
+	HMMU_CHECK_OK(live_lock(p, 4 * PAGE));
+	begun = live_now_ns();
+	HMMU_CHECK(live_raw.remap(p, 4 * PAGE, LARGE,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	/* Some 30 ms; 16 tries for each page made it 10 s. */
+	HMMU_CHECK(live_now_ns() - begun < 2000000000ull);
+	LIVE_CHECK(to, 4 * PAGE, 1);
+	LIVE_CHECK_ZERO(to + 4 * PAGE, LARGE - 4 * PAGE);
+	live_close();
+}
+
 HMMU_TEST_MAIN(TEST_BOTH(test_partial_second_mapping),
 	       HMMU_TEST(test_partial_guard),
 	       HMMU_TEST(test_partial_guard_refused),
 	       HMMU_TEST(test_partial_guard_stays),
-	       TEST_BOTH(test_partial_locked_growth))
+	       TEST_BOTH(test_partial_locked_growth),
+	       HMMU_TEST(test_partial_locked_growth_is_soon_filled))
