@@ -139,6 +139,7 @@ struct hmmu_notifier_ops {
  *   -EINVAL     NULL argument, no invalidate callback, unknown flag or size
  *   -E2BIG      @ops is of a newer HMMU
  *   -ENOMEM     no memory
+ *   -ECHILD     called in a forked child
  * Source: contract IN1-IN3, IN7, IN30.
  * Since: 0.1
  */

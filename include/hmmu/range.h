@@ -127,6 +127,7 @@ struct hmmu_range {
  *   -EINVAL  misaligned, empty or wrapping range, not covered by the
  *            subscription, NULL, or @range->size unknown
  *   -E2BIG   @range is of a newer HMMU
+ *   -ECHILD  called in a forked child
  * Source: contract RF1-RF37, RF42.
  * Since: 0.1
  */

@@ -174,7 +174,7 @@ static void test_devices_evict_one(void)
 	close_both();
 }
 
-static void test_devices_one_is_destroyed(void)
+static void test_devices_dp11_one_is_destroyed(void)
 {
 	char *p = live_map_small(32, 1);
 
@@ -412,7 +412,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_devices_interleaved),
 	       HMMU_TEST(test_devices_mv7_foreign_is_counted),
 	       HMMU_TEST(test_devices_home_by_range),
 	       HMMU_TEST(test_devices_evict_one),
-	       HMMU_TEST(test_devices_one_is_destroyed),
+	       HMMU_TEST(test_devices_dp11_one_is_destroyed),
 	       TEST_BOTH(test_devices_unmap_of_a_part),
 	       TEST_BOTH(test_devices_discard_of_a_part),
 	       TEST_BOTH(test_devices_mremap), HMMU_TEST(test_devices_fork),

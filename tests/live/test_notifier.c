@@ -156,6 +156,26 @@ static void test_notifier_in1_insert_errors(void)
 	HMMU_CHECK_OK(hmmu_space_close(live_space));
 }
 
+/* A space is of one process; for want of memory see test_sweep. */
+static void test_notifier_in2_not_in_a_child(void)
+{
+	struct hmmu_notifier *sub;
+	pid_t child;
+
+	live_open_space();
+	sub = subscribe(&seen[0], seen, PAGE);
+	child = fork();
+	HMMU_CHECK(child >= 0);
+	if (!child) {
+		HMMU_CHECK_INT(try_insert(PAGE, PAGE, 0, &one_pass), -ECHILD);
+		hmmu_notifier_remove(sub);
+		_exit(0);
+	}
+	live_child_ok(child);
+	HMMU_CHECK_OK(try_insert(PAGE, PAGE, 0, &one_pass));
+	end(sub);
+}
+
 /* Subscribed to the middle 8 of 24 pages. */
 static struct hmmu_notifier *sub_of_middle(char **p)
 {
@@ -739,6 +759,7 @@ static void test_notifier_in13_many_small_subscriptions(void)
 }
 
 HMMU_TEST_MAIN(HMMU_TEST(test_notifier_in1_insert_errors),
+	       HMMU_TEST(test_notifier_in2_not_in_a_child),
 	       TEST_BOTH(test_notifier_in19_munmap),
 	       TEST_BOTH(test_notifier_in19_mmap_over),
 	       TEST_BOTH(test_notifier_in19_mremap_source),

@@ -207,7 +207,7 @@ static void test_space_starts_one_thread(void)
 }
 
 /* Ending with pages away needs nothing. */
-static void test_space_process_may_just_end(void)
+static void test_space_dp11_process_may_just_end(void)
 {
 	void *p = live_map_small(64, 1);
 
@@ -489,7 +489,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_space_opens_and_closes),
 	       HMMU_TEST(test_space_leaves_mappings_whole),
 	       HMMU_TEST(test_space_arms_only_what_is_used),
 	       HMMU_TEST(test_space_starts_one_thread),
-	       HMMU_TEST(test_space_process_may_just_end),
+	       HMMU_TEST(test_space_dp11_process_may_just_end),
 	       HMMU_TEST(test_space_stats_sizes),
 	       HMMU_TEST(test_space_counts_what_it_does),
 	       HMMU_TEST(test_space_residency_says_where_pages_are),
