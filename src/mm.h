@@ -107,8 +107,9 @@ struct hmmu_mm_ops {
 	 * on, also those made behind the hooks. 0: they are already; 1: from
 	 * now on - the mapping may have changed just before. -EAGAIN: it is
 	 * changing: begin again. -EOPNOTSUPP: the kernel can not watch this
-	 * kind; -EBUSY: somebody else's userfaultfd does. Memory that is not
-	 * watched is used all the same. Caller holds no lock.
+	 * kind; -EBUSY: somebody else's userfaultfd does: such memory is used
+	 * all the same. -ENOMEM: not without memory, it would miss changes.
+	 * Caller holds no lock.
 	 */
 	int (*watch)(struct hmmu_mm *mm, const struct hmmu_vma_info *vma);
 

@@ -215,6 +215,8 @@ static int describe(struct fault *f)
 		watched = mm->ops->watch(mm, &f->vma);
 		/* Newly watched: it may have changed just before that. */
 	} while (watched > 0);
+	if (watched == -ENOMEM)
+		return watched;
 	return watched == -EAGAIN ? -EBUSY : 0;
 }
 

@@ -8,22 +8,35 @@
 #include "core/core.h"
 #include "core/notifier.h"
 
+/* So often a mapping is looked at anew while it changes. */
+#define WATCH_ROUNDS 64
+
 /*
  * What is mapped in the interval now is watched now; what is mapped later is
- * found by the range faults that look at it. Watching is best effort: memory
- * that can not be watched is told of by the hooks alone.
+ * found by the range faults that look at it. Memory that can not be watched is
+ * told of by the hooks alone; 0, or -ENOMEM.
  */
-static void watch_interval(struct hmmu_space *space, uintptr_t start,
-			   uintptr_t last)
+static int watch_interval(struct hmmu_space *space, uintptr_t start,
+			  uintptr_t last)
 {
+	struct hmmu_mm *mm = space->mm;
 	struct hmmu_vma_info vma;
+	unsigned int rounds = 0;
 	uintptr_t at = start;
+	int watched;
 
-	while (!space->mm->ops->describe_next(space->mm, at, &vma) &&
-	       vma.start <= last) {
-		(void)space->mm->ops->watch(space->mm, &vma);
+	while (!mm->ops->describe_next(mm, at, &vma) && vma.start <= last) {
+		watched = mm->ops->watch(mm, &vma);
+		if (watched == -ENOMEM)
+			return watched;
+		if (watched == -EAGAIN && rounds++ < WATCH_ROUNDS) {
+			mm->ops->quiet(mm);
+			continue;
+		}
 		at = vma.end;
+		rounds = 0;
 	}
+	return 0;
 }
 
 static int ops_check(const struct hmmu_notifier_ops *in,
@@ -54,6 +67,39 @@ static struct hmmu_notifier *sub_make(struct hmmu_space *space,
 	return sub;
 }
 
+static void sub_end(struct hmmu_notifier *sub)
+{
+	struct hmmu_space *space = sub->space;
+
+	if (hmmu__space_is_usable(space))
+		hmmu__notifier_del(&space->notifiers, sub);
+	atomic_fetch_sub_explicit(&space->notifiers.users, 1,
+				  memory_order_acq_rel);
+	atomic_fetch_sub_explicit(&space->users, 1, memory_order_acq_rel);
+	hmmu__free(sub, sizeof(*sub));
+}
+
+static int insert(struct hmmu_space *space, const struct hmmu_notifier_ops *ops,
+		  void *arg, uintptr_t start, size_t bytes, unsigned int flags,
+		  struct hmmu_notifier **ret)
+{
+	struct hmmu_notifier *sub = sub_make(space, ops, arg);
+	int err = 0;
+
+	if (!sub)
+		return -ENOMEM;
+	atomic_fetch_add_explicit(&space->users, 1, memory_order_acq_rel);
+	atomic_fetch_add_explicit(&space->notifiers.users, 1,
+				  memory_order_acq_rel);
+	hmmu__notifier_add(&space->notifiers, sub, start, start + bytes - 1);
+	if (!(flags & HMMU_NOTIFIER_LAZY))
+		err = watch_interval(space, start, start + bytes - 1);
+	if (err)
+		sub_end(sub);
+	*ret = sub;
+	return err;
+}
+
 int hmmu_notifier_insert(struct hmmu_space *space, uintptr_t start,
 			 size_t bytes, unsigned int flags,
 			 const struct hmmu_notifier_ops *ops, void *arg,
@@ -74,39 +120,21 @@ int hmmu_notifier_insert(struct hmmu_space *space, uintptr_t start,
 	err = hmmu__space_enter(space, &self);
 	if (err)
 		return err;
-	sub = sub_make(space, &o, arg);
-	if (sub) {
-		atomic_fetch_add_explicit(&space->users, 1,
-					  memory_order_acq_rel);
-		atomic_fetch_add_explicit(&space->notifiers.users, 1,
-					  memory_order_acq_rel);
-		hmmu__notifier_add(&space->notifiers, sub, start,
-				   start + bytes - 1);
-		if (!(flags & HMMU_NOTIFIER_LAZY))
-			watch_interval(space, start, start + bytes - 1);
-	}
+	err = insert(space, &o, arg, start, bytes, flags, &sub);
 	hmmu__leave(self);
-	if (!sub)
-		return -ENOMEM;
-	*ret_sub = sub;
-	return 0;
+	if (!err)
+		*ret_sub = sub;
+	return err;
 }
 
 void hmmu_notifier_remove(struct hmmu_notifier *sub)
 {
-	struct hmmu_space *space;
 	struct hmmu_thread *self;
 
 	if (!sub)
 		return;
-	space = sub->space;
 	self = hmmu__enter();
-	if (hmmu__space_is_usable(space))
-		hmmu__notifier_del(&space->notifiers, sub);
-	atomic_fetch_sub_explicit(&space->notifiers.users, 1,
-				  memory_order_acq_rel);
-	atomic_fetch_sub_explicit(&space->users, 1, memory_order_acq_rel);
-	hmmu__free(sub, sizeof(*sub));
+	sub_end(sub);
 	if (self)
 		hmmu__leave(self);
 }

@@ -388,6 +388,8 @@ static int range_walk(struct hmmu_range *r)
 				continue;
 			if (watched == -EAGAIN)
 				return -EBUSY;
+			if (watched == -ENOMEM)
+				return watched;
 			to = least(vma.end, r->end);
 			/* Out of a device's reach (design.md 4.1). */
 			if (hmmu__arena_overlaps(at, to))

@@ -647,7 +647,58 @@ static void test_late_new_memory_is_not_taken(void)
 	try_until_put_aside(try_take);
 }
 
-HMMU_TEST_MAIN(HMMU_TEST(test_late_moved_is_not_what_landed),
+/* Subscriptions ------------------------------------------------------------------ */
+
+static struct {
+	char *p;
+	struct live_gate gate;
+	char *changes;
+	_Atomic unsigned int done;
+} newcomer;
+
+static void discard_beside(void)
+{
+	HMMU_CHECK_OK(live_raw.advise(newcomer.changes, PAGE, MADV_DONTNEED));
+}
+
+static void *build_gate(void *arg)
+{
+	newcomer.gate.event = HMMU_EVENT_RELEASE;
+	live_gate_build(&newcomer.gate, newcomer.p, BYTES);
+	live_set(&newcomer.done, 1);
+	return arg;
+}
+
+/* Who subscribes while something else changes is told of raw changes, too. */
+static void test_late_subscriber_is_told(void)
+{
+	struct live_teller teller;
+	pthread_t thread;
+	uint64_t seq;
+
+	live_service_open(HMMU_EVENT_MIGRATE);
+	newcomer.p = live_map_small(PAGES, 1);
+	newcomer.changes = live_map_small(1, 1);
+	HMMU_CHECK_OK(hmmu_device_fault(live_device,
+					(uintptr_t)newcomer.changes, PAGE,
+					HMMU_ACCESS_READ));
+	live_service_hold_in_fault();
+	live_teller_start(&teller, discard_beside);
+	thread = live_thread(build_gate, NULL);
+	(void)live_wait_for(&newcomer.done, 1, 100);
+	live_service_go_on();
+	live_join(thread);
+	live_teller_end(&teller);
+	live_join(live_service.toucher);
+	seq = hmmu_notifier_read_begin(newcomer.gate.sub);
+	HMMU_CHECK_OK(live_raw.unmap(newcomer.p, PAGE));
+	LIVE_CHECK_SOON(hmmu_notifier_check_retry(newcomer.gate.sub, seq));
+	hmmu_notifier_remove(newcomer.gate.sub);
+	live_service_close();
+}
+
+HMMU_TEST_MAIN(HMMU_TEST(test_late_subscriber_is_told),
+	       HMMU_TEST(test_late_moved_is_not_what_landed),
 	       HMMU_TEST(test_late_unmapped_is_not_what_landed),
 	       HMMU_TEST(test_late_landing_gets_no_record),
 	       HMMU_TEST(test_late_landing_stays_armed),

@@ -164,20 +164,35 @@ static void ignore(struct hmmu_notifier *sub, void *arg,
 	hmmu_notifier_set_seq(sub, cur_seq);
 }
 
+static const struct hmmu_notifier_ops ignoring = { .size = sizeof(ignoring),
+						   .invalidate = ignore };
+
+/* Of what is done to @p behind the hooks, which ends it. */
+static void check_is_told(struct hmmu_notifier *sub, char *p)
+{
+	uint64_t seq = hmmu_notifier_read_begin(sub);
+
+	HMMU_CHECK_OK(live_raw.unmap(p, PAGE));
+	LIVE_CHECK_SOON(hmmu_notifier_check_retry(sub, seq));
+}
+
+/* To memory that nobody watches yet. */
 static int subscribe(void)
 {
-	static const struct hmmu_notifier_ops ops = { .size = sizeof(ops),
-						      .invalidate = ignore };
-	struct hmmu_notifier *sub;
-	int err = hmmu_notifier_insert(live_space, (uintptr_t)small, PAGE, 0,
-				       &ops, NULL, &sub);
+	char *p = live_map_small(1, 3);
+	struct hmmu_notifier *sub = NULL;
+	int err = hmmu_notifier_insert(live_space, (uintptr_t)p, PAGE, 0,
+				       &ignoring, NULL, &sub);
 
+	HMMU_CHECK(!err == !!sub);
 	if (!err)
-		hmmu_notifier_remove(sub);
+		check_is_told(sub, p);
+	hmmu_notifier_remove(sub);
+	HMMU_CHECK_OK(munmap(p, PAGE));
 	return err;
 }
 
-static void test_sweep_notifier(void)
+static void test_sweep_in2_notifier(void)
 {
 	bool failed = true;
 	size_t used;
@@ -191,6 +206,63 @@ static void test_sweep_notifier(void)
 		err = run(subscribe, n, false, &failed);
 		HMMU_CHECK(!err || err == -ENOMEM);
 		HMMU_CHECK_INT(used_bytes(), used);
+	}
+	HMMU_CHECK(n > 2);
+	live_close();
+}
+
+/* Range --------------------------------------------------------------------- */
+
+#define LOOK_PAGES 8
+
+/* Memory that nobody has looked at before: it is watched, and faulted. */
+static int look(void)
+{
+	const uint64_t ask = HMMU_ENTRY_REQ_FAULT | HMMU_ENTRY_REQ_WRITE;
+	char *p = live_map(LOOK_PAGES * PAGE);
+	uint64_t entries[LOOK_PAGES];
+	struct hmmu_range range = {
+		.size = sizeof(range),
+		.start = (uintptr_t)p,
+		.end = (uintptr_t)p + LOOK_PAGES * PAGE,
+		.entries = entries,
+		.entry_mask = ask,
+	};
+	size_t i;
+	int err;
+
+	for (i = 0; i < LOOK_PAGES; i++)
+		entries[i] = ask;
+	err = hmmu_notifier_insert(live_space, range.start, LOOK_PAGES * PAGE,
+				   HMMU_NOTIFIER_LAZY, &ignoring, NULL,
+				   &range.notifier);
+	if (!err)
+		err = hmmu_range_fault_unlocked(&range, 0);
+	/* RF33 */
+	for (i = 0; i < LOOK_PAGES; i++)
+		HMMU_CHECK(entries[i] & HMMU_ENTRY_VALID ||
+			   (err && entries[i] == ask));
+	if (!err)
+		check_is_told(range.notifier, p);
+	hmmu_notifier_remove(range.notifier);
+	HMMU_CHECK_OK(munmap(p, LOOK_PAGES * PAGE));
+	return err;
+}
+
+static void test_sweep_rf42_range(void)
+{
+	bool failed = true;
+	size_t used;
+	uint64_t n;
+	int err;
+
+	open_all();
+	HMMU_CHECK_OK(look());
+	used = used_bytes();
+	for (n = 1; failed; n++) {
+		err = run(look, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM);
+		HMMU_CHECK(used_bytes() <= used + PAGE);
 	}
 	HMMU_CHECK(n > 2);
 	live_close();
@@ -236,6 +308,34 @@ static void test_sweep_fault(void)
 	live_close();
 }
 
+/* Memory that nobody watches yet: what is mapped, goes when it goes. */
+static int fault_new(void)
+{
+	char *p = live_map_small(1, 3);
+	int err = hmmu_device_fault(live_device, (uintptr_t)p, PAGE,
+				    HMMU_ACCESS_READ);
+
+	HMMU_CHECK_OK(live_raw.unmap(p, PAGE));
+	LIVE_CHECK_SOON(!live_mirror(live_device).mapped_bytes);
+	return err;
+}
+
+static void test_sweep_in13_fault(void)
+{
+	bool failed = true;
+	uint64_t n;
+	int err;
+
+	open_all();
+	HMMU_CHECK_OK(fault_new());
+	for (n = 1; failed; n++) {
+		err = run(fault_new, n, false, &failed);
+		HMMU_CHECK(!err || err == -ENOMEM);
+	}
+	HMMU_CHECK(n > 2);
+	live_close();
+}
+
 /* Migration ----------------------------------------------------------------- */
 
 static int migrate_both(void)
@@ -269,7 +369,7 @@ static void check_all_is_home(void)
 	HMMU_CHECK(!live_is_armed(small) && !live_is_armed(large));
 }
 
-static void test_sweep_migrate(void)
+static void test_sweep_mv29_migrate(void)
 {
 	bool failed = true;
 	size_t used;
@@ -537,8 +637,10 @@ static void test_sweep_close(void)
 }
 
 HMMU_TEST_MAIN(HMMU_TEST(test_sweep_open), HMMU_TEST(test_sweep_device),
-	       HMMU_TEST(test_sweep_notifier), HMMU_TEST(test_sweep_fault),
-	       HMMU_TEST(test_sweep_migrate), HMMU_TEST(test_sweep_home),
+	       HMMU_TEST(test_sweep_in2_notifier),
+	       HMMU_TEST(test_sweep_rf42_range), HMMU_TEST(test_sweep_fault),
+	       HMMU_TEST(test_sweep_in13_fault),
+	       HMMU_TEST(test_sweep_mv29_migrate), HMMU_TEST(test_sweep_home),
 	       HMMU_TEST(test_sweep_touch), HMMU_TEST(test_sweep_changes),
 	       HMMU_TEST(test_sweep_exclusive), HMMU_TEST(test_sweep_pin),
 	       HMMU_TEST(test_sweep_coherent), HMMU_TEST(test_sweep_close))
