@@ -371,7 +371,7 @@ static int range_of(uintptr_t start, uintptr_t end)
 	return hmmu_range_fault_unlocked(&range, 1000);
 }
 
-static void test_args_range(void)
+static void test_args_rf42_range(void)
 {
 	static const struct hmmu_notifier_ops ops = { .size = sizeof(ops),
 						      .invalidate = ignore };
@@ -394,6 +394,9 @@ static void test_args_range(void)
 	check_range(&range, -EINVAL);
 	range = good_range();
 	range.size = 16;
+	check_range(&range, -EINVAL);
+	range = good_range();
+	range.default_flags |= HMMU_ENTRY_VALID;
 	check_range(&range, -EINVAL);
 	newer.old = good_range();
 	newer.old.size = sizeof(newer);
@@ -429,4 +432,4 @@ HMMU_TEST_MAIN(HMMU_TEST(test_args_migrate_ranges),
 	       HMMU_TEST(test_args_residency), HMMU_TEST(test_args_memory),
 	       HMMU_TEST(test_args_memory_stats), HMMU_TEST(test_args_device),
 	       HMMU_TEST(test_args_device_fault), HMMU_TEST(test_args_port),
-	       HMMU_TEST(test_args_range), HMMU_TEST(test_args_platform))
+	       HMMU_TEST(test_args_rf42_range), HMMU_TEST(test_args_platform))

@@ -255,6 +255,109 @@ static void test_foreign_rf38_range_fault_waits(void)
 	close_all();
 }
 
+/* A fault that waits holds nothing: others look at what is beside it. */
+static void test_foreign_rf34_nothing_is_held_meanwhile(void)
+{
+	uint64_t entries[PAGES];
+	pthread_t thread;
+
+	open_missing();
+	serve(watched + PAGE, 1);
+	asked.done = 0;
+	thread = live_thread(do_range_fault, NULL);
+	wait_for_fault(watched);
+	live_look(NULL, watched, PAGES, 0, entries);
+	HMMU_CHECK(!entries[0] && entries[1] & HMMU_ENTRY_VALID);
+	HMMU_CHECK_OK(hmmu_device_fault(live_device, (uintptr_t)watched + PAGE,
+					PAGE, HMMU_ACCESS_READ));
+	HMMU_CHECK(is_waiting());
+	serve(watched, 1);
+	end_access(thread);
+	HMMU_CHECK(asked.value & HMMU_ENTRY_VALID);
+	close_all();
+}
+
+/* A range fault of two pages, by a thread of its own. */
+static struct {
+	uint64_t timeout_ns;
+	uint64_t took_ms;
+	int err;
+	_Atomic unsigned int done;
+} bounded;
+
+static void ignore(struct hmmu_notifier *sub, void *arg,
+		   const struct hmmu_invalidation *inv, uint64_t cur_seq)
+{
+	(void)arg;
+	(void)inv;
+	hmmu_notifier_set_seq(sub, cur_seq);
+}
+
+static void *do_bounded_fault(void *arg)
+{
+	static const struct hmmu_notifier_ops ops = { .size = sizeof(ops),
+						      .invalidate = ignore };
+	uint64_t entries[2] = { 0 }, begun = live_now_ns();
+	struct hmmu_range range = { .size = sizeof(range),
+				    .start = (uintptr_t)watched,
+				    .end = (uintptr_t)watched + 2 * PAGE,
+				    .entries = entries,
+				    .default_flags = HMMU_ENTRY_REQ_FAULT };
+
+	HMMU_CHECK_OK(hmmu_notifier_insert(live_space, range.start, 2 * PAGE,
+					   HMMU_NOTIFIER_LAZY, &ops, NULL,
+					   &range.notifier));
+	bounded.err = hmmu_range_fault_unlocked(&range, bounded.timeout_ns);
+	hmmu_notifier_remove(range.notifier);
+	bounded.took_ms = (live_now_ns() - begun) / 1000000;
+	atomic_store_explicit(&bounded.done, 1, memory_order_release);
+	return arg;
+}
+
+/* For so long the handler takes the other page away with each that it gives. */
+static void collide(uint64_t timeout_ms, uint64_t collide_ms)
+{
+	uint64_t end = live_now_ns() + collide_ms * 1000000;
+	uintptr_t page, other;
+	pthread_t thread;
+	uint64_t flags;
+
+	bounded.timeout_ns = timeout_ms * 1000000;
+	bounded.done = 0;
+	thread = live_thread(do_bounded_fault, NULL);
+	while (!atomic_load_explicit(&bounded.done, memory_order_acquire)) {
+		if (!next_fault(10, &page, &flags))
+			continue;
+		other = (uintptr_t)watched +
+			PAGE * (page == (uintptr_t)watched);
+		if (live_now_ns() < end)
+			HMMU_CHECK_OK(
+				madvise((void *)other, PAGE, MADV_DONTNEED));
+		serve((void *)page, 1);
+	}
+	live_join(thread);
+}
+
+static void test_foreign_rf40_timeout_bounds_collisions(void)
+{
+	open_missing();
+	collide(300, 20000);
+	HMMU_CHECK_INT(bounded.err, -EBUSY);
+	HMMU_CHECK(bounded.took_ms >= 300 && bounded.took_ms < 10000);
+	collide(300, 0);
+	HMMU_CHECK_OK(bounded.err);
+	close_all();
+}
+
+static void test_foreign_rf40_without_timeout_it_goes_on(void)
+{
+	open_missing();
+	collide(0, LONG_MS);
+	HMMU_CHECK_OK(bounded.err);
+	HMMU_CHECK(bounded.took_ms > HMMU_RANGE_DEFAULT_TIMEOUT_NS / 1000000);
+	close_all();
+}
+
 /* The handler is asked anew for what the program has discarded. */
 static void
 test_foreign_discarded_is_asked_for_again(const struct live_way *way)
@@ -477,6 +580,9 @@ HMMU_TEST_MAIN(HMMU_TEST(test_foreign_rf38_read_waits_for_the_handler),
 	       HMMU_TEST(test_foreign_rf40_handler_may_take_long),
 	       TEST_BOTH(test_foreign_others_go_on_meanwhile),
 	       HMMU_TEST(test_foreign_rf38_range_fault_waits),
+	       HMMU_TEST(test_foreign_rf34_nothing_is_held_meanwhile),
+	       HMMU_TEST(test_foreign_rf40_timeout_bounds_collisions),
+	       HMMU_TEST(test_foreign_rf40_without_timeout_it_goes_on),
 	       TEST_BOTH(test_foreign_discarded_is_asked_for_again),
 	       TEST_BOTH(test_foreign_e7_unmapped_is_refused),
 	       HMMU_TEST(test_foreign_sigbus_is_a_device_fault),

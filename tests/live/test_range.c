@@ -149,6 +149,32 @@ static void test_range_rf4_entries_ask_through_the_mask(void)
 	close_all();
 }
 
+/* Each run gets what it asks for, and what lies between stays as it is. */
+static void test_range_rf34_runs_that_ask_for_the_same(void)
+{
+	static const uint64_t asks[4] = { 0, FAULT, WRITE, FAULT };
+	char *p = live_map(64 * PAGE);
+	struct hmmu_range range;
+	size_t i, present = 0;
+
+	madvise(p, 64 * PAGE, MADV_NOHUGEPAGE);
+	open_all();
+	range = range_of(p, 64, 0);
+	range.entry_mask = WRITE;
+	/* Runs of two, one after the other. */
+	for (i = 0; i < 64; i++)
+		entries[i] = asks[i / 2 % 4];
+	HMMU_CHECK_OK(hmmu_range_fault_unlocked(&range, 0));
+	for (i = 0; i < 64; i++) {
+		HMMU_CHECK(is_valid(entries[i]) == !!asks[i / 2 % 4]);
+		HMMU_CHECK(is_writable(entries[i]) ==
+			   (asks[i / 2 % 4] == WRITE));
+		present += is_valid(entries[i]);
+	}
+	HMMU_CHECK_INT(live_present(p, 64 * PAGE), present);
+	close_all();
+}
+
 static void test_range_rf11_sticky_bits_stay(void)
 {
 	char *p = live_map_small(2, 1);
@@ -497,6 +523,30 @@ static void test_range_rf39_unlocked_takes_its_own_sequence(void)
 	close_all();
 }
 
+/* The other errors: RF13, RF16, RF32, and those of test_args and test_sweep. */
+static void test_range_rf42_not_in_a_child(void)
+{
+	char *p = live_map_small(1, 1);
+	pid_t child;
+
+	open_all();
+	child = fork();
+	HMMU_CHECK(child >= 0);
+	if (!child) {
+		struct hmmu_range range = { .size = sizeof(range),
+					    .notifier = everything,
+					    .start = (uintptr_t)p,
+					    .end = (uintptr_t)p + PAGE,
+					    .entries = entries };
+
+		HMMU_CHECK_INT(hmmu_range_fault(&range), -ECHILD);
+		HMMU_CHECK_INT(hmmu_range_fault_unlocked(&range, 0), -ECHILD);
+		_exit(0);
+	}
+	live_child_ok(child);
+	close_all();
+}
+
 static char *map_file(int flags, size_t pages, int *ret_file)
 {
 	int file = memfd_create("test", MFD_CLOEXEC);
@@ -696,6 +746,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_range_rf38_memory_of_anothers_userfaultfd),
 	       HMMU_TEST(test_range_rf7_fault_makes_valid),
 	       HMMU_TEST(test_range_rf6_write_alone_is_no_request),
 	       HMMU_TEST(test_range_rf4_entries_ask_through_the_mask),
+	       HMMU_TEST(test_range_rf34_runs_that_ask_for_the_same),
 	       HMMU_TEST(test_range_rf11_sticky_bits_stay),
 	       HMMU_TEST(test_range_rf12_large_page_has_order_9),
 	       HMMU_TEST(test_range_rf28_small_page_has_order_0),
@@ -714,6 +765,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_range_rf38_memory_of_anothers_userfaultfd),
 	       HMMU_TEST(test_range_rf20_own_page_of_a_readonly_mapping),
 	       TEST_BOTH(test_range_rf32_collision_is_busy),
 	       HMMU_TEST(test_range_rf39_unlocked_takes_its_own_sequence),
+	       HMMU_TEST(test_range_rf42_not_in_a_child),
 	       HMMU_TEST(test_range_files_are_system_memory),
 	       HMMU_TEST(test_range_text_of_the_program),
 	       HMMU_TEST(test_range_rf35_beyond_the_end_of_a_file),
