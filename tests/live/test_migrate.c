@@ -404,6 +404,46 @@ static void test_migrate_mv14_pinned_pages_stay(void)
 	live_close();
 }
 
+/* Each try is told of. The ring is to be let go with the second one, or 0. */
+static struct {
+	int ring;
+	unsigned int tries;
+} held;
+
+static void count_tries(struct hmmu_notifier *sub, void *arg,
+			const struct hmmu_invalidation *inv, uint64_t cur_seq)
+{
+	(void)arg;
+	hmmu_notifier_set_seq(sub, cur_seq);
+	if (inv->event == HMMU_EVENT_MIGRATE && ++held.tries == 2 && held.ring)
+		unpin(held.ring);
+}
+
+/* What is held for a moment is tried again, and stays if it is held longer. */
+static void test_migrate_mv11_tried_again_then_stays(void)
+{
+	static const struct hmmu_notifier_ops ops = {
+		.size = sizeof(ops), .invalidate = count_tries
+	};
+	char *p = live_map_small(4, 1);
+	struct hmmu_notifier *sub;
+	int ring;
+
+	live_open();
+	ring = pin(p, PAGE);
+	HMMU_CHECK_OK(hmmu_notifier_insert(live_space, (uintptr_t)p, PAGE, 0,
+					   &ops, NULL, &sub));
+	HMMU_CHECK_INT(live_migrate(live_device, p, PAGE).pages_stayed, 1);
+	HMMU_CHECK_INT(held.tries, 2);
+	held.tries = 0;
+	held.ring = ring;
+	live_take(p, 4 * PAGE);
+	HMMU_CHECK_INT(held.tries, 2);
+	hmmu_notifier_remove(sub);
+	LIVE_CHECK(p, 4 * PAGE, 1);
+	live_close();
+}
+
 static void test_migrate_mv14_pin_within_a_large_page(void)
 {
 	char *p = live_map_large(1, 1);
@@ -812,6 +852,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_migrate_mv16_large_pages_move_whole),
 	       HMMU_TEST(test_migrate_mv15_fork_shared_pages),
 	       HMMU_TEST(test_migrate_mv15_fork_shared_large_page),
 	       HMMU_TEST(test_migrate_mv14_pinned_pages_stay),
+	       HMMU_TEST(test_migrate_mv11_tried_again_then_stays),
 	       HMMU_TEST(test_migrate_mv14_pin_within_a_large_page),
 	       HMMU_TEST(test_migrate_pn1_pin_brings_home),
 	       HMMU_TEST(test_migrate_foreign_userfaultfd_is_respected),
