@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
+#include "swap.h"
+
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
 #endif
@@ -220,12 +222,11 @@ void kind_hole(struct kind_memory *m)
 	m->readable = false;
 }
 
-/* Pushed out by MADV_PAGEOUT, where there is something to push it to. */
 void kind_swapped(struct kind_memory *m)
 {
+	live_need_swap();
 	set(m, live_map_small(PAGES, SEED), PAGES);
-	if (madvise(m->p, BYTES, MADV_PAGEOUT) || live_present(m->p, BYTES))
-		HMMU_SKIP("swap");
+	live_swap_out(m->p, BYTES);
 }
 
 /* After a fork -------------------------------------------------------------- */
