@@ -9,7 +9,8 @@
  * Files: shim.c stands before the C library's calls; file.c knows which file
  * descriptors are devices; unit.c makes the four devices, when the first is
  * opened; command.c is what the devices do, copy.c, mapping.c and snapshot.c
- * parts of it; gup.c is the kernel's other test device, for pins.
+ * parts of it; gup.c is the kernel's other test device, for pins; pagemap.c
+ * shows in /proc/PID/pagemap what is away.
  */
 
 #include <pthread.h>
@@ -113,6 +114,15 @@ struct dmirror_mapping {
 
 /* The mapping that holds @addr; -ENOENT: none does. */
 int dmirror_mapping_at(uint64_t addr, struct dmirror_mapping *m);
+
+/* --- pagemap.c -------------------------------------------------------------------- */
+
+/* The program has opened a file of that name. */
+void dmirror_pagemap_opened(const char *path);
+/* @fd is the pagemap of this process; cheap as long as none was opened. */
+bool dmirror_pagemap_is(int fd);
+/* @bytes of it were read from offset @at into @records. */
+void dmirror_pagemap_correct(off_t at, void *records, size_t bytes);
 
 /* --- command.c, snapshot.c, gup.c --------------------------------------------------- */
 

@@ -50,6 +50,8 @@ static int open_any(int dir, const char *path, int flags, mode_t mode)
 		file = dmirror_file_named(path);
 	if (file.kind != DMIRROR_NONE)
 		return open_device(&file, flags);
+	if (path)
+		dmirror_pagemap_opened(path);
 	return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
@@ -97,6 +99,68 @@ int __open_2(const char *path, int flags)
 
 EXPORT int __open64_2(const char *path, int flags)
 	__attribute__((alias("__open_2")));
+
+/* --- read -------------------------------------------------------------------------- */
+
+/* The next library's: a thread may be cancelled in it. */
+#define NEXT(fn) ((__typeof__(&(fn)))dlsym(RTLD_NEXT, #fn))
+
+static ssize_t corrected(off_t at, void *buf, ssize_t n)
+{
+	if (at >= 0 && n > 0)
+		dmirror_pagemap_correct(at, buf, (size_t)n);
+	return n;
+}
+
+EXPORT ssize_t read(int fd, void *buf, size_t bytes)
+{
+	static __typeof__(&read) next;
+	off_t at;
+
+	if (!next)
+		next = NEXT(read);
+	if (!dmirror_pagemap_is(fd))
+		return next(fd, buf, bytes);
+	at = lseek(fd, 0, SEEK_CUR);
+	return corrected(at, buf, next(fd, buf, bytes));
+}
+
+EXPORT ssize_t pread(int fd, void *buf, size_t bytes, off_t at)
+{
+	static __typeof__(&pread) next;
+
+	if (!next)
+		next = NEXT(pread);
+	if (!dmirror_pagemap_is(fd))
+		return next(fd, buf, bytes, at);
+	return corrected(at, buf, next(fd, buf, bytes, at));
+}
+
+EXPORT ssize_t pread64(int fd, void *buf, size_t bytes, off_t at)
+	__attribute__((alias("pread")));
+
+/* Of programs that are compiled with checks of their buffers' room. */
+void __chk_fail(void) __attribute__((noreturn));
+EXPORT ssize_t __read_chk(int fd, void *buf, size_t bytes, size_t room);
+EXPORT ssize_t __pread_chk(int fd, void *buf, size_t bytes, off_t at,
+			   size_t room);
+
+ssize_t __read_chk(int fd, void *buf, size_t bytes, size_t room)
+{
+	if (bytes > room)
+		__chk_fail();
+	return read(fd, buf, bytes);
+}
+
+ssize_t __pread_chk(int fd, void *buf, size_t bytes, off_t at, size_t room)
+{
+	if (bytes > room)
+		__chk_fail();
+	return pread(fd, buf, bytes, at);
+}
+
+EXPORT ssize_t __pread64_chk(int fd, void *buf, size_t bytes, off_t at,
+			     size_t room) __attribute__((alias("__pread_chk")));
 
 /* --- the others ---------------------------------------------------------------------- */
 
