@@ -12,11 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "compat/dmirror/interface.h"
+#include "calls.h"
 #include "harness.h"
-
-#define PAGE  4096ul
-#define LARGE (2ul << 20)
 
 enum {
 	PAGES = 8,
@@ -25,67 +22,6 @@ enum {
 
 static char *region;
 static char out[PAGES * PAGE];
-
-static int open_unit(int unit)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/dev/hmm_dmirror%d", unit);
-	fd = open(path, O_RDWR);
-	if (fd < 0 && errno == EOPNOTSUPP)
-		HMMU_SKIP("userfaultfd");
-	HMMU_CHECK(fd >= 0);
-	return fd;
-}
-
-static char *map(size_t bytes)
-{
-	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	HMMU_CHECK(p != MAP_FAILED);
-	return p;
-}
-
-static void fill(char *p, size_t pages, int seed)
-{
-	size_t i;
-
-	for (i = 0; i < pages; i++)
-		/* None is zero: the kernel has one page for all such. */
-		memset(p + i * PAGE, seed + (int)(i % 100), PAGE);
-}
-
-static void check(const char *p, size_t pages, int seed)
-{
-	size_t i, j;
-
-	for (i = 0; i < pages; i++)
-		for (j = 0; j < PAGE; j += 512)
-			HMMU_CHECK_INT(p[i * PAGE + j],
-				       (char)(seed + (int)(i % 100)));
-}
-
-static struct dmirror_cmd command(void *addr, size_t npages, void *ptr)
-{
-	return (struct dmirror_cmd){ .addr = (uintptr_t)addr,
-				     .ptr = (uintptr_t)ptr,
-				     .npages = npages,
-				     .cpages = 99,
-				     .faults = 99 };
-}
-
-/* 0 or -errno; on an error nothing may have been written back. */
-static int run(int fd, unsigned long request, struct dmirror_cmd *c)
-{
-	struct dmirror_cmd before = *c;
-
-	if (!ioctl(fd, request, c))
-		return 0;
-	HMMU_CHECK(!memcmp(&before, c, sizeof(*c)));
-	return -errno;
-}
 
 static int run_all(int fd, unsigned long request, size_t npages)
 {
@@ -265,16 +201,6 @@ static void test_dmirror_migrate_mv8_holes(void)
 	HMMU_CHECK_INT(run_all(fd, DMIRROR_WRITE, PAGES), 0);
 	check(region, PAGES, 50);
 	close(fd);
-}
-
-static char *map_large(void)
-{
-	char *p = map(2 * LARGE);
-
-	p += -(uintptr_t)p % LARGE;
-	madvise(p, LARGE, MADV_HUGEPAGE);
-	fill(p, LARGE / PAGE, 1);
-	return p;
 }
 
 static void large_snapshot(int fd, unsigned int each)
