@@ -17,6 +17,10 @@ void bench_migrate_home_small(struct bench_run *run);
 /* rows_exclusive.c */
 void bench_exclusive_acquire(struct bench_run *run);
 
+/* rows_resident.c */
+void bench_make_resident(struct bench_run *run);
+void bench_pin_unpin(struct bench_run *run);
+
 /* rows_fork.c */
 void bench_fork(struct bench_run *run);
 
