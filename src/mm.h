@@ -321,6 +321,10 @@ bool hmmu__core_is_held(struct hmmu_space *space, uintptr_t start,
 bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end);
 
+/* The same; *@ret_at is the start of the first block that has some. */
+bool hmmu__core_next_away(struct hmmu_space *space, uintptr_t start,
+			  uintptr_t end, uintptr_t *ret_at);
+
 /* Brings device pages home, of a range; all of them, for fork and close. */
 int hmmu__core_home(struct hmmu_space *space, uintptr_t start, uintptr_t end);
 int hmmu__core_all_home(struct hmmu_space *space);

@@ -318,17 +318,27 @@ bool hmmu__core_is_held(struct hmmu_space *space, uintptr_t start,
 	return false;
 }
 
-bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,
-			uintptr_t end)
+bool hmmu__core_next_away(struct hmmu_space *space, uintptr_t start,
+			  uintptr_t end, uintptr_t *ret_at)
 {
 	struct hmmu_block *b;
 
 	hmmu__block_for_each(b, &space->blocks, start, end)
 	{
-		if (atomic_load_explicit(&b->away_pages, memory_order_acquire))
-			return true;
+		if (!atomic_load_explicit(&b->away_pages, memory_order_acquire))
+			continue;
+		*ret_at = b->start;
+		return true;
 	}
 	return false;
+}
+
+bool hmmu__core_is_away(struct hmmu_space *space, uintptr_t start,
+			uintptr_t end)
+{
+	uintptr_t at;
+
+	return hmmu__core_next_away(space, start, end, &at);
 }
 
 void hmmu__core_ports_hold(struct hmmu_space *space)

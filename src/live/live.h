@@ -57,6 +57,8 @@ struct hmmu_watch {
 	bool armed;
 	/* A large page was seen in it: holes are filled with large ones. */
 	bool saw_large;
+	/* Where something was away when last looked at: see is_away_locked(). */
+	uintptr_t away_at;
 };
 
 struct hmmu_static_range {

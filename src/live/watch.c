@@ -404,14 +404,29 @@ static bool whole_of_locked(struct hmmu_live *l, const struct hmmu_watch *w,
 	return !hmmu__core_is_away(l->mm.space, vma->start, vma->end);
 }
 
+/*
+ * After each page that comes home somebody asks this of a mapping that may have
+ * many blocks: the look begins where the last one found something, and what
+ * comes home in the order of addresses is found in a few steps.
+ */
+static bool is_away_locked(struct hmmu_live *l, struct hmmu_watch *w)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	uintptr_t start = w->node.start;
+	uintptr_t end = w->node.last + 1;
+	uintptr_t from = hmmu_max(start, hmmu_min(w->away_at, end));
+
+	return hmmu__core_next_away(l->mm.space, from, end, &w->away_at) ||
+	       hmmu__core_next_away(l->mm.space, start, from, &w->away_at);
+}
+
 /* Back to an ordinary mapping; who waits for a hole finds it by itself. */
 static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_vma_info vma;
 
-	if (!w->armed ||
-	    hmmu__core_is_away(l->mm.space, w->node.start, w->node.last + 1))
+	if (!w->armed || is_away_locked(l, w))
 		return;
 	/*
 	 * While a change is under way the record may be old: something else,
@@ -459,8 +474,7 @@ static bool may_disarm(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	hmmu__mutex_lock(&l->watch_lock);
 	hmmu__itree_for_each(n, &l->watches, start, end - 1)
 	{
-		may = of_node(n)->armed &&
-		      !hmmu__core_is_away(l->mm.space, n->start, n->last + 1);
+		may = of_node(n)->armed && !is_away_locked(l, of_node(n));
 		if (may)
 			break;
 	}
