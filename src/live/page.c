@@ -499,14 +499,20 @@ int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 /* --- pools ------------------------------------------------------------------ */
 
 /*
- * Device memory is registered, for only then can pages be moved into it. So
- * its madvise would be told to the service, which may be the caller: the range
- * is not registered while it is emptied.
+ * A guard empties its page, and neither it nor its end is told as an event.
+ * Installed in part, for want of memory: what was comes off again.
  */
-int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
+static int empty_by_guards(uintptr_t start, size_t bytes)
 {
-	struct hmmu_live *l = hmmu__live(mm);
-	uintptr_t start = (uintptr_t)host;
+	int err = hmmu__sys_madvise(start, bytes, MADV_GUARD_INSTALL);
+	int end_err = hmmu__sys_madvise(start, bytes, MADV_GUARD_REMOVE);
+
+	return err ? err : end_err;
+}
+
+static int empty_unregistered(struct hmmu_live *l, uintptr_t start,
+			      size_t bytes)
+{
 	int err = hmmu__uffd_unregister(l, start, start + bytes);
 
 	if (!err)
@@ -515,6 +521,24 @@ int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
 		err = hmmu__uffd_register(l, start, start + bytes,
 					  UFFDIO_REGISTER_MODE_WP);
 	return err;
+}
+
+/*
+ * Device memory is registered, for only then can pages be moved into it. So
+ * its madvise would be told to the service, which may be the caller. Where there
+ * are guards, less than a large page goes by them; else the range is not
+ * registered while it is emptied, which also gives page tables back, and so
+ * lets a large page move in again.
+ */
+int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	uintptr_t start = (uintptr_t)host;
+
+	if (l->pages.have_guard && bytes < HMMU_LARGE_BYTES &&
+	    !empty_by_guards(start, bytes))
+		return 0;
+	return empty_unregistered(l, start, bytes);
 }
 
 int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes)
