@@ -96,8 +96,9 @@ struct hmmu_mm_ops {
 			bool write);
 
 	/*
-	 * ORs VALID, WRITE, where and order of system pages into @entries, one
-	 * per page; absent pages are left alone. @vma holds the whole range.
+	 * Writes VALID, WRITE, where and order of system pages to @entries, one
+	 * per page, and 0 for absent ones, as for all in case of an error; the
+	 * sticky bits stay. @vma holds the whole range.
 	 */
 	int (*snapshot)(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 			uintptr_t start, uintptr_t end, uint64_t *entries);

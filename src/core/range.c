@@ -11,14 +11,6 @@
 #include "core/residency.h"
 #include "memory/pool.h"
 
-static void entries_clear(uint64_t *entries, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		entries[i] &= HMMU_ENTRY_STICKY;
-}
-
 static uint64_t where(unsigned int w, uint32_t index)
 {
 	return (uint64_t)w << HMMU_ENTRY_WHERE_SHIFT |
@@ -130,7 +122,6 @@ int hmmu__entries_fill(struct hmmu_space *space, const struct hmmu_view *view,
 	struct hmmu_block *b;
 	int err;
 
-	entries_clear(entries, (end - start) >> HMMU_PAGE_LG2);
 	err = space->mm->ops->snapshot(space->mm, vma, start, end, entries);
 	if (err)
 		return err;

@@ -201,20 +201,34 @@ static void mask_shared(const struct hmmu_live *l, uintptr_t start,
 	}
 }
 
+static size_t pages_between(uintptr_t from, uintptr_t to)
+{
+	return (to - from) >> HMMU_PAGE_LG2;
+}
+
+static void entries_set(uint64_t *e, size_t n, uint64_t value)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		e[i] = (e[i] & HMMU_ENTRY_STICKY) | value;
+}
+
 static void run_fill(const struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		     const struct hmmu__page_run *r, uint64_t *e)
 {
 	uint64_t value = entry_of(vma, r->flags);
-	size_t n = (r->end - r->start) >> HMMU_PAGE_LG2;
-	size_t i;
 
-	for (i = 0; i < n; i++)
-		e[i] |= value;
+	entries_set(e, pages_between(r->start, r->end), value);
 	if (value & HMMU_ENTRY_WRITE &&
 	    atomic_load_explicit(&hmmu__forks, memory_order_relaxed))
 		mask_shared(l, r->start, r->end, e);
 }
 
+/*
+ * The runs and what is between them, each entry once: large pages are one run,
+ * and their entries are most of the work.
+ */
 int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 			uintptr_t start, uintptr_t end, uint64_t *entries)
 {
@@ -222,22 +236,30 @@ int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 			      HMMU__PAGE_ZERO | HMMU__PAGE_HUGE | HMMU__PAGE_WP;
 	struct hmmu_live *l = hmmu__live(mm);
 	struct hmmu__page_run runs[RUNS];
-	uintptr_t at = start, next;
+	uintptr_t at = start, done = start, next;
 	size_t n, i;
-	int err;
+	int err = 0;
 
-	while (at < end) {
+	for (; at < end; at = next) {
 		err = hmmu__pagescan(&l->pages, at, end, want, runs, RUNS, &n,
 				     &next);
 		if (err)
-			return err;
-		for (i = 0; i < n; i++)
-			run_fill(l, vma, &runs[i],
-				 entries + ((runs[i].start - start) >>
-					    HMMU_PAGE_LG2));
-		at = next;
+			break;
+		for (i = 0; i < n; i++) {
+			const struct hmmu__page_run *r = &runs[i];
+
+			entries_set(entries + pages_between(start, done),
+				    pages_between(done, r->start), 0);
+			run_fill(l, vma, r,
+				 entries + pages_between(start, r->start));
+			done = r->end;
+		}
 	}
-	return 0;
+	if (err)
+		done = start;
+	entries_set(entries + pages_between(start, done),
+		    pages_between(done, end), 0);
+	return err;
 }
 
 size_t hmmu__large_pages(const struct hmmu_live *l, uintptr_t start,
