@@ -47,7 +47,7 @@ bool hmmu__live_is_service(struct hmmu_mm *mm)
 {
 	/* Relaxed: only the service's own value is ever compared equal. */
 	return atomic_load_explicit(&hmmu__live(mm)->service_tid,
-				    memory_order_relaxed) == hmmu__sys_gettid();
+				    memory_order_relaxed) == hmmu__thread_id();
 }
 
 /* --- the stash: messages that have been read and wait ------------------------ */
