@@ -160,6 +160,25 @@ static bool refresh(struct differ_world *w, size_t at, size_t bytes)
 	return true;
 }
 
+/*
+ * A fault for writing makes a page of a private file the program's own. Which of
+ * them it had come to before it was refused nobody says: all, on both sides.
+ */
+static void own_files(struct differ_world *w, size_t at, size_t bytes)
+{
+	const struct differ_map *map;
+	size_t page;
+
+	for (page = at / PAGE; page * PAGE < at + bytes; page++) {
+		map = differ_map_at(w, page * PAGE);
+		if (!map || !map->is_file || map->perms[1] != 'w' ||
+		    map->perms[3] != 'p')
+			continue;
+		(void)differ_touch(w, DIFFER_MANAGED, page * PAGE);
+		(void)differ_touch(w, DIFFER_PLAIN, page * PAGE);
+	}
+}
+
 /* @err is what an access that is refused may say. */
 static void check_done(struct differ_world *w, size_t done, size_t expected,
 		       size_t bytes, int err)
@@ -257,6 +276,8 @@ static void op_port_atomic(struct differ_world *w, const struct differ_op *op)
 			    (unsigned long long)plain);
 	if (can && (add || op->write))
 		(void)differ_access(w, DIFFER_PLAIN, at, word, 8, true);
+	else if (can)
+		own_files(w, at, 8);
 }
 
 /* The software accelerator ----------------------------------------------------------- */
@@ -380,25 +401,6 @@ static void check_error(struct differ_world *w, size_t can, size_t bytes,
 	if (can < bytes ? err != -EFAULT && err != -EPERM : err)
 		differ_fail(w, "%d, where 0x%zx of 0x%zx bytes can be reached",
 			    err, can, bytes);
-}
-
-/*
- * A fault for writing makes a page of a private file the program's own. Which of
- * them it had come to before it was refused nobody says: all, on both sides.
- */
-static void own_files(struct differ_world *w, size_t at, size_t bytes)
-{
-	const struct differ_map *map;
-	size_t page;
-
-	for (page = at / PAGE; page * PAGE < at + bytes; page++) {
-		map = differ_map_at(w, page * PAGE);
-		if (!map || !map->is_file || map->perms[1] != 'w' ||
-		    map->perms[3] != 'p')
-			continue;
-		(void)differ_touch(w, DIFFER_MANAGED, page * PAGE);
-		(void)differ_touch(w, DIFFER_PLAIN, page * PAGE);
-	}
 }
 
 static void op_device_fault(struct differ_world *w, const struct differ_op *op)

@@ -33,11 +33,14 @@ static long call(struct differ_world *w, enum differ_side side,
 	return ret == -1 ? -errno : ret;
 }
 
-/* One mapping, that is all of it; or there is none where it begins. */
+/*
+ * One mapping, that is all of it; or there is none where it begins. Of what is
+ * spoilt by its length, and so shrinks, the kernel looks at what would be left.
+ */
 static bool is_whole(const struct differ_world *w, enum differ_side side,
 		     const struct differ_op *op)
 {
-	size_t bytes = op->is_spoilt ? 1 : hmmu_max(op->bytes, 1);
+	size_t bytes = hmmu_max(op->is_spoilt ? op->to_bytes : op->bytes, 1);
 	const struct differ_map *map = differ_find_map(w, side, op->at);
 
 	return !map || map->end >= op->at + bytes;
