@@ -193,6 +193,7 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page);
+void hmmu__watch_leave_fill(struct hmmu_live *l, uintptr_t page);
 void hmmu__watches_free(struct hmmu_live *l);
 
 /* page.c */

@@ -440,7 +440,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	    hmmu__uffd_register(l, vma.start, vma.end, MODE_WATCH))
 		return;
 	if (hmmu__uffd_is_changing(l)) {
-		(void)hmmu__uffd_register(l, vma.start, vma.end, MODE_ARMED);
+		(void)register_whole(l, &vma, true);
 		disarm_later(l);
 		return;
 	}
@@ -621,6 +621,23 @@ void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page)
 {
 	hmmu__mutex_lock(&l->watch_lock);
 	(void)hmmu__uffd_register(l, page, page + HMMU_PAGE_BYTES, MODE_WATCH);
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+/*
+ * Something has come under an armed record, or under what was armed in case of
+ * need, that has no zeroes to be filled with. Nobody would ever serve a fault
+ * there, so it is watched for changes only, as a whole: in parts the program
+ * could not move it any more (E3).
+ */
+void hmmu__watch_leave_fill(struct hmmu_live *l, uintptr_t page)
+{
+	struct hmmu_vma_info vma;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	if (!hmmu__live_describe(&l->mm, page, &vma) &&
+	    !(vma.flags & HMMU_VMA_ANON))
+		(void)register_whole(l, &vma, false);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 

@@ -16,6 +16,7 @@
 #include "base/thread.h"
 #include "core/core.h"
 #include "fixture.h"
+#include "live/live.h"
 #include "mm.h"
 
 enum {
@@ -171,9 +172,33 @@ static void test_arm_watched_beside_armed(void)
 	live_close();
 }
 
+static int arm_behind(struct hmmu_mm *mm)
+{
+	return hmmu__uffd_register(hmmu__live(mm), seen.start, seen.end,
+				   UFFDIO_REGISTER_MODE_MISSING);
+}
+
+/* However it came to be armed: who touches it does not fault for ever. */
+static void test_arm_hole_that_nobody_fills(void)
+{
+	char *p = looked_at();
+	int fd = memfd_create("test_arm", MFD_CLOEXEC);
+
+	HMMU_CHECK(fd >= 0);
+	HMMU_CHECK_OK(ftruncate(fd, (off_t)BYTES));
+	replace(p, BYTES, MAP_SHARED, fd);
+	HMMU_CHECK_OK(of_space(arm_behind));
+	HMMU_CHECK(live_is_armed(p));
+	HMMU_CHECK_INT(p[PAGE], 0);
+	HMMU_CHECK(!live_is_armed(p));
+	HMMU_CHECK(!live_is_armed(p + BYTES - PAGE));
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_arm_part_is_a_file),
 	       HMMU_TEST(test_arm_all_is_a_file),
 	       HMMU_TEST(test_arm_hole_of_a_file),
 	       HMMU_TEST(test_arm_replaced_by_its_like),
 	       HMMU_TEST(test_arm_protected_meanwhile),
-	       HMMU_TEST(test_arm_watched_beside_armed))
+	       HMMU_TEST(test_arm_watched_beside_armed),
+	       HMMU_TEST(test_arm_hole_that_nobody_fills))
