@@ -84,14 +84,18 @@ static void fetch(struct differ_world *w, const struct differ_op *op,
 {
 	size_t bytes = hmmu_round_up(op->to_bytes, PAGE), at;
 	unsigned int side;
-	long err;
+	long err, part;
 
 	for (side = 0; side < DIFFER_SIDES; side++) {
 		err = fetch_part(w, side, op, from[side], 0, bytes);
-		for (at = 0; err == -EFAULT && at < bytes; at += PAGE)
-			if (fetch_part(w, side, op, from[side], at, PAGE))
-				differ_fail(w, "page 0x%zx is not fetched",
-					    at / PAGE);
+		for (at = 0; err == -EFAULT && at < bytes; at += PAGE) {
+			part = fetch_part(w, side, op, from[side], at, PAGE);
+			if (part)
+				differ_fail(w,
+					    "0x%lx is not fetched from 0x%lx "
+					    "on side %u: %ld",
+					    at, from[side], side, part);
+		}
 		if (err && err != -EFAULT)
 			differ_fail(w, "fetched: %ld", err);
 	}
