@@ -311,8 +311,17 @@ static void *remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
 /*
  * Several mappings are not moved as one while one of them is registered, and
  * but for that they might be one (E3). So they are, for this call: what a device
- * has of them comes home, and nobody watches.
+ * has of them comes home, and nobody watches. Before it is tried: Linux 6.17
+ * moves the ones before the one that is registered, and then refuses.
  */
+static bool is_several(const struct hmmu_hook *h)
+{
+	struct hmmu_vma_info vma;
+
+	return !hmmu__live_describe(&h->live->mm, h->call.inv.start, &vma) &&
+	       vma.end < h->call.inv.end;
+}
+
 static void *remap_unwatched(struct hmmu_hook *h, void *old, size_t old_bytes,
 			     size_t new_bytes, int flags, void *to)
 {
@@ -349,10 +358,11 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 	if (flags & MREMAP_FIXED && !inside)
 		has_over = hook_begin_more(&over, (uintptr_t)to, new_len,
 					   HMMU_EVENT_UNMAP);
-	ret = remap(old_addr, old_len, new_len, flags, to);
-	if (ret == MAP_FAILED && errno == EFAULT && has_from)
+	if (has_from && is_several(&from))
 		ret = remap_unwatched(&from, old_addr, old_len, new_len, flags,
 				      to);
+	else
+		ret = remap(old_addr, old_len, new_len, flags, to);
 	if (has_over) {
 		hmmu__live_quiet(over.space->mm);
 		hmmu__hook_end(&over);

@@ -78,7 +78,17 @@ static long fetch_part(struct differ_world *w, enum differ_side side,
 	return ret < 0 ? ret : ret - (long)(w->base[side] + to);
 }
 
-/* What has gone elsewhere comes back to @op->to; by pages where it is split. */
+static bool is_mapped(long at)
+{
+	unsigned char is_in;
+
+	return !syscall(SYS_mincore, at, PAGE, &is_in);
+}
+
+/*
+ * What has gone elsewhere comes back to @op->to; by pages where it is split. A
+ * raw call has moved then what lies before the part that is watched.
+ */
 static void fetch(struct differ_world *w, const struct differ_op *op,
 		  const long *from)
 {
@@ -89,6 +99,8 @@ static void fetch(struct differ_world *w, const struct differ_op *op,
 	for (side = 0; side < DIFFER_SIDES; side++) {
 		err = fetch_part(w, side, op, from[side], 0, bytes);
 		for (at = 0; err == -EFAULT && at < bytes; at += PAGE) {
+			if (op->raw && !is_mapped(from[side] + (long)at))
+				continue;
 			part = fetch_part(w, side, op, from[side], at, PAGE);
 			if (part)
 				differ_fail(w,
