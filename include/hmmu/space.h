@@ -22,8 +22,8 @@ struct hmmu_space;
 /**
  * struct hmmu_space_options - how to open a space
  * @size:     sizeof(struct hmmu_space_options) as the caller was built, bytes.
- * @no_hooks: non-zero: leave munmap, mmap, mremap and madvise of the C library
- *            alone and rely on userfaultfd's events. Slower for the program
+ * @no_hooks: non-zero: leave munmap, mmap, mremap, madvise, brk ... of the C
+ *            library alone and rely on userfaultfd's events. Slower for the program
  *            (each change of used memory waits for the service), never wrong.
  * @allow_copy: non-zero: where the kernel can not move pages (Linux before
  *            6.8), hmmu_migrate_to_device() copies them. Linux does not tell
