@@ -49,9 +49,17 @@ struct hmmu_notifier;
  * @HMMU_EVENT_PROTECTION_VMA:  permission of a whole span changed.
  * @HMMU_EVENT_PROTECTION_PAGE: permission of pages dropped, chiefly by fork.
  * @HMMU_EVENT_SOFT_DIRTY:      dirty tracking reset.
- * @HMMU_EVENT_RELEASE:         the address space goes away.
+ * @HMMU_EVENT_RELEASE:         the process ends: all addresses, see below.
  * @HMMU_EVENT_MIGRATE:         pages move to or from a device; has an owner.
  * @HMMU_EVENT_EXCLUSIVE:       a device takes a page for itself; has an owner.
+ *
+ * RELEASE is told once, at exit(3), to who subscribes then; a space that is
+ * closed has no subscribers. The subscriber lets go of everything, and is not to
+ * establish anything again: other threads may run for a while. It comes before
+ * the functions of atexit(3) that were registered before the first
+ * hmmu_space_open(), and after the later ones. Who calls exit(3) holds no lock
+ * that a callback takes. From within a callback, or a kernel of soft.h, by
+ * _exit(2), and by a signal the process ends without it.
  *
  * Source: contract IN18-IN27.
  */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The space: open, close, counters.
+ * The space: open, close, the end of the process, counters.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
 
 #include "base/arena.h"
 #include "base/sys.h"
@@ -14,6 +16,14 @@ struct hmmu_space *_Atomic hmmu__live_space;
 /* Guards opening and closing of the one live space. */
 static struct hmmu_mutex open_lock =
 	HMMU_MUTEX_INITIALIZER(HMMU_RANK_SPACE, "open");
+
+/* Who opened it: a child of a raw clone(2) has a copy of all this. */
+static _Atomic int opened_by;
+
+static int own_pid(void)
+{
+	return (int)hmmu__syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
 
 static void space_free(struct hmmu_space *s)
 {
@@ -64,10 +74,81 @@ static int open_locked(const struct hmmu_space_options *o, const char **why,
 	err = space_make(o, why, &s);
 	if (err)
 		return err;
+	atomic_store_explicit(&opened_by, own_pid(), memory_order_relaxed);
 	/* Release: the hooks and the fork handlers find a whole space. */
 	atomic_store_explicit(&hmmu__live_space, s, memory_order_release);
 	*ret = s;
 	return 0;
+}
+
+/*
+ * IN24. Ports are not waited for: they end with the process, and one of them may
+ * be in a section for ever.
+ */
+static void release_locked(void) HMMU_REQUIRES(&open_lock)
+{
+	struct hmmu_space *s =
+		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = 0,
+			 .end = UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1),
+			 .event = HMMU_EVENT_RELEASE },
+	};
+
+	if (!s)
+		return;
+	hmmu__notifiers_begin(&s->notifiers, &call);
+	/* Who removes his subscription later, while the process ends, waits for
+	 * no invalidation. */
+	hmmu__notifiers_end(&s->notifiers, &call);
+}
+
+/*
+ * Who ends the process from a callback holds what telling would wait for: he is
+ * inside, or a thread of HMMU's own.
+ */
+static bool is_in_callback(void)
+{
+	return hmmu__is_inside() ||
+	       hmmu__arena_contains((uintptr_t)__builtin_frame_address(0));
+}
+
+/* At exit(3), with other threads running. */
+static void release(void)
+{
+	struct hmmu_thread *self;
+
+	/* Relaxed: a child was made after it was written. */
+	if (atomic_load_explicit(&opened_by, memory_order_relaxed) !=
+		    own_pid() ||
+	    is_in_callback())
+		return;
+	self = hmmu__enter();
+	if (!self)
+		return;
+	hmmu__mutex_lock(&open_lock);
+	release_locked();
+	hmmu__mutex_unlock(&open_lock);
+	hmmu__leave(self);
+}
+
+static int release_err;
+
+static void release_install(void)
+{
+	release_err = atexit(release) ? -ENOMEM : 0;
+}
+
+/*
+ * Not a destructor of the library: what the program has made before it opens a
+ * space is there still when its subscribers are told.
+ */
+static int release_at_exit(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, release_install);
+	return release_err;
 }
 
 static int options_read(const struct hmmu_space_options *in,
@@ -93,6 +174,8 @@ int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 	if (!ret_space)
 		return -EINVAL;
 	err = options_read(options, &o);
+	if (!err)
+		err = release_at_exit();
 	if (err)
 		return err;
 	self = hmmu__enter();
