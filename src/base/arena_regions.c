@@ -176,6 +176,16 @@ static void region_set_state(struct region *region, enum region_state state)
 	hmmu__mutex_unlock(&hmmu__arena.lock);
 }
 
+/*
+ * Where the program has locked its memory, all that there is or is to come
+ * (mlockall), a region would be filled with pages at once.
+ */
+static bool region_map(uintptr_t start, size_t bytes)
+{
+	(void)hmmu__sys_munlock(start, bytes);
+	return !hmmu__sys_mprotect(start, bytes, PROT_READ | PROT_WRITE);
+}
+
 void *hmmu__arena_reserve(size_t bytes, size_t align)
 {
 	size_t mapped_bytes = hmmu_round_up(bytes, HMMU_PAGE_BYTES);
@@ -191,7 +201,7 @@ void *hmmu__arena_reserve(size_t bytes, size_t align)
 	if (!region)
 		return NULL;
 	start = region->start;
-	if (hmmu__sys_mprotect(start, mapped_bytes, PROT_READ | PROT_WRITE)) {
+	if (!region_map(start, mapped_bytes)) {
 		region_give(region);
 		return NULL;
 	}

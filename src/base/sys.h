@@ -101,6 +101,12 @@ static inline int hmmu__sys_madvise(uintptr_t addr, size_t bytes, int advice)
 				  0, 0, 0);
 }
 
+static inline int hmmu__sys_munlock(uintptr_t addr, size_t bytes)
+{
+	return (int)hmmu__syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0,
+				  0);
+}
+
 /* Returns the new address, or an error as of hmmu__sys_mmap(). */
 static inline long hmmu__sys_mremap(uintptr_t old_addr, size_t old_bytes,
 				    size_t new_bytes, int flags,

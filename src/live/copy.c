@@ -288,19 +288,13 @@ static unsigned long status_kb(const char *line)
 	return kb;
 }
 
-/* Refused for locked memory, and harmless else. */
-static bool is_locked(uintptr_t addr)
-{
-	return hmmu__sys_madvise(addr, HMMU_PAGE_BYTES, MADV_COLD) == -EINVAL;
-}
-
 static bool must_stay(const struct hmmu_mm_take *t, enum hmmu_stay *why)
 {
 	*why = HMMU_STAY_PINNED;
 	if (status_kb("VmPin:"))
 		return true;
 	*why = HMMU_STAY_LOCKED;
-	return is_locked(t->start);
+	return hmmu__live_is_locked(t->start, HMMU_PAGE_BYTES);
 }
 
 /* Large pages that will be large on the device too. */

@@ -202,6 +202,8 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *put);
 int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 			 const struct hmmu_bitmap512 *device_pages);
 int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes);
+/* Some of it is: mlock(2) and mlockall(2). */
+bool hmmu__live_is_locked(uintptr_t start, size_t bytes);
 /* The kernel finds no mapping for a page of ours: -ENOENT, or -EAGAIN if one may come. */
 int hmmu__live_gone(const struct hmmu_live *l, uintptr_t at);
 int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes);

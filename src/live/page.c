@@ -129,6 +129,34 @@ static bool must_wait_for_events(struct hmmu_live *l)
 	       !hmmu__events_are_own(l);
 }
 
+/* --- locked memory ---------------------------------------------------------- */
+
+/* Refused for locked memory, and nothing else but a look at the mappings. */
+bool hmmu__live_is_locked(uintptr_t start, size_t bytes)
+{
+	return hmmu__syscall(SYS_msync, (long)start, (long)bytes, MS_INVALIDATE,
+			     0, 0, 0) == -EBUSY;
+}
+
+/*
+ * A program that locks all its memory, mlockall(MCL_CURRENT), locks a device's
+ * memory with it. That can not be emptied then, and nothing moves between it
+ * and memory that is not locked. True: it was so, and is not any more.
+ *
+ * The mappings are unlocked as a whole: nothing moves across two.
+ */
+static bool pool_unlock(struct hmmu_live *l, uintptr_t start, size_t bytes)
+{
+	struct hmmu_vma_info first, last;
+
+	if (!hmmu__live_is_locked(start, bytes) ||
+	    hmmu__live_describe(&l->mm, start, &first) ||
+	    hmmu__live_describe(&l->mm, start + bytes - 1, &last) ||
+	    hmmu__sys_munlock(first.start, last.end - first.start))
+		return false;
+	return !hmmu__live_is_locked(start, bytes);
+}
+
 /* --- out -------------------------------------------------------------------- */
 
 /* Why the page at @addr did not move, and how many bytes share its fate. */
@@ -213,9 +241,12 @@ static void count_large(struct hmmu_live *l, uintptr_t at, uintptr_t other,
 
 static int take_moves(struct hmmu_live *l, struct hmmu_mm_take *t)
 {
-	int err = move_all(l, (uintptr_t)t->host, t->start, t->bytes,
-			   &t->done_bytes);
+	int err;
 
+	/* Locked memory stays; between two that are locked the kernel moves. */
+	(void)pool_unlock(l, (uintptr_t)t->host, t->bytes);
+	err = move_all(l, (uintptr_t)t->host, t->start, t->bytes,
+		       &t->done_bytes);
 	count_large(l, (uintptr_t)t->host, t->start, t->done_bytes, &t->large);
 	return take_result(l, t, err);
 }
@@ -372,6 +403,10 @@ static int put_moves(struct hmmu_live *l, struct hmmu_mm_put *p)
 		if ((err == -EINVAL || err == -ENOENT) &&
 		    put_clip(l, p, &limit))
 			err = 0;
+		else if (err == -EINVAL &&
+			 pool_unlock(l, (uintptr_t)p->host + p->done_bytes,
+				     p->bytes - p->done_bytes))
+			err = 0;
 		else if (err)
 			err = put_rest(l, p, err);
 	}
@@ -512,17 +547,19 @@ static int empty_by_guards(uintptr_t start, size_t bytes)
 	return err ? err : end_err;
 }
 
+/* Registered again in any case: else nothing could move there any more. */
 static int empty_unregistered(struct hmmu_live *l, uintptr_t start,
 			      size_t bytes)
 {
 	int err = hmmu__uffd_unregister(l, start, start + bytes);
+	int register_err;
 
-	if (!err)
-		err = hmmu__sys_madvise(start, bytes, MADV_DONTNEED);
-	if (!err)
-		err = hmmu__uffd_register(l, start, start + bytes,
-					  UFFDIO_REGISTER_MODE_WP);
-	return err;
+	if (err)
+		return err;
+	err = hmmu__sys_madvise(start, bytes, MADV_DONTNEED);
+	register_err = hmmu__uffd_register(l, start, start + bytes,
+					   UFFDIO_REGISTER_MODE_WP);
+	return err ? err : register_err;
 }
 
 /*
@@ -536,11 +573,15 @@ int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
 {
 	struct hmmu_live *l = hmmu__live(mm);
 	uintptr_t start = (uintptr_t)host;
+	int err;
 
 	if (l->pages.have_guard && bytes < HMMU_LARGE_BYTES &&
 	    !empty_by_guards(start, bytes))
 		return 0;
-	return empty_unregistered(l, start, bytes);
+	err = empty_unregistered(l, start, bytes);
+	if (err == -EINVAL && pool_unlock(l, start, bytes))
+		err = empty_unregistered(l, start, bytes);
+	return err;
 }
 
 int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes)

@@ -242,6 +242,13 @@ static bool try_move(int uffd, uintptr_t scratch)
 	return moved && *(volatile char *)reg.range.start == 1;
 }
 
+/* The program may have locked what is mapped from now on: there are pages. */
+static void scratch_empty(uintptr_t scratch)
+{
+	(void)hmmu__sys_munlock(scratch, 2 * HMMU_PAGE_BYTES);
+	(void)hmmu__sys_madvise(scratch, 2 * HMMU_PAGE_BYTES, MADV_DONTNEED);
+}
+
 static int probe_move(struct hmmu__platform *p)
 {
 	long scratch;
@@ -253,6 +260,7 @@ static int probe_move(struct hmmu__platform *p)
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (hmmu__sys_is_error(scratch))
 		return (int)scratch;
+	scratch_empty((uintptr_t)scratch);
 	p->have_move = try_move(p->uffd, (uintptr_t)scratch);
 	hmmu__sys_munmap((uintptr_t)scratch, 2 * HMMU_PAGE_BYTES);
 	return 0;
