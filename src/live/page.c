@@ -581,6 +581,9 @@ int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
 	err = empty_unregistered(l, start, bytes);
 	if (err == -EINVAL && pool_unlock(l, start, bytes))
 		err = empty_unregistered(l, start, bytes);
+	/* A large one costs a mapping, of which there may be no more. */
+	if (err && l->pages.have_guard)
+		err = empty_by_guards(start, bytes);
 	return err;
 }
 
