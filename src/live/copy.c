@@ -307,6 +307,22 @@ static size_t large_whole(const struct hmmu_live *l, uintptr_t alias,
 				 alias + (bytes & ~(HMMU_LARGE_BYTES - 1)));
 }
 
+/*
+ * The program has locked it just then, and MREMAP_DONTUNMAP takes the lock along
+ * to the alias. Its pages come as they are touched: they are on the device.
+ *
+ *      taker                               program
+ *      is it locked? no
+ *                                          mlock(the range)
+ *      mremap(): not locked any more
+ */
+static void lock_again(uintptr_t start, uintptr_t alias, size_t bytes)
+{
+	if (hmmu__live_is_locked(alias, bytes))
+		(void)hmmu__syscall(SYS_mlock2, (long)start, (long)bytes,
+				    MLOCK_ONFAULT, 0, 0, 0);
+}
+
 static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
 {
 	uintptr_t alias =
@@ -317,6 +333,7 @@ static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
 		alias_drop(alias, t->bytes);
 		return err == -ENOMEM ? err : -EAGAIN;
 	}
+	lock_again(t->start, alias, t->bytes);
 	/* A raw mprotect() of the range may have come between. */
 	(void)hmmu__sys_mprotect(alias, t->bytes, PROT_READ);
 	t->large = large_whole(l, alias, (uintptr_t)t->host, t->bytes);

@@ -179,10 +179,65 @@ static void test_locked_exclusive(void)
 	live_close();
 }
 
+static struct {
+	char *p;
+	_Atomic unsigned int stop;
+} migrated;
+
+static void *migrates(void *arg)
+{
+	(void)arg;
+	while (!atomic_load_explicit(&migrated.stop, memory_order_acquire))
+		(void)live_migrate(live_device, migrated.p, BYTES);
+	return NULL;
+}
+
+/* Not the C library's: a sanitizer's does nothing. */
+static int lock(const void *p, size_t bytes)
+{
+	return (int)syscall(SYS_mlock, p, bytes);
+}
+
+static bool is_locked(const char *p)
+{
+	return msync((void *)(uintptr_t)p, PAGE, MS_INVALIDATE) &&
+	       errno == EBUSY;
+}
+
+/*
+ * What the program locks while it migrates is locked; where the kernel can not
+ * move pages, after a moment.
+ */
+static void test_locked_while_it_migrates(void)
+{
+	uint64_t end = live_now_ns() + 1000000000ull;
+	pthread_t thread;
+
+	migrated.p = live_map_small(PAGES, 1);
+	live_open_bytes(DEVICE_BLOCKS * LARGE);
+	if (!live_serves_kernel())
+		HMMU_SKIP("a userfaultfd that serves the kernel");
+	live_fill(migrated.p, BYTES, 1);
+	thread = live_thread(migrates, NULL);
+	while (live_now_ns() < end) {
+		LIVE_CHECK(migrated.p, BYTES, 1);
+		HMMU_CHECK_OK(lock(migrated.p, BYTES));
+		LIVE_CHECK_SOON(is_locked(migrated.p));
+		LIVE_CHECK(migrated.p, BYTES, 1);
+		LIVE_CHECK_SOON(is_locked(migrated.p));
+		HMMU_CHECK_OK(live_unlock(migrated.p, BYTES));
+	}
+	atomic_store_explicit(&migrated.stop, 1, memory_order_release);
+	live_join(thread);
+	LIVE_CHECK(migrated.p, BYTES, 1);
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_locked_future_small),
 	       HMMU_TEST(test_locked_future_large),
 	       HMMU_TEST(test_locked_current_small),
 	       HMMU_TEST(test_locked_current_large),
 	       HMMU_TEST(test_locked_while_away),
 	       HMMU_TEST(test_locked_around_a_part),
-	       HMMU_TEST(test_locked_exclusive))
+	       HMMU_TEST(test_locked_exclusive),
+	       HMMU_TEST(test_locked_while_it_migrates))

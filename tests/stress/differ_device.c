@@ -341,6 +341,9 @@ static void op_soft_move(struct differ_world *w, const struct differ_op *op)
 	const struct hmmu_soft_record *r;
 	size_t from, to, done;
 
+	/* What can not be settled, for it is read-only. */
+	if (differ_any(w, op->at, op->bytes, DIFFER_LAZY))
+		return;
 	from = reachable(w, op->at, op->bytes, false);
 	to = reachable(w, op->to, op->bytes, true);
 	r = soft_run(w, (struct hmmu_soft_descriptor){

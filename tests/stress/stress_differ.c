@@ -154,11 +154,28 @@ static void mark(struct differ_world *w, const struct differ_op *op, bool done,
 		differ_mark(w, op->at, op->bytes, 0, DIFFER_LAZY);
 }
 
+/*
+ * What is locked is bounded for an ordinary user, over both sides of all worlds:
+ * what one may still lock is refused to the other. Left out, then.
+ */
+static bool may_lock;
+
+static void allow_locking(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
+	HMMU_CHECK_OK(getrlimit(RLIMIT_MEMLOCK, &limit));
+	may_lock = limit.rlim_cur == RLIM_INFINITY;
+}
+
 static void do_call(struct differ_world *w, const struct differ_op *op)
 {
 	struct differ_outcome managed, plain;
 	bool rest = wants_rest(w, op), was_file = of_file(w, op);
 
+	if (op->kind == DIFFER_LOCK && !may_lock)
+		return;
 	if (op->kind >= DIFFER_PREAD)
 		differ_settle(w, op->at, op->bytes);
 	if (rest)
@@ -330,18 +347,6 @@ static void world_open(struct differ_world *w, unsigned int index)
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	HMMU_CHECK(w->turn != MAP_FAILED);
 	differ_read_maps(w);
-}
-
-/* What is locked is bounded for an ordinary user, over both sides. */
-static void allow_locking(void)
-{
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-
-	if (!setrlimit(RLIMIT_MEMLOCK, &limit))
-		return;
-	HMMU_CHECK_OK(getrlimit(RLIMIT_MEMLOCK, &limit));
-	limit.rlim_cur = limit.rlim_max;
-	HMMU_CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &limit));
 }
 
 static void takers_init(void)
