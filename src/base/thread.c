@@ -43,6 +43,11 @@ static bool has_record_key;
 static _Atomic uint32_t takes;
 static _Atomic uint32_t draining;
 
+/* All but what an instruction raises: a port's fault must be delivered. */
+static const uint64_t blocked_signals =
+	~(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGFPE - 1) |
+	  1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1));
+
 /* Bounds --------------------------------------------------------------------- */
 
 static uintptr_t thread_pointer(void)
@@ -69,13 +74,17 @@ static void ask(uintptr_t addr, uintptr_t *lo, uintptr_t *hi)
 	/* Acquire: pairs with the release store of who sets the hook. */
 	int (*fn)(uintptr_t, uintptr_t *, uintptr_t *) = atomic_load_explicit(
 		&hmmu__thread_bounds, memory_order_acquire);
+	uint64_t signals;
 
+	/* A handler that asks, too, must not wait for a leaf that is ours. */
+	(void)hmmu__sys_sigprocmask(SIG_BLOCK, &blocked_signals, &signals);
 	local.asking = true;
 	if (!fn || fn(addr, lo, hi) != 0) {
 		*lo = page_floor(addr);
 		*hi = *lo + HMMU_PAGE_BYTES;
 	}
 	local.asking = false;
+	(void)hmmu__sys_sigprocmask(SIG_SETMASK, &signals, NULL);
 }
 
 static void ask_tls(struct hmmu_bounds *b)
@@ -250,11 +259,6 @@ struct slot_stay {
 	uint64_t signals;
 	unsigned int slot;
 };
-
-/* All but what an instruction raises: a port's fault must be delivered. */
-static const uint64_t blocked_signals =
-	~(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGFPE - 1) |
-	  1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1));
 
 static void slot_enter(struct slot_stay *stay, const struct hmmu_bounds *b,
 		       uintptr_t sp)
