@@ -463,6 +463,18 @@ bool hmmu__is_inside(void)
 	return local.self && local.self->depth > 0;
 }
 
+struct hmmu_thread *hmmu__thread_record(void)
+{
+	struct hmmu_thread *self = local.self;
+
+	if (hmmu_likely(self))
+		return self;
+	self = hmmu__enter();
+	if (self)
+		hmmu__leave(self);
+	return self;
+}
+
 /* Takers --------------------------------------------------------------------- */
 
 bool hmmu__take_begin(void)
@@ -534,6 +546,49 @@ void hmmu__windows_visit(uintptr_t start, uintptr_t end,
 		visit_windows(&v, &t->windows);
 	hmmu__mutex_unlock(&threads_lock);
 	visit_slots(&v);
+}
+
+static void visit_loans(const struct visit *v, const struct hmmu_loans *loans)
+{
+	/* Relaxed: as those of windows. */
+	uint32_t i, count = atomic_load_explicit(&loans->count,
+						 memory_order_relaxed);
+	uintptr_t lo, hi;
+
+	for (i = 0; i < count; i++)
+		if (hmmu__loan_get(loans, i, &lo, &hi))
+			visit_one(v, lo, hi);
+}
+
+void hmmu__loans_visit(uintptr_t start, uintptr_t end,
+		       void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
+		       void *arg)
+{
+	struct visit v = { .start = start, .end = end, .fn = fn, .arg = arg };
+	const struct hmmu_thread *t;
+
+	hmmu__mutex_lock(&threads_lock);
+	for (t = threads; t; t = t->next)
+		visit_loans(&v, &t->loans);
+	hmmu__mutex_unlock(&threads_lock);
+}
+
+/* Inside: a handler must not leave while others wait for who drains. */
+static HMMU_COLD void wait_for_takes_inside(void)
+{
+	struct hmmu_thread *self = hmmu__enter();
+
+	wait_for_takes();
+	if (self)
+		hmmu__leave(self);
+}
+
+void hmmu__loans_settle(void)
+{
+	hmmu__fence_seq_cst();
+	/* Acquire: pairs with hmmu__take_end(). */
+	if (hmmu_unlikely(atomic_load_explicit(&takes, memory_order_acquire)))
+		wait_for_takes_inside();
 }
 
 /* fork ----------------------------------------------------------------------- */

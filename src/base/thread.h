@@ -37,6 +37,7 @@
 
 #include "base/compiler.h"
 #include "base/epoch.h"
+#include "base/loan.h"
 
 /* Stack bytes that a call and the callbacks under it may use below enter(). */
 #define HMMU_STACK_WINDOW_BYTES (64ul << 10)
@@ -79,6 +80,8 @@ struct hmmu_thread {
 	uint64_t *scratch;
 	/* Reader of the process-wide epoch domain, for lock-free lookups. */
 	struct hmmu_epoch_reader reader;
+	/* What its system calls work on. */
+	struct hmmu_loans loans;
 	struct hmmu_thread *prev;
 	struct hmmu_thread *next;
 };
@@ -125,6 +128,20 @@ void hmmu__take_end(void);
 void hmmu__windows_visit(uintptr_t start, uintptr_t end,
 			 void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
 			 void *arg);
+
+/* The caller's record, made if need be; NULL: no memory. Takes no lock after. */
+struct hmmu_thread *hmmu__thread_record(void);
+
+/*
+ * What the caller has lent is seen by whoever takes pages from now on, and
+ * nobody takes any who has looked before. Holding nothing.
+ */
+void hmmu__loans_settle(void);
+
+/* As hmmu__windows_visit(), for what threads have lent. */
+void hmmu__loans_visit(uintptr_t start, uintptr_t end,
+		       void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
+		       void *arg);
 
 /*
  * fork: the child keeps its own thread's record only. Before: before those of

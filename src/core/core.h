@@ -64,6 +64,8 @@ struct hmmu_space {
 	/* A fork child has the memory of the space, not the space. */
 	_Atomic bool forked;
 	bool hooks;
+	/* The kernel is not served: system calls' memory is lent, see lend.h. */
+	bool lends;
 	uint32_t opens;
 };
 
@@ -129,6 +131,16 @@ void hmmu__live_destroy(struct hmmu_mm *mm);
 
 /* The space of this process or NULL; lock-free. */
 extern struct hmmu_space *_Atomic hmmu__live_space;
+
+/* True while that one lends: all that a hook around I/O asks elsewhere. */
+extern _Atomic bool hmmu__lends;
+
+/*
+ * The space of this process, which is not closed before it is returned; NULL:
+ * there is none, and nothing is owed. Inside.
+ */
+struct hmmu_space *hmmu__space_borrow(void);
+void hmmu__space_return(void);
 
 /* Around fork, by the live space's handlers. */
 void hmmu__space_forked(struct hmmu_space *space);

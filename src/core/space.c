@@ -12,6 +12,10 @@
 #include "core/core.h"
 
 struct hmmu_space *_Atomic hmmu__live_space;
+_Atomic bool hmmu__lends;
+
+/* Who uses the live space without having opened it. */
+static _Atomic uint32_t borrowers;
 
 /* Guards opening and closing of the one live space. */
 static struct hmmu_mutex open_lock =
@@ -77,6 +81,8 @@ static int open_locked(const struct hmmu_space_options *o, const char **why,
 	atomic_store_explicit(&opened_by, own_pid(), memory_order_relaxed);
 	/* Release: the hooks and the fork handlers find a whole space. */
 	atomic_store_explicit(&hmmu__live_space, s, memory_order_release);
+	/* Relaxed: who sees it borrows the space. */
+	atomic_store_explicit(&hmmu__lends, s->lends, memory_order_relaxed);
 	*ret = s;
 	return 0;
 }
@@ -194,9 +200,33 @@ int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 	return 0;
 }
 
+/* seq_cst against space_end(): it sees the borrower, or he sees no space. */
+struct hmmu_space *hmmu__space_borrow(void)
+{
+	struct hmmu_space *s;
+
+	atomic_fetch_add_explicit(&borrowers, 1, memory_order_seq_cst);
+	s = atomic_load_explicit(&hmmu__live_space, memory_order_seq_cst);
+	if (!s)
+		hmmu__space_return();
+	return s;
+}
+
+/* Release: what was done to the space is done before it is freed. */
+void hmmu__space_return(void)
+{
+	atomic_fetch_sub_explicit(&borrowers, 1, memory_order_release);
+}
+
 static void space_end(struct hmmu_space *s)
 {
-	atomic_store_explicit(&hmmu__live_space, NULL, memory_order_release);
+	unsigned int round = 0;
+
+	atomic_store_explicit(&hmmu__lends, false, memory_order_relaxed);
+	/* seq_cst: against hmmu__space_borrow(). */
+	atomic_store_explicit(&hmmu__live_space, NULL, memory_order_seq_cst);
+	while (atomic_load_explicit(&borrowers, memory_order_seq_cst))
+		hmmu__backoff(&round);
 	hmmu__live_destroy(s->mm);
 	hmmu__blocks_fini(s);
 	space_free(s);
@@ -243,6 +273,9 @@ int hmmu_space_close(struct hmmu_space *space)
 void hmmu__space_forked(struct hmmu_space *space)
 {
 	atomic_store_explicit(&space->forked, true, memory_order_release);
+	/* Relaxed, both: the child has one thread, which borrows nothing. */
+	atomic_store_explicit(&hmmu__lends, false, memory_order_relaxed);
+	atomic_store_explicit(&borrowers, 0, memory_order_relaxed);
 	atomic_store_explicit(&hmmu__live_space, NULL, memory_order_release);
 	hmmu__mutex_init(&open_lock, HMMU_RANK_SPACE, "open");
 }

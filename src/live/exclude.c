@@ -157,6 +157,9 @@ void hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 		mark_discards(l, &m);
 	m.reason = HMMU_STAY_IN_USE;
 	hmmu__windows_visit(start, end, mark_window, &m);
+	m.reason = HMMU_STAY_PINNED;
+	if (mm->space->lends)
+		hmmu__loans_visit(start, end, mark_window, &m);
 }
 
 static void found_window(void *arg, uintptr_t lo, uintptr_t hi)
@@ -173,6 +176,8 @@ bool hmmu__live_may_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end)
 
 	if (!found)
 		hmmu__windows_visit(start, end, found_window, &found);
+	if (!found && mm->space->lends)
+		hmmu__loans_visit(start, end, found_window, &found);
 	return found;
 }
 

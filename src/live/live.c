@@ -168,6 +168,7 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 		return err;
 	l->platform.copy_allowed |= o->allow_copy != 0;
 	l->mm.space->hooks = !o->no_hooks && l->platform.hooks_allowed;
+	l->mm.space->lends = l->mm.space->hooks && l->platform.user_mode_only;
 	l->mm.ops = l->platform.have_move || hmmu__live_copies(l) ?
 			    &live_ops :
 			    &live_ops_without_take;

@@ -8,7 +8,8 @@
  * Files: live.c makes and ends it; service.c is the fault service and reads
  * events; events.c applies them; watch.c registers mappings; page.c moves
  * pages; copy.c copies them; look.c looks and faults; exclude.c says what must
- * not leave; hooks.c stands around the C library's calls; fork.c around fork.
+ * not leave; hooks.c and its like stand around the C library's calls, lend.c
+ * brings home what those of I/O work on; fork.c stands around fork.
  *
  * Locks, in the order of their ranks: events (EVENTS), watch_lock (WATCH),
  * stash_lock (LEAF).
@@ -177,6 +178,16 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 				   uintptr_t end);
 /* True if [start, end) lies in one armed mapping. */
 bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end);
+/*
+ * False: no mapping is armed, nor is one about to be. Who has recorded what it
+ * lends, and then is told false, is seen by whoever arms a mapping.
+ */
+bool hmmu__watch_may_stop(void);
+/* The same: one is about to be, and may not be recorded as that yet. */
+bool hmmu__watch_is_arming(void);
+/* The first part of [start, end) that is armed; false: none is. */
+bool hmmu__watch_next_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			    uintptr_t *lo, uintptr_t *hi);
 /* One mapping's registration; false when @addr is in none. */
 bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
 		     struct hmmu_watch *copy);
@@ -256,6 +267,8 @@ bool hmmu__live_is_absent(struct hmmu_mm *mm, uintptr_t addr);
 bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
 /* Touches the page at @addr as user code would; -EFAULT if that faults. */
 int hmmu__touch(uintptr_t addr, bool write);
+/* Reads @words words of 8 bytes at @addr, in the same way. */
+int hmmu__peek(uintptr_t addr, uint64_t *to, size_t words);
 
 /* exclude.c */
 void hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,

@@ -88,6 +88,36 @@ fault:
 	return -EFAULT;
 }
 
+/* What the program points to may be aligned to nothing. */
+typedef uint64_t loose_word __attribute__((aligned(1), may_alias));
+
+HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD static int
+peek_word(uintptr_t addr, uint64_t *to)
+{
+	uint64_t v;
+
+	__asm__ volatile goto("1: movq %1, %0\n" HMMU__EXTABLE("1b", "%l2")
+			      : "=r"(v)
+			      : "m"(*(const volatile loose_word *)addr)
+			      : "memory"
+			      : fault);
+	/* gcc before 13 mixes up the outputs of asm goto: port_inline.h. */
+	__asm__ volatile("");
+	*to = v;
+	return 0;
+fault:
+	return -EFAULT;
+}
+
+int hmmu__peek(uintptr_t addr, uint64_t *to, size_t words)
+{
+	int err = 0;
+
+	for (; words && !err; words--, addr += sizeof(*to))
+		err = peek_word(addr, to++);
+	return err;
+}
+
 static int touch_range(uintptr_t start, uintptr_t end, bool write)
 {
 	int err = 0;

@@ -565,9 +565,10 @@ static const struct facility_row rows[] = {
 		.no = "needs CAP_SYS_PTRACE, or read and write access to "
 		      "/dev/userfaultfd, or the sysctl "
 		      "vm.unprivileged_userfaultfd=1",
-		.instead = "a system call that is given memory on a device "
-			   "fails with EFAULT: bring the range home first "
-			   "with hmmu_migrate_home()",
+		.instead = "read(2), write(2), send(2), recv(2) and their kin "
+			   "bring home what they are given; another system "
+			   "call that is given memory on a device fails with "
+			   "EFAULT: hmmu_make_resident() first",
 	},
 	{
 		.name = "event-unmap",

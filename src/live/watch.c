@@ -21,6 +21,18 @@
 /* Not both: the kernel leaves a registration that has more than is asked. */
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
+/* How many mappings are armed, and how many threads are about to arm one. */
+static _Atomic uint32_t armed_count;
+static _Atomic uint32_t arming;
+
+/* seq_cst: against the fence and the looks of who lends (lend.c). */
+static void armed_add(const struct hmmu_watch *w, int n)
+{
+	if (w->armed)
+		atomic_fetch_add_explicit(&armed_count, (uint32_t)n,
+					  memory_order_seq_cst);
+}
+
 /* The service may be asleep: it looks at the flag before that. */
 static void disarm_later(struct hmmu_live *l)
 {
@@ -55,11 +67,13 @@ static void insert_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	w->node.start = start;
 	w->node.last = end - 1;
 	hmmu__itree_insert(&l->watches, &w->node);
+	armed_add(w, 1);
 }
 
 static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	HMMU_REQUIRES(&l->watch_lock)
 {
+	armed_add(w, -1);
 	hmmu__itree_remove(&l->watches, &w->node);
 	hmmu__free(w, sizeof(*w));
 }
@@ -347,12 +361,79 @@ static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	return register_whole(l, vma, true);
 }
 
+struct lent {
+	uintptr_t start;
+	uintptr_t end;
+	uintptr_t lo[HMMU_LOANS];
+	uintptr_t hi[HMMU_LOANS];
+	unsigned int n;
+};
+
+static void lent_add(void *arg, uintptr_t lo, uintptr_t hi)
+{
+	struct lent *lent = arg;
+
+	if (lent->n == HMMU_LOANS)
+		return;
+	lent->lo[lent->n] = hmmu_max(lo, lent->start);
+	lent->hi[lent->n] = hmmu_min(hi, lent->end);
+	lent->n++;
+}
+
+/*
+ * A system call may be waiting with a hole of the mapping in its hands, to fill
+ * it at any time. From then on the kernel would fail there, so nothing that is
+ * lent is absent. Who lends from now on sees that we are about to arm.
+ */
+static void fill_lent(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+{
+	struct lent lent = { .start = vma->start, .end = vma->end };
+	unsigned int i;
+
+	/* Pairs with hmmu__loans_settle(). */
+	hmmu__fence_seq_cst();
+	hmmu__loans_visit(vma->start, vma->end, lent_add, &lent);
+	for (i = 0; i < lent.n; i++)
+		(void)hmmu__live_fault_in(&l->mm, lent.lo[i], lent.hi[i],
+					  false);
+}
+
 /*
  * Not while something changes: a record made now of what has just come here
  * would be taken for that of what has left (events.c).
  */
+static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
+	       bool *fresh) HMMU_NO_TSA
+{
+	int err;
+
+	hmmu__rw_read_lock(&l->events);
+	hmmu__mutex_lock(&l->watch_lock);
+	err = hmmu__live_is_changing(l) ? -EAGAIN : arm_locked(l, vma, fresh);
+	hmmu__mutex_unlock(&l->watch_lock);
+	hmmu__rw_read_unlock(&l->events);
+	return err;
+}
+
+static int arm_and_fill(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+{
+	bool fresh;
+	int err;
+
+	/* seq_cst: against the fence and the looks of who lends (lend.c). */
+	atomic_fetch_add_explicit(&arming, 1, memory_order_seq_cst);
+	if (!hmmu__watch_is_armed(l, vma->start, vma->end))
+		fill_lent(l, vma);
+	err = arm(l, vma, &fresh);
+	if (!err && fresh)
+		fill_all(l, vma);
+	/* Release: the record is there. */
+	atomic_fetch_sub_explicit(&arming, 1, memory_order_release);
+	return err;
+}
+
 int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
-		   enum hmmu_stay *why) HMMU_NO_TSA
+		   enum hmmu_stay *why)
 {
 	struct hmmu_live *l = hmmu__live(mm);
 	bool fresh;
@@ -364,13 +445,8 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 	err = user_mode_check(l, vma, why);
 	if (err)
 		return err;
-	hmmu__rw_read_lock(&l->events);
-	hmmu__mutex_lock(&l->watch_lock);
-	err = hmmu__live_is_changing(l) ? -EAGAIN : arm_locked(l, vma, &fresh);
-	hmmu__mutex_unlock(&l->watch_lock);
-	hmmu__rw_read_unlock(&l->events);
-	if (!err && fresh && l->platform.user_mode_only)
-		fill_all(l, vma);
+	err = l->platform.user_mode_only ? arm_and_fill(l, vma) :
+					   arm(l, vma, &fresh);
 	/* Droppable memory: no userfaultfd may watch it. */
 	*why = HMMU_STAY_KIND;
 	if (err == -EINVAL && is_whole(l, vma))
@@ -444,6 +520,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		disarm_later(l);
 		return;
 	}
+	armed_add(w, -1);
 	w->armed = false;
 	hmmu__uffd_wake(l, vma.start, vma.end);
 }
@@ -504,6 +581,39 @@ bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	armed = covers(w, start, end) && w->armed;
 	hmmu__mutex_unlock(&l->watch_lock);
 	return armed;
+}
+
+/* seq_cst, both: see who counts. */
+bool hmmu__watch_is_arming(void)
+{
+	return atomic_load_explicit(&arming, memory_order_seq_cst);
+}
+
+/* In this order: who arms has done with one when it stops the other. */
+bool hmmu__watch_may_stop(void)
+{
+	return hmmu__watch_is_arming() ||
+	       atomic_load_explicit(&armed_count, memory_order_seq_cst);
+}
+
+bool hmmu__watch_next_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			    uintptr_t *lo, uintptr_t *hi)
+{
+	struct hmmu_itree_node *n;
+	bool found = false;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	hmmu__itree_for_each(n, &l->watches, start, end - 1)
+	{
+		found = of_node(n)->armed;
+		if (!found)
+			continue;
+		*lo = hmmu_max(n->start, start);
+		*hi = n->last < end - 1 ? n->last + 1 : end;
+		break;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	return found;
 }
 
 bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,

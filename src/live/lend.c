@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/lend.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "live/live.h"
+
+/* More the kernel takes from nobody: MAX_RW_COUNT. */
+#define MAX_BYTES (INT_MAX & ~(HMMU_PAGE_BYTES - 1))
+/* No address of a program is above: 57 bits of page tables, half of them. */
+#define MAX_END	  (1ul << 56)
+
+HMMU_NOINLINE bool hmmu__lend_begin_slow(struct hmmu_lending *l)
+{
+	int saved = errno;
+
+	/* Calls of HMMU's own, or of a callback, work on memory that is home. */
+	if (hmmu__is_inside())
+		return false;
+	l->self = hmmu__thread_record();
+	errno = saved;
+	if (!l->self)
+		return false;
+	l->error_number = saved;
+	/* Right below the hook's. */
+	l->frame = (uintptr_t)__builtin_frame_address(0);
+	l->mark = hmmu__loans_begin(&l->self->loans, l->frame);
+	return true;
+}
+
+void hmmu__lend(struct hmmu_lending *l, const void *memory, size_t bytes)
+{
+	uintptr_t start = (uintptr_t)memory;
+
+	bytes = hmmu_min(bytes, MAX_BYTES);
+	if (!bytes || !start || start >= MAX_END - MAX_BYTES)
+		return;
+	hmmu__loans_add(&l->self->loans, l->mark, l->frame,
+			hmmu_round_down(start, HMMU_PAGE_BYTES),
+			hmmu_round_up(start + bytes, HMMU_PAGE_BYTES));
+}
+
+void hmmu__lend_vector(struct hmmu_lending *l, const struct iovec *iov,
+		       size_t count)
+{
+	uint64_t word[2];
+	size_t i;
+
+	if (count > IOV_MAX)
+		return;
+	hmmu__lend(l, iov, count * sizeof(*iov));
+	for (i = 0; i < count; i++) {
+		if (hmmu__peek((uintptr_t)&iov[i], word, 2))
+			return;
+		hmmu__lend(l, (const void *)word[0], word[1]);
+	}
+}
+
+/* Holes of a mapping that is armed, or may be about to be. */
+static void fill_armed(struct hmmu_space *s, uintptr_t start, uintptr_t end)
+{
+	uintptr_t lo, hi;
+
+	while (start < end && hmmu__watch_next_armed(hmmu__live(s->mm), start,
+						     end, &lo, &hi)) {
+		/* What it comes home for may wait for the caller's section. */
+		hmmu__core_break_own(s);
+		(void)hmmu__live_fault_in(s->mm, lo, hi, false);
+		start = hi;
+	}
+}
+
+static void fill_any(struct hmmu_space *s, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_vma_info vma;
+
+	for (; start < end && !hmmu__live_describe_next(s->mm, start, &vma) &&
+	       vma.start < end;
+	     start = vma.end)
+		if (vma.flags & HMMU_VMA_ANON)
+			(void)hmmu__live_fault_in(s->mm,
+						  hmmu_max(vma.start, start),
+						  hmmu_min(vma.end, end),
+						  false);
+}
+
+/*
+ * For reading only, for it is not known what the call will do: the kernel
+ * makes a page writable by itself, and what is present stays present.
+ */
+static void bring_home(struct hmmu_space *s, uintptr_t start, uintptr_t end)
+{
+	if (hmmu__core_is_away(s, start, end)) {
+		hmmu__core_break_own(s);
+		(void)hmmu__core_home(s, start, end);
+	}
+	if (hmmu__watch_is_arming())
+		fill_any(s, start, end);
+	else
+		fill_armed(s, start, end);
+}
+
+static void bring_loans_home(struct hmmu_space *s, struct hmmu_lending *l)
+{
+	const struct hmmu_loans *loans = &l->self->loans;
+	uint32_t count =
+		atomic_load_explicit(&loans->count, memory_order_relaxed);
+	uintptr_t start, end;
+	uint32_t i;
+
+	for (i = l->mark; i < count; i++)
+		if (hmmu__loan_get(loans, i, &start, &end))
+			bring_home(s, start, end);
+}
+
+static HMMU_COLD void done_slow(struct hmmu_lending *l)
+{
+	struct hmmu_thread *self = hmmu__enter();
+	struct hmmu_space *s = self ? hmmu__space_borrow() : NULL;
+
+	if (s) {
+		bring_loans_home(s, l);
+		hmmu__space_return();
+	}
+	if (self)
+		hmmu__leave(self);
+}
+
+void hmmu__lend_done(struct hmmu_lending *l)
+{
+	hmmu__loans_settle();
+	if (hmmu__watch_may_stop())
+		done_slow(l);
+	errno = l->error_number;
+}
+
+void hmmu__lend_end(struct hmmu_lending *l)
+{
+	hmmu__loans_end(&l->self->loans, l->mark);
+}
