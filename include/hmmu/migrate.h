@@ -24,7 +24,8 @@ struct hmmu_device;
  * @HMMU_STAY_LOCKED:    the mapping is locked (mlock).
  * @HMMU_STAY_SHARED:    the page is shared with another process after a fork,
  *                       or by same-page merging, and could not be made private.
- * @HMMU_STAY_PINNED:    somebody holds the page (direct I/O, RDMA, io_uring).
+ * @HMMU_STAY_PINNED:    somebody holds the page (direct I/O, RDMA, io_uring, or
+ *                       an ordinary user's read(2) or its like).
  * @HMMU_STAY_FOREIGN:   the program's own userfaultfd watches the mapping, or
  *                       another device has the page.
  * @HMMU_STAY_HMMU:      HMMU's own memory, or the C library's or loader's.
@@ -134,7 +135,8 @@ hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
  * is given memory on a device, or a hole beside it, fails with EFAULT. This
  * brings the pages home and fills the holes; those of private anonymous memory
  * are writable then where the mapping allows it. It holds until somebody migrates
- * again; for longer see hmmu_pin().
+ * again; for longer see hmmu_pin(). read(2), write(2), send(2), recv(2) and their
+ * kin do without where they are called through the C library, not by it.
  *
  * Context: May sleep; faults pages. Not from a callback.
  * Locking: Caller holds no lock that a callback takes.
