@@ -22,6 +22,9 @@
  * there for example, the kernel is given as it is, and says so in its own words.
  * Where nothing is armed this costs a few stores and a fence.
  *
+ * Not known are calls that were in the kernel already when the space was opened:
+ * to record those, too, every call of every program would have to.
+ *
  *      who lends                           who arms a mapping, and migrates
  *      records the loan                    arming += 1
  *      fence                               fence
