@@ -14,6 +14,7 @@
 #include "base/epoch.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "live/armed.h"
 #include "live/live.h"
 
 _Atomic uint32_t hmmu__forks;
@@ -119,6 +120,7 @@ static void after_child(void)
 	hmmu__threads_fork_after_child();
 	hmmu__log_fork_after_child();
 	hmmu__space_forked(s);
+	hmmu__armed_forget();
 	files_close(hmmu__live(s->mm));
 	hmmu__leave(forking_thread);
 }

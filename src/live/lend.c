@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "live/armed.h"
 #include "live/live.h"
 
 /* More the kernel takes from nobody: MAX_RW_COUNT. */
@@ -95,32 +96,45 @@ static void bring_home(struct hmmu_space *s, uintptr_t start, uintptr_t end)
 		hmmu__core_break_own(s);
 		(void)hmmu__core_home(s, start, end);
 	}
-	if (hmmu__watch_is_arming())
+	if (hmmu__is_arming())
 		fill_any(s, start, end);
 	else
 		fill_armed(s, start, end);
 }
 
-static void bring_loans_home(struct hmmu_space *s, struct hmmu_lending *l)
+/* Loan @i of the call, from its mark on; false: there is none any more. */
+static bool loan_of(const struct hmmu_lending *l, uint32_t i, uintptr_t *start,
+		    uintptr_t *end)
 {
 	const struct hmmu_loans *loans = &l->self->loans;
-	uint32_t count =
-		atomic_load_explicit(&loans->count, memory_order_relaxed);
+
+	/* Relaxed: the caller's own. */
+	return l->mark + i < atomic_load_explicit(&loans->count,
+						  memory_order_relaxed) &&
+	       hmmu__loan_get(loans, l->mark + i, start, end);
+}
+
+static bool is_any_armed(const struct hmmu_lending *l)
+{
 	uintptr_t start, end;
 	uint32_t i;
 
-	for (i = l->mark; i < count; i++)
-		if (hmmu__loan_get(loans, i, &start, &end))
-			bring_home(s, start, end);
+	for (i = 0; loan_of(l, i, &start, &end); i++)
+		if (hmmu__armed_overlaps(start, end))
+			return true;
+	return false;
 }
 
-static HMMU_COLD void done_slow(struct hmmu_lending *l)
+static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 {
 	struct hmmu_thread *self = hmmu__enter();
 	struct hmmu_space *s = self ? hmmu__space_borrow() : NULL;
+	uintptr_t start, end;
+	uint32_t i;
 
 	if (s) {
-		bring_loans_home(s, l);
+		for (i = 0; loan_of(l, i, &start, &end); i++)
+			bring_home(s, start, end);
 		hmmu__space_return();
 	}
 	if (self)
@@ -130,8 +144,8 @@ static HMMU_COLD void done_slow(struct hmmu_lending *l)
 void hmmu__lend_done(struct hmmu_lending *l)
 {
 	hmmu__loans_settle();
-	if (hmmu__watch_may_stop())
-		done_slow(l);
+	if (is_any_armed(l))
+		bring_loans_home(l);
 	errno = l->error_number;
 }
 

@@ -20,7 +20,7 @@
  *
  * Nothing here fails: what can not be brought home, because nothing is mapped
  * there for example, the kernel is given as it is, and says so in its own words.
- * Where nothing is armed this costs a few stores and a fence.
+ * Where it is in no armed mapping this costs a few stores, a fence and a look.
  *
  * Not known are calls that were in the kernel already when the space was opened:
  * to record those, too, every call of every program would have to.

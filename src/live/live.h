@@ -178,13 +178,6 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 				   uintptr_t end);
 /* True if [start, end) lies in one armed mapping. */
 bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end);
-/*
- * False: no mapping is armed, nor is one about to be. Who has recorded what it
- * lends, and then is told false, is seen by whoever arms a mapping.
- */
-bool hmmu__watch_may_stop(void);
-/* The same: one is about to be, and may not be recorded as that yet. */
-bool hmmu__watch_is_arming(void);
 /* The first part of [start, end) that is armed; false: none is. */
 bool hmmu__watch_next_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 			    uintptr_t *lo, uintptr_t *hi);

@@ -15,23 +15,12 @@
 #include <errno.h>
 
 #include "base/arena.h"
+#include "live/armed.h"
 #include "live/live.h"
 
 #define MODE_WATCH ((uint64_t)UFFDIO_REGISTER_MODE_WP)
 /* Not both: the kernel leaves a registration that has more than is asked. */
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
-
-/* How many mappings are armed, and how many threads are about to arm one. */
-static _Atomic uint32_t armed_count;
-static _Atomic uint32_t arming;
-
-/* seq_cst: against the fence and the looks of who lends (lend.c). */
-static void armed_add(const struct hmmu_watch *w, int n)
-{
-	if (w->armed)
-		atomic_fetch_add_explicit(&armed_count, (uint32_t)n,
-					  memory_order_seq_cst);
-}
 
 /* The service may be asleep: it looks at the flag before that. */
 static void disarm_later(struct hmmu_live *l)
@@ -55,6 +44,16 @@ static struct hmmu_watch *first_locked(struct hmmu_live *l, uintptr_t start,
 	return of_node(hmmu__itree_first(&l->watches, start, end - 1));
 }
 
+static void armed_copy(const struct hmmu_watch *w, bool is_new)
+{
+	if (!w->armed)
+		return;
+	if (is_new)
+		hmmu__armed_add(w->node.start, w->node.last + 1);
+	else
+		hmmu__armed_remove(w->node.start, w->node.last + 1);
+}
+
 static bool covers(const struct hmmu_watch *w, uintptr_t start, uintptr_t end)
 {
 	return w && w->node.start <= start && w->node.last >= end - 1;
@@ -67,13 +66,13 @@ static void insert_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	w->node.start = start;
 	w->node.last = end - 1;
 	hmmu__itree_insert(&l->watches, &w->node);
-	armed_add(w, 1);
+	armed_copy(w, true);
 }
 
 static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	HMMU_REQUIRES(&l->watch_lock)
 {
-	armed_add(w, -1);
+	armed_copy(w, false);
 	hmmu__itree_remove(&l->watches, &w->node);
 	hmmu__free(w, sizeof(*w));
 }
@@ -420,15 +419,13 @@ static int arm_and_fill(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	bool fresh;
 	int err;
 
-	/* seq_cst: against the fence and the looks of who lends (lend.c). */
-	atomic_fetch_add_explicit(&arming, 1, memory_order_seq_cst);
+	hmmu__arming_begin();
 	if (!hmmu__watch_is_armed(l, vma->start, vma->end))
 		fill_lent(l, vma);
 	err = arm(l, vma, &fresh);
 	if (!err && fresh)
 		fill_all(l, vma);
-	/* Release: the record is there. */
-	atomic_fetch_sub_explicit(&arming, 1, memory_order_release);
+	hmmu__arming_end();
 	return err;
 }
 
@@ -520,7 +517,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		disarm_later(l);
 		return;
 	}
-	armed_add(w, -1);
+	armed_copy(w, false);
 	w->armed = false;
 	hmmu__uffd_wake(l, vma.start, vma.end);
 }
@@ -581,19 +578,6 @@ bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	armed = covers(w, start, end) && w->armed;
 	hmmu__mutex_unlock(&l->watch_lock);
 	return armed;
-}
-
-/* seq_cst, both: see who counts. */
-bool hmmu__watch_is_arming(void)
-{
-	return atomic_load_explicit(&arming, memory_order_seq_cst);
-}
-
-/* In this order: who arms has done with one when it stops the other. */
-bool hmmu__watch_may_stop(void)
-{
-	return hmmu__watch_is_arming() ||
-	       atomic_load_explicit(&armed_count, memory_order_seq_cst);
 }
 
 bool hmmu__watch_next_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
