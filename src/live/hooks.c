@@ -52,7 +52,7 @@ static struct hmmu_space *hooked_space(void)
 	struct hmmu_space *s =
 		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
 
-	return s && s->hooks ? s : NULL;
+	return s && s->hooks && hmmu__fork_is_ours() ? s : NULL;
 }
 
 long hmmu__hook_errno(long ret)

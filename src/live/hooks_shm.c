@@ -39,7 +39,10 @@ static size_t segment_bytes(struct hmmu_live *l, uintptr_t addr)
 
 static struct hmmu_space *live_space(void)
 {
-	return atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
+	struct hmmu_space *s =
+		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
+
+	return s && hmmu__fork_is_ours() ? s : NULL;
 }
 
 HMMU_API int shmdt(const void *addr)

@@ -17,7 +17,7 @@ HMMU_NOINLINE bool hmmu__lend_begin_slow(struct hmmu_lending *l)
 	int saved = errno;
 
 	/* Calls of HMMU's own, or of a callback, work on memory that is home. */
-	if (hmmu__is_inside())
+	if (hmmu__is_inside() || !hmmu__fork_is_ours())
 		return false;
 	l->self = hmmu__thread_record();
 	errno = saved;

@@ -197,6 +197,8 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 			      memory_order_release);
 	hmmu__keep_collect(l);
 	err = hmmu__fork_install();
+	if (!err)
+		err = hmmu__fork_mark();
 	if (!err && hmmu__live_copies(l))
 		err = hmmu__copier_start(l);
 	return err ? err : hmmu__service_start(l);

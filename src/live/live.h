@@ -304,6 +304,14 @@ void hmmu__message_put_aside(struct hmmu_live *l, const struct uffd_msg *msg);
 
 /* fork.c */
 int hmmu__fork_install(void);
+/* The space that is being opened is this process's; -ENOMEM. */
+int hmmu__fork_mark(void);
+/*
+ * False in a child that ran no handlers (raw clone(2), _Fork(3)): the space that
+ * it finds is its parent's, and a userfaultfd that it has inherited changes its
+ * parent's memory.
+ */
+bool hmmu__fork_is_ours(void);
 /* Forks of this process since the library was loaded; see look.c. */
 extern _Atomic uint32_t hmmu__forks;
 

@@ -740,6 +740,50 @@ static void test_io_child(void)
 	live_close();
 }
 
+#define RAW_CHILDREN 50
+
+/* What the parent had on the device reads as zeroes here. */
+static void use_as_raw_child(int file, char *p)
+{
+	pid_t child;
+
+	alarm(10);
+	HMMU_CHECK_INT(pwrite(file, p, BYTES, 0), BYTES);
+	HMMU_CHECK_INT(pread(file, p, BYTES, 0), BYTES);
+	HMMU_CHECK_OK(munmap(p, BYTES));
+	child = fork();
+	if (child)
+		live_child_ok(child);
+	_exit(0);
+}
+
+/* A child that runs no handlers has nothing to do with its parent's space. */
+static void test_io_raw_child(void)
+{
+	pthread_t taker;
+	pid_t child;
+	unsigned int i;
+	int file = file_of(NULL, 0);
+
+	race.p = live_map_small(PAGES, 1);
+	race.q = live_map_small(PAGES, 2);
+	open_served();
+	live_take(race.p, BYTES);
+	taker = live_thread(take_again, NULL);
+	for (i = 0; i < RAW_CHILDREN; i++) {
+		LIVE_CHECK(race.q, PAGE, 2);
+		child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+		if (!child)
+			use_as_raw_child(file, race.p);
+		live_child_ok(child);
+	}
+	atomic_store_explicit(&race.stop, 1, memory_order_release);
+	live_join(taker);
+	LIVE_CHECK(race.p, BYTES, 1);
+	LIVE_CHECK(race.q, BYTES, 2);
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_io_write_from_device),
 	       HMMU_TEST(test_io_read_into_device),
 	       HMMU_TEST(test_io_checked_room), HMMU_TEST(test_io_large_pages),
@@ -759,4 +803,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_io_write_from_device),
 	       HMMU_TEST(test_io_pipe_while_it_migrates),
 	       HMMU_TEST(test_io_handler_writes_while_it_migrates),
 	       HMMU_TEST(test_io_while_the_space_closes),
-	       HMMU_TEST(test_io_child))
+	       HMMU_TEST(test_io_child),
+	       HMMU_TEST_TIMEOUT(test_io_raw_child, 60))
