@@ -382,7 +382,8 @@ static void lent_add(void *arg, uintptr_t lo, uintptr_t hi)
 /*
  * A system call may be waiting with a hole of the mapping in its hands, to fill
  * it at any time. From then on the kernel would fail there, so nothing that is
- * lent is absent. Who lends from now on sees that we are about to arm.
+ * lent is absent. Who lends from now on sees that we are about to arm. (Of more
+ * loans than there is room for, fill_all() fills the rest, a moment later.)
  */
 static void fill_lent(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 {
