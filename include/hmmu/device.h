@@ -3,8 +3,9 @@
  * A device: what a driver supplies, and what it may ask.
  *
  * Overview: a device has a page table of its own, the mirror, which HMMU keeps
- * true: hmmu_device_fault() fills it when the hardware faults, and every change
- * of the program's memory empties it again before the change is made. A device
+ * true: hmmu_device_fault() fills it when the hardware faults, and a change of
+ * the program's memory empties it again before the program goes on (README.md,
+ * Limits, has the few that nothing tells of). A device
  * may have memory of its own (memory.h); pages move there by migrate.h.
  *
  * A device in the same process reaches memory through ports (port.h). A device
@@ -37,8 +38,8 @@ enum hmmu_access {
  * struct hmmu_device_ops - what a driver supplies
  * @size:       sizeof(struct hmmu_device_ops) as built, bytes.
  * @invalidate: optional; the device must not use any translation of the range
- *              when it returns. The mirror has been emptied already. Context
- *              as for hmmu_invalidate_fn.
+ *              when it returns. The mirror has been emptied already. Gets
+ *              HMMU_EVENT_RELEASE, too. Context as for hmmu_invalidate_fn.
  */
 struct hmmu_device_ops {
 	size_t size;
@@ -95,8 +96,11 @@ hmmu_device_create(struct hmmu_space *space,
  *
  * Context: May sleep. Not from a callback.
  * Return:
- *   0       gone
- *   -EBUSY  ports are open on it; close them first, nothing was changed
+ *   0        gone
+ *   -EBUSY   ports are open on it: close them first; or mappings kept changing
+ *            while pages came home. It is still there, and nothing is lost
+ *   -ENOMEM  no memory; it is still there
+ *   -ECHILD  called in a forked child
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_device_destroy(struct hmmu_device *device);
@@ -122,7 +126,7 @@ HMMU_API HMMU_MUST_CHECK int hmmu_device_destroy(struct hmmu_device *device);
  *   -EBUSY   collided with invalidations for longer than 1 s; try again
  *   -ENOMEM  no memory
  *   -EINVAL  NULL, empty or wrapping range, unknown access
- * Source: contract RF2, RF36; design.md section 3.
+ * Source: contract RF2, RF36.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_device_fault(struct hmmu_device *device,

@@ -35,7 +35,7 @@ enum hmmu_log_level {
  * Several threads may call it at once. It runs wherever the library had
  * something to say, which may be the thread that serves page faults, with
  * locks held: it must not touch memory that could be resident on a device.
- * write(2) of @message, or copying it into a queue of mlock()ed memory, is
+ * write(2) of @message, or copying it into a queue of hmmu_alloc() memory, is
  * what it is meant for.
  *
  * Context: Must not call any function of this library.

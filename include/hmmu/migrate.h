@@ -20,12 +20,14 @@ struct hmmu_device;
  * enum hmmu_stay - why a page did not move
  * @HMMU_STAY_UNMAPPED:  nothing is mapped there.
  * @HMMU_STAY_KIND:      not private anonymous memory: only that can move (DP9).
- * @HMMU_STAY_PROTECTED: the mapping is not readable and writable.
+ * @HMMU_STAY_PROTECTED: the mapping is not readable and writable (for coherent
+ *                       memory: not readable), or a guard or poison is there.
  * @HMMU_STAY_LOCKED:    the mapping is locked (mlock).
- * @HMMU_STAY_SHARED:    the page is shared with another process after a fork,
- *                       or by same-page merging, and could not be made private.
+ * @HMMU_STAY_SHARED:    not reported: a page that is shared is made private, or
+ *                       counts as pinned.
  * @HMMU_STAY_PINNED:    somebody holds the page (direct I/O, RDMA, io_uring, or
- *                       an ordinary user's read(2) or its like).
+ *                       an ordinary user's read(2) or its like), or it could
+ *                       not be made private.
  * @HMMU_STAY_FOREIGN:   the program's own userfaultfd watches the mapping, or
  *                       another device has the page.
  * @HMMU_STAY_HMMU:      HMMU's own memory, or the C library's or loader's.

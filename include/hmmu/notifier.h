@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interval notifiers: be told, always and in time, when memory changes.
+ * Interval notifiers: be told when memory changes.
  *
  * Overview: a subscription covers a closed interval of addresses. Before the
  * program's memory there is unmapped, discarded, moved or migrated, the
  * invalidate callback runs; when it returns the subscriber must not use any
- * translation of the range (IN13). To establish a translation:
+ * translation of the range (IN13). A change by a raw system call, or inside the C
+ * library, is told just after it was made; README.md, Limits, says of what
+ * nothing is told. To establish a translation:
  *
  *	again:
  *		seq = hmmu_notifier_read_begin(sub);
@@ -45,10 +47,11 @@ struct hmmu_notifier;
 /**
  * enum hmmu_event - why a range is invalidated
  * @HMMU_EVENT_UNMAP:           munmap, a mapping over it, source of an mremap.
- * @HMMU_EVENT_CLEAR:           content discarded or replaced, mapping stays.
+ * @HMMU_EVENT_CLEAR:           content discarded or replaced, mapping stays;
+ *                              or a device's exclusive access ends (EX7).
  * @HMMU_EVENT_PROTECTION_VMA:  permission of a whole span changed.
  * @HMMU_EVENT_PROTECTION_PAGE: permission of pages dropped, chiefly by fork.
- * @HMMU_EVENT_SOFT_DIRTY:      dirty tracking reset.
+ * @HMMU_EVENT_SOFT_DIRTY:      never sent; the kernel's number (IN23).
  * @HMMU_EVENT_RELEASE:         the process ends: all addresses, see below.
  * @HMMU_EVENT_MIGRATE:         pages move to or from a device; has an owner.
  * @HMMU_EVENT_EXCLUSIVE:       a device takes a page for itself; has an owner.
@@ -99,7 +102,8 @@ struct hmmu_invalidation {
  * @cur_seq: to be stored with hmmu_notifier_set_seq() under the driver's lock.
  *
  * Context: may sleep, at most 16 KiB of stack, no call into HMMU but the three
- * named above, no touch of memory that a device can hold.
+ * named above and those on mirrors of its own, no touch of memory that a device
+ * can hold.
  */
 typedef void (*hmmu_invalidate_fn)(struct hmmu_notifier *sub, void *arg,
 				   const struct hmmu_invalidation *inv,

@@ -60,7 +60,7 @@ struct hmmu_facility {
  *            is smaller than the first version's
  *   -ENOMEM  no scratch memory; nothing was written
  *   -EMFILE, -ENFILE  no file descriptor is left; nothing was written
- * Source: design.md section 2 (space), contract E11.
+ * Source: contract E11.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_platform_query(struct hmmu_facility *out,

@@ -6,8 +6,8 @@
  * device and reaches any address of the program through it. The port has a
  * TLB of 2 MiB and 4 KiB entries, walks the device's mirror on a miss and
  * raises a device fault when the mirror has nothing. An access that the
- * address space refuses is a value: -EFAULT or -EPERM, and hmmu_port_fault()
- * has address and reason. It is never a signal of the program.
+ * address space refuses is a value: -EFAULT or -EPERM, and
+ * hmmu_port_last_fault() has address, access and reason. It is never a signal of the program.
  *
  * Sections: a translation is valid only inside a section. Accesses open one
  * by themselves; a loop opens one around many accesses and it costs nothing

@@ -22,9 +22,12 @@ struct hmmu_space;
 /**
  * struct hmmu_space_options - how to open a space
  * @size:     sizeof(struct hmmu_space_options) as the caller was built, bytes.
- * @no_hooks: non-zero: leave munmap, mmap, mremap, madvise, brk ... of the C
- *            library alone and rely on userfaultfd's events. Slower for the program
- *            (each change of used memory waits for the service), never wrong.
+ * @no_hooks: non-zero: leave munmap, mmap, mremap, madvise, mprotect, brk ... of
+ *            the C library alone and rely on userfaultfd's events. Slower for
+ *            the program (each change of used memory waits for the service); a
+ *            subscriber is told after the change, and not at all of what has no
+ *            event: mprotect, shmdt, guards, mappings of files. An ordinary
+ *            user's read, write and their like bring nothing home.
  * @allow_copy: non-zero: where the kernel can not move pages (Linux before
  *            6.8), hmmu_migrate_to_device() copies them. Linux does not tell
  *            there whether a page is pinned: the program answers for it that no
@@ -54,9 +57,12 @@ struct hmmu_space_options {
  *                capability to change
  *   -E2BIG       @options is of a newer HMMU and asks for what this one lacks
  *   -EINVAL      @ret_space is NULL or @options->size too small
- *   -ENOMEM      no memory, or no thread
+ *   -ENOMEM      no memory, or no address space: after mlockall(MCL_FUTURE) an
+ *                ordinary user's RLIMIT_MEMLOCK is too small for it
+ *   -EAGAIN      no thread
  *   -EMFILE, -ENFILE  no file descriptor is left
- * Source: design.md section 2, platform.md section 10.
+ *   -ENOENT, -EACCES  /proc/self can not be read
+ * Source: userfaultfd(2).
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -70,9 +76,12 @@ hmmu_space_open(const struct hmmu_space_options *options, const char **why,
  * Context: May sleep. Not from a callback of HMMU.
  * Locking: Takes none that the caller could hold.
  * Return:
- *   0       closed; the last close of a shared space ended the service
- *   -EBUSY  devices, device memories or subscriptions still belong to it;
- *           destroy them first, nothing was changed
+ *   0        closed; the last close of a shared space ended the service
+ *   -EBUSY   devices, device memories or subscriptions still belong to it:
+ *            destroy them first; or mappings kept changing while pages came
+ *            home. It is still open
+ *   -ENOMEM  no memory; it is still open
+ *   -ECHILD  called in a forked child
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_space_close(struct hmmu_space *space);
@@ -133,9 +142,9 @@ struct hmmu_space_stats {
  * @space: an open space.
  * @stats: in: size; out: the counters.
  *
- * Context: Does not sleep.
- * Locking: None.
- * Return: 0, or -EINVAL when @space or @stats is NULL or the size too small.
+ * Context: May sleep for a moment: it takes locks. Not from a callback.
+ * Return: 0; -EINVAL when @space or @stats is NULL or the size too small;
+ *         -ENOMEM; -ECHILD in a forked child.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int

@@ -565,10 +565,10 @@ static const struct facility_row rows[] = {
 		.no = "needs CAP_SYS_PTRACE, or read and write access to "
 		      "/dev/userfaultfd, or the sysctl "
 		      "vm.unprivileged_userfaultfd=1",
-		.instead = "read(2), write(2), send(2), recv(2) and their kin "
-			   "bring home what they are given; another system "
-			   "call that is given memory on a device fails with "
-			   "EFAULT: hmmu_make_resident() first",
+		.instead = "with hooks read(2), write(2), send(2), recv(2) and "
+			   "their kin bring home what they are given; another "
+			   "system call that is given memory on a device fails "
+			   "with EFAULT: hmmu_make_resident() first",
 	},
 	{
 		.name = "event-unmap",
@@ -721,7 +721,8 @@ static const struct facility_row rows[] = {
 		.no = "munmap() of the program does not resolve to HMMU's: "
 		      "link libhmmu before the C library, or preload it",
 		.instead = "changes of mappings are told by events, after the "
-			   "fact and more slowly",
+			   "fact and more slowly; mprotect() and shmdt() are "
+			   "not told",
 	},
 };
 
