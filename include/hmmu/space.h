@@ -62,6 +62,8 @@ struct hmmu_space_options {
  *   -EAGAIN      no thread
  *   -EMFILE, -ENFILE  no file descriptor is left
  *   -ENOENT, -EACCES  /proc/self can not be read
+ *   -ECHILD      called in a child that was made without fork(3), by a raw
+ *                clone(2) for example, of a process that has a space
  * Source: userfaultfd(2).
  * Since: 0.1
  */

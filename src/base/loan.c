@@ -36,19 +36,27 @@ static bool is_on_signal_stack(void)
 	       ss.ss_flags & SS_ONSTACK;
 }
 
-/* The call has been left: a frame that lives is above those it has called. */
-static bool is_left(const struct hmmu_loan *loan, uintptr_t frame)
+/*
+ * The call has been left: a frame that lives is above those it has called. Of one
+ * stack: a handler that has disarmed its own (SS_AUTODISARM) is not said to be on
+ * it.
+ */
+static bool is_left(const struct hmmu_loan *loan, uintptr_t frame,
+		    uintptr_t stack_lo, uintptr_t stack_hi)
 {
-	return loan->frame <= frame && !is_on_signal_stack();
+	return loan->frame <= frame && loan->frame >= stack_lo &&
+	       frame < stack_hi && !is_on_signal_stack();
 }
 
-uint32_t hmmu__loans_begin(struct hmmu_loans *loans, uintptr_t frame)
+uint32_t hmmu__loans_begin(struct hmmu_loans *loans, uintptr_t frame,
+			   uintptr_t stack_lo, uintptr_t stack_hi)
 {
 	uint32_t count = count_get(loans);
 
 	if (hmmu_likely(!count))
 		return 0;
-	while (count && is_left(&loans->loan[count - 1], frame))
+	while (count &&
+	       is_left(&loans->loan[count - 1], frame, stack_lo, stack_hi))
 		hmmu__loans_end(loans, --count);
 	return count;
 }
@@ -68,18 +76,22 @@ void hmmu__loans_end(struct hmmu_loans *loans, uint32_t mark)
 
 /*
  * Counted first: a handler in between leaves it alone. The frame before that,
- * by which the handler sees that the call lives; and again, for a handler may
- * have used the place just before.
+ * by which the handler sees that the call lives; and all of it again, for a
+ * handler may have used the place just before.
  */
 static void push(struct hmmu_loans *loans, uint32_t count, uintptr_t frame,
 		 uintptr_t start, uintptr_t end)
 {
 	struct hmmu_loan *loan = &loans->loan[count];
 
-	loan->frame = frame;
-	count_set(loans, count + 1);
-	hmmu__barrier();
-	loan->frame = frame;
+	do {
+		loan->frame = frame;
+		hmmu__barrier();
+		count_set(loans, count + 1);
+		hmmu__barrier();
+		loan->frame = frame;
+		hmmu__barrier();
+	} while (count_get(loans) != count + 1);
 	set(&loan->start, start);
 	set(&loan->end, end);
 }

@@ -38,8 +38,12 @@ struct hmmu_loans {
 	struct hmmu_loan loan[HMMU_LOANS];
 };
 
-/* How many there are: hand it to the calls below. */
-uint32_t hmmu__loans_begin(struct hmmu_loans *loans, uintptr_t frame);
+/*
+ * How many there are: hand it to the calls below. The caller's stack tells which
+ * calls have been left.
+ */
+uint32_t hmmu__loans_begin(struct hmmu_loans *loans, uintptr_t frame,
+			   uintptr_t stack_lo, uintptr_t stack_hi);
 void hmmu__loans_end(struct hmmu_loans *loans, uint32_t mark);
 
 /*

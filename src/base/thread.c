@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/fault_point.h"
 #include "base/lock.h"
+#include "base/process.h"
 #include "base/sys.h"
 
 /* Of the callers' frames: what a call points to while it holds locks. */
@@ -461,6 +462,11 @@ void hmmu__leave(struct hmmu_thread *self)
 bool hmmu__is_inside(void)
 {
 	return local.self && local.self->depth > 0;
+}
+
+bool hmmu__thread_may_enter(void)
+{
+	return local.self || hmmu__process_is_opener();
 }
 
 struct hmmu_thread *hmmu__thread_record(void)

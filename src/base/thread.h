@@ -133,6 +133,12 @@ void hmmu__windows_visit(uintptr_t start, uintptr_t end,
 struct hmmu_thread *hmmu__thread_record(void);
 
 /*
+ * Whether the caller may have a record. A child of vfork(2) may not: it has its
+ * parent's, or would leave it one that bears the child's number.
+ */
+bool hmmu__thread_may_enter(void);
+
+/*
  * What the caller has lent is seen by whoever takes pages from now on, and
  * nobody takes any who has looked before. Holding nothing.
  */

@@ -14,6 +14,7 @@
 #include <hmmu/space.h>
 
 #include "base/lock.h"
+#include "base/process.h"
 #include "base/thread.h"
 #include "core/block.h"
 #include "core/notifier.h"
@@ -86,10 +87,11 @@ struct hmmu_device {
 	char name[32];
 };
 
-/* False after fork in the child, where every call gets -ECHILD. */
+/* False after fork in the child, however made, where every call gets -ECHILD. */
 static inline bool hmmu__space_is_usable(const struct hmmu_space *space)
 {
-	return !atomic_load_explicit(&space->forked, memory_order_acquire);
+	return !atomic_load_explicit(&space->forked, memory_order_acquire) &&
+	       hmmu__process_is_ours();
 }
 
 /*

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 
 #include "base/arena.h"
 #include "base/sys.h"
@@ -20,14 +19,6 @@ static _Atomic uint32_t borrowers;
 /* Guards opening and closing of the one live space. */
 static struct hmmu_mutex open_lock =
 	HMMU_MUTEX_INITIALIZER(HMMU_RANK_SPACE, "open");
-
-/* Who opened it: a child of a raw clone(2) has a copy of all this. */
-static _Atomic int opened_by;
-
-static int own_pid(void)
-{
-	return (int)hmmu__syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
-}
 
 static void space_free(struct hmmu_space *s)
 {
@@ -78,7 +69,6 @@ static int open_locked(const struct hmmu_space_options *o, const char **why,
 	err = space_make(o, why, &s);
 	if (err)
 		return err;
-	atomic_store_explicit(&opened_by, own_pid(), memory_order_relaxed);
 	/* Release: the hooks and the fork handlers find a whole space. */
 	atomic_store_explicit(&hmmu__live_space, s, memory_order_release);
 	/* Relaxed: who sees it borrows the space. */
@@ -124,10 +114,7 @@ static void release(void)
 {
 	struct hmmu_thread *self;
 
-	/* Relaxed: a child was made after it was written. */
-	if (atomic_load_explicit(&opened_by, memory_order_relaxed) !=
-		    own_pid() ||
-	    is_in_callback())
+	if (!hmmu__process_is_opener() || is_in_callback())
 		return;
 	self = hmmu__enter();
 	if (!self)
@@ -166,6 +153,18 @@ static int options_read(const struct hmmu_space_options *in,
 	return hmmu__copy_sized(o, sizeof(*o), sizeof(o->size), in);
 }
 
+/* Before any lock: another thread of the parent may have held it. */
+static int process_check(const char **why)
+{
+	if (!atomic_load_explicit(&hmmu__live_space, memory_order_acquire) ||
+	    hmmu__process_is_ours())
+		return 0;
+	if (why)
+		*why = "this is a child that was made without fork(3), and its "
+		       "parent has a space";
+	return -ECHILD;
+}
+
 int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 		    struct hmmu_space **ret_space)
 {
@@ -180,6 +179,8 @@ int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 	if (!ret_space)
 		return -EINVAL;
 	err = options_read(options, &o);
+	if (!err)
+		err = process_check(why);
 	if (!err)
 		err = release_at_exit();
 	if (err)

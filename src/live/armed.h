@@ -3,30 +3,37 @@
 #define HMMU_LIVE_ARMED_H
 
 /*
- * Which addresses are in armed mappings, for those who may take no lock
+ * Whether anything is armed, for those who may take no lock
  *
- * A short copy of what the watches say (watch.c): a system call that is given
- * other memory asks here, and goes on. Whoever gets true looks closer.
+ * Counts the records of armed mappings (watch.c), and who is about to arm one.
+ * A system call that finds 0 goes on: no page of the program is on a device, and
+ * no hole is anybody's but the kernel's. Not which ones: a mapping that has grown
+ * is armed beyond its record, and one that has moved has none until the event is
+ * applied.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-/* By who holds the lock of the watches; remove what was added. */
-void hmmu__armed_add(uintptr_t start, uintptr_t end);
-void hmmu__armed_remove(uintptr_t start, uintptr_t end);
-/* In the child of a fork: nothing is armed, and nobody is about to. */
-void hmmu__armed_forget(void);
+extern _Atomic uint32_t hmmu__armed;
 
-/*
- * Around arming a mapping: until the end, what is to be armed may not be here
- * yet. Who records what it lends, and then asks, is seen by who begins after.
- */
-void hmmu__arming_begin(void);
-void hmmu__arming_end(void);
-bool hmmu__is_arming(void);
+/* seq_cst, here and below: against hmmu__loans_settle(), see lend.h. */
+static inline void hmmu__armed_add(int n)
+{
+	atomic_fetch_add_explicit(&hmmu__armed, (uint32_t)n,
+				  memory_order_seq_cst);
+}
 
-/* True: something of [start, end) is armed, or may be. Lock-free. */
-bool hmmu__armed_overlaps(uintptr_t start, uintptr_t end);
+static inline bool hmmu__is_any_armed(void)
+{
+	return atomic_load_explicit(&hmmu__armed, memory_order_seq_cst) != 0;
+}
+
+/* In the child of a fork, which has one thread. */
+static inline void hmmu__armed_forget(void)
+{
+	atomic_store_explicit(&hmmu__armed, 0, memory_order_relaxed);
+}
 
 #endif

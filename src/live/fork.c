@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/epoch.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/thread.h"
 #include "live/armed.h"
 #include "live/live.h"
@@ -65,7 +66,7 @@ static void prepare(void)
 
 	/* Relaxed: read by the same thread or after a lock. */
 	atomic_fetch_add_explicit(&hmmu__forks, 1, memory_order_relaxed);
-	if (!s || !hmmu__fork_is_ours() || hmmu__is_inside())
+	if (!s || !hmmu__process_is_ours() || hmmu__is_inside())
 		return;
 	forking_thread = hmmu__enter();
 	if (!forking_thread)
@@ -123,39 +124,6 @@ static void after_child(void)
 	hmmu__armed_forget();
 	files_close(hmmu__live(s->mm));
 	hmmu__leave(forking_thread);
-}
-
-/*
- * Not 0 in the process that opened the space: Linux empties the page in any
- * child, whoever made it. Made once, and never given back, for hooks look at it
- * at any time.
- */
-static _Atomic uint32_t *_Atomic mark;
-
-int hmmu__fork_mark(void)
-{
-	/* Relaxed: by who holds the lock of opening. */
-	_Atomic uint32_t *m = atomic_load_explicit(&mark, memory_order_relaxed);
-
-	if (!m) {
-		m = hmmu__alloc_pages(1);
-		if (!m)
-			return -ENOMEM;
-		/* Without it (Linux 4.14) such a child is not told apart. */
-		(void)hmmu__sys_madvise((uintptr_t)m, HMMU_PAGE_BYTES,
-					MADV_WIPEONFORK);
-		/* Release: pairs with hmmu__fork_is_ours(). */
-		atomic_store_explicit(&mark, m, memory_order_release);
-	}
-	atomic_store_explicit(m, 1, memory_order_release);
-	return 0;
-}
-
-bool hmmu__fork_is_ours(void)
-{
-	_Atomic uint32_t *m = atomic_load_explicit(&mark, memory_order_acquire);
-
-	return m && atomic_load_explicit(m, memory_order_relaxed);
 }
 
 static int install_err;

@@ -42,6 +42,7 @@
 
 #include <hmmu/base.h>
 
+#include "base/process.h"
 #include "base/thread.h"
 #include "live/hooks.h"
 #include "live/live.h"
@@ -52,7 +53,7 @@ static struct hmmu_space *hooked_space(void)
 	struct hmmu_space *s =
 		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
 
-	return s && s->hooks && hmmu__fork_is_ours() ? s : NULL;
+	return s && s->hooks && hmmu__process_is_ours() ? s : NULL;
 }
 
 long hmmu__hook_errno(long ret)
@@ -79,6 +80,8 @@ static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 		return false;
 	if (!bytes || start % HMMU_PAGE_BYTES || end <= start ||
 	    !hmmu__core_may_be_used(h->space, start, end))
+		return false;
+	if (!hmmu__thread_may_enter())
 		return false;
 	h->self = hmmu__enter();
 	/* Without memory the events remain. */

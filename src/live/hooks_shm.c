@@ -42,7 +42,7 @@ static struct hmmu_space *live_space(void)
 	struct hmmu_space *s =
 		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
 
-	return s && hmmu__fork_is_ours() ? s : NULL;
+	return s && hmmu__process_is_ours() ? s : NULL;
 }
 
 HMMU_API int shmdt(const void *addr)

@@ -132,49 +132,54 @@ static void lend_message(struct hmmu_lending *l, const struct msghdr *msg)
 	hmmu__lend_vector(l, m.msg_iov, m.msg_iovlen);
 }
 
+/* @timeout may be NULL. */
 static long messages(int which, size_t count, size_t each_bytes, int fd,
-		     const void *msg, long c, long d, long e)
+		     const void *msg, long c, long d,
+		     const struct timespec *timeout)
 {
 	struct hmmu_lending l;
 	size_t i;
 	long ret;
 
 	if (hmmu_likely(!hmmu__lend_begin(&l)))
-		return hmmu__next_call(&next[which], fd, (long)msg, c, d, e, 0);
+		return hmmu__next_call(&next[which], fd, (long)msg, c, d,
+				       (long)timeout, 0);
 	/* The kernel takes no more in one call. */
 	count = hmmu_min(count, IOV_MAX);
+	hmmu__lend(&l, timeout, sizeof(*timeout));
 	hmmu__lend(&l, msg, count * each_bytes);
 	for (i = 0; i < count; i++)
 		lend_message(&l,
 			     (const void *)((uintptr_t)msg + i * each_bytes));
 	hmmu__lend_done(&l);
-	ret = hmmu__next_call(&next[which], fd, (long)msg, c, d, e, 0);
+	ret = hmmu__next_call(&next[which], fd, (long)msg, c, d, (long)timeout,
+			      0);
 	hmmu__lend_end(&l);
 	return ret;
 }
 
 HOOK ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	return messages(RECVMSG, 1, sizeof(*msg), fd, msg, flags, 0, 0);
+	return messages(RECVMSG, 1, sizeof(*msg), fd, msg, flags, 0, NULL);
 }
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	return messages(SENDMSG, 1, sizeof(*msg), fd, msg, flags, 0, 0);
+	return messages(SENDMSG, 1, sizeof(*msg), fd, msg, flags, 0, NULL);
 }
 
-/* Each begins with its message. Times out by a clock of the stack, most often. */
+/* Each begins with its message. */
 HOOK int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int flags,
 		  struct timespec *timeout)
 {
 	return (int)messages(RECVMMSG, count, sizeof(*msgs), fd, msgs,
-			     (long)count, flags, (long)timeout);
+			     (long)count, flags, timeout);
 }
 
 HOOK int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int flags)
 {
 	return (int)messages(SENDMMSG, count, sizeof(*msgs), fd, msgs,
-			     (long)count, flags, 0);
+			     (long)count, flags, NULL);
 }
 
 /* Of programs that are compiled with checks of their buffers' room ------------- */

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sys/syscall.h>
 
+#include "base/process.h"
 #include "live/armed.h"
 #include "live/live.h"
 
@@ -17,7 +19,8 @@ HMMU_NOINLINE bool hmmu__lend_begin_slow(struct hmmu_lending *l)
 	int saved = errno;
 
 	/* Calls of HMMU's own, or of a callback, work on memory that is home. */
-	if (hmmu__is_inside() || !hmmu__fork_is_ours())
+	if (hmmu__is_inside() || !hmmu__process_is_ours() ||
+	    !hmmu__thread_may_enter())
 		return false;
 	l->self = hmmu__thread_record();
 	errno = saved;
@@ -26,7 +29,9 @@ HMMU_NOINLINE bool hmmu__lend_begin_slow(struct hmmu_lending *l)
 	l->error_number = saved;
 	/* Right below the hook's. */
 	l->frame = (uintptr_t)__builtin_frame_address(0);
-	l->mark = hmmu__loans_begin(&l->self->loans, l->frame);
+	l->mark = hmmu__loans_begin(&l->self->loans, l->frame,
+				    l->self->bounds.stack_lo,
+				    l->self->bounds.stack_hi);
 	return true;
 }
 
@@ -58,18 +63,27 @@ void hmmu__lend_vector(struct hmmu_lending *l, const struct iovec *iov,
 	}
 }
 
-/* Holes of a mapping that is armed, or may be about to be. */
-static void fill_armed(struct hmmu_space *s, uintptr_t start, uintptr_t end)
-{
-	uintptr_t lo, hi;
+#define LOOK_PAGES 256u
 
-	while (start < end && hmmu__watch_next_armed(hmmu__live(s->mm), start,
-						     end, &lo, &hi)) {
-		/* What it comes home for may wait for the caller's section. */
-		hmmu__core_break_own(s);
-		(void)hmmu__live_fault_in(s->mm, lo, hi, false);
-		start = hi;
+/*
+ * Nothing of it is absent. Not which mappings are armed: by what realloc(3) has
+ * added to one no event comes, and none yet of what it has just moved.
+ */
+static bool is_present(uintptr_t start, uintptr_t end)
+{
+	unsigned char in[LOOK_PAGES];
+	size_t bytes, i;
+
+	for (; start < end; start += bytes) {
+		bytes = hmmu_min(end - start, LOOK_PAGES * HMMU_PAGE_BYTES);
+		if (hmmu__syscall(SYS_mincore, (long)start, (long)bytes,
+				  (long)in, 0, 0, 0))
+			return false;
+		for (i = 0; i < bytes / HMMU_PAGE_BYTES; i++)
+			if (!(in[i] & 1))
+				return false;
 	}
+	return true;
 }
 
 static void fill_any(struct hmmu_space *s, uintptr_t start, uintptr_t end)
@@ -92,14 +106,11 @@ static void fill_any(struct hmmu_space *s, uintptr_t start, uintptr_t end)
  */
 static void bring_home(struct hmmu_space *s, uintptr_t start, uintptr_t end)
 {
-	if (hmmu__core_is_away(s, start, end)) {
-		hmmu__core_break_own(s);
+	/* What it comes home for may wait for the caller's section. */
+	hmmu__core_break_own(s);
+	if (hmmu__core_is_away(s, start, end))
 		(void)hmmu__core_home(s, start, end);
-	}
-	if (hmmu__is_arming())
-		fill_any(s, start, end);
-	else
-		fill_armed(s, start, end);
+	fill_any(s, start, end);
 }
 
 /* Loan @i of the call, from its mark on; false: there is none any more. */
@@ -114,13 +125,13 @@ static bool loan_of(const struct hmmu_lending *l, uint32_t i, uintptr_t *start,
 	       hmmu__loan_get(loans, l->mark + i, start, end);
 }
 
-static bool is_any_armed(const struct hmmu_lending *l)
+static bool is_any_absent(const struct hmmu_lending *l)
 {
 	uintptr_t start, end;
 	uint32_t i;
 
 	for (i = 0; loan_of(l, i, &start, &end); i++)
-		if (hmmu__armed_overlaps(start, end))
+		if (!is_present(start, end))
 			return true;
 	return false;
 }
@@ -134,7 +145,8 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 
 	if (s) {
 		for (i = 0; loan_of(l, i, &start, &end); i++)
-			bring_home(s, start, end);
+			if (!is_present(start, end))
+				bring_home(s, start, end);
 		hmmu__space_return();
 	}
 	if (self)
@@ -144,7 +156,7 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 void hmmu__lend_done(struct hmmu_lending *l)
 {
 	hmmu__loans_settle();
-	if (is_any_armed(l))
+	if (hmmu__is_any_armed() && is_any_absent(l))
 		bring_loans_home(l);
 	errno = l->error_number;
 }

@@ -20,7 +20,8 @@
  *
  * Nothing here fails: what can not be brought home, because nothing is mapped
  * there for example, the kernel is given as it is, and says so in its own words.
- * Where it is in no armed mapping this costs a few stores, a fence and a look.
+ * Where nothing is armed, or nothing of it absent, that is a few stores, a fence
+ * and a look.
  *
  * Not known are calls that were in the kernel already when the space was opened:
  * to record those, too, every call of every program would have to.
@@ -28,7 +29,7 @@
  *      who lends                           who arms a mapping, and migrates
  *      records the loan                    arming += 1
  *      fence                               fence
- *      arming, or something armed?         lent? then no hole is left in it
+ *      arming, or anything armed?          lent? then no hole is left in it
  *        then home, and no hole            arms, records that, fills
  *      the call                            arming -= 1
  *                                          lent? then it stays

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "base/arena.h"
+#include "base/process.h"
 #include "base/thread.h"
 
 static void events_lock_shared(struct hmmu_mm *mm) HMMU_NO_TSA
@@ -198,7 +199,7 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 	hmmu__keep_collect(l);
 	err = hmmu__fork_install();
 	if (!err)
-		err = hmmu__fork_mark();
+		err = hmmu__process_mark();
 	if (!err && hmmu__live_copies(l))
 		err = hmmu__copier_start(l);
 	return err ? err : hmmu__service_start(l);

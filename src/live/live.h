@@ -178,9 +178,6 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 				   uintptr_t end);
 /* True if [start, end) lies in one armed mapping. */
 bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end);
-/* The first part of [start, end) that is armed; false: none is. */
-bool hmmu__watch_next_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-			    uintptr_t *lo, uintptr_t *hi);
 /* One mapping's registration; false when @addr is in none. */
 bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
 		     struct hmmu_watch *copy);
@@ -304,14 +301,6 @@ void hmmu__message_put_aside(struct hmmu_live *l, const struct uffd_msg *msg);
 
 /* fork.c */
 int hmmu__fork_install(void);
-/* The space that is being opened is this process's; -ENOMEM. */
-int hmmu__fork_mark(void);
-/*
- * False in a child that ran no handlers (raw clone(2), _Fork(3)): the space that
- * it finds is its parent's, and a userfaultfd that it has inherited changes its
- * parent's memory.
- */
-bool hmmu__fork_is_ours(void);
 /* Forks of this process since the library was loaded; see look.c. */
 extern _Atomic uint32_t hmmu__forks;
 

@@ -18,6 +18,8 @@
 #include "live/armed.h"
 #include "live/live.h"
 
+_Atomic uint32_t hmmu__armed;
+
 #define MODE_WATCH ((uint64_t)UFFDIO_REGISTER_MODE_WP)
 /* Not both: the kernel leaves a registration that has more than is asked. */
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
@@ -44,16 +46,6 @@ static struct hmmu_watch *first_locked(struct hmmu_live *l, uintptr_t start,
 	return of_node(hmmu__itree_first(&l->watches, start, end - 1));
 }
 
-static void armed_copy(const struct hmmu_watch *w, bool is_new)
-{
-	if (!w->armed)
-		return;
-	if (is_new)
-		hmmu__armed_add(w->node.start, w->node.last + 1);
-	else
-		hmmu__armed_remove(w->node.start, w->node.last + 1);
-}
-
 static bool covers(const struct hmmu_watch *w, uintptr_t start, uintptr_t end)
 {
 	return w && w->node.start <= start && w->node.last >= end - 1;
@@ -66,13 +58,15 @@ static void insert_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	w->node.start = start;
 	w->node.last = end - 1;
 	hmmu__itree_insert(&l->watches, &w->node);
-	armed_copy(w, true);
+	if (w->armed)
+		hmmu__armed_add(1);
 }
 
 static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	HMMU_REQUIRES(&l->watch_lock)
 {
-	armed_copy(w, false);
+	if (w->armed)
+		hmmu__armed_add(-1);
 	hmmu__itree_remove(&l->watches, &w->node);
 	hmmu__free(w, sizeof(*w));
 }
@@ -420,13 +414,13 @@ static int arm_and_fill(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	bool fresh;
 	int err;
 
-	hmmu__arming_begin();
+	hmmu__armed_add(1);
 	if (!hmmu__watch_is_armed(l, vma->start, vma->end))
 		fill_lent(l, vma);
 	err = arm(l, vma, &fresh);
 	if (!err && fresh)
 		fill_all(l, vma);
-	hmmu__arming_end();
+	hmmu__armed_add(-1);
 	return err;
 }
 
@@ -518,8 +512,8 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		disarm_later(l);
 		return;
 	}
-	armed_copy(w, false);
 	w->armed = false;
+	hmmu__armed_add(-1);
 	hmmu__uffd_wake(l, vma.start, vma.end);
 }
 
@@ -579,26 +573,6 @@ bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	armed = covers(w, start, end) && w->armed;
 	hmmu__mutex_unlock(&l->watch_lock);
 	return armed;
-}
-
-bool hmmu__watch_next_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-			    uintptr_t *lo, uintptr_t *hi)
-{
-	struct hmmu_itree_node *n;
-	bool found = false;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	hmmu__itree_for_each(n, &l->watches, start, end - 1)
-	{
-		found = of_node(n)->armed;
-		if (!found)
-			continue;
-		*lo = hmmu_max(n->start, start);
-		*hi = n->last < end - 1 ? n->last + 1 : end;
-		break;
-	}
-	hmmu__mutex_unlock(&l->watch_lock);
-	return found;
 }
 
 bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,

@@ -186,6 +186,7 @@ static void test_sockets_many_messages(void)
 {
 	char *p = live_map_small(PAGES, 1), *q = live_map_small(PAGES, 2);
 	struct mmsghdr *out = many_make(p), *in = many_make(q);
+	struct timespec *timeout = (void *)live_map_small(1, 0);
 	int ends[2];
 	size_t i;
 
@@ -195,8 +196,10 @@ static void test_sockets_many_messages(void)
 	live_take(q, BYTES);
 	live_take(out, PAGE);
 	live_take(in, PAGE);
+	*timeout = (struct timespec){ .tv_sec = 10 };
+	live_take(timeout, PAGE);
 	HMMU_CHECK_INT(sendmmsg(ends[0], out, COUNT, 0), COUNT);
-	HMMU_CHECK_INT(recvmmsg(ends[1], in, COUNT, 0, NULL), COUNT);
+	HMMU_CHECK_INT(recvmmsg(ends[1], in, COUNT, 0, timeout), COUNT);
 	for (i = 0; i < COUNT; i++)
 		HMMU_CHECK_INT(in[i].msg_len, PART);
 	LIVE_CHECK(q, COUNT * PART, 1);

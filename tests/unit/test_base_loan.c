@@ -11,10 +11,18 @@
 #include "base/loan.h"
 
 /* Frames of calls: the deeper, the lower. */
-#define OUTER 0x9000u
-#define INNER 0x8000u
+#define OUTER	 0x9000u
+#define INNER	 0x8000u
+
+#define STACK_LO 0x4000u
+#define STACK_HI 0xa000u
 
 static struct hmmu_loans loans;
+
+static uint32_t begin(uintptr_t frame)
+{
+	return hmmu__loans_begin(&loans, frame, STACK_LO, STACK_HI);
+}
 
 static int clear(void **state)
 {
@@ -36,7 +44,7 @@ static void check_loan(uint32_t i, uintptr_t start, uintptr_t end)
 static void test_loan_neighbours_are_one(void **state)
 {
 	(void)state;
-	assert_int_equal(hmmu__loans_begin(&loans, OUTER), 0);
+	assert_int_equal(begin(OUTER), 0);
 	hmmu__loans_add(&loans, 0, OUTER, 0x2000, 0x3000);
 	hmmu__loans_add(&loans, 0, OUTER, 0x3000, 0x5000);
 	hmmu__loans_add(&loans, 0, OUTER, 0x1000, 0x3000);
@@ -54,7 +62,7 @@ static void test_loan_ends_at_its_mark(void **state)
 
 	(void)state;
 	hmmu__loans_add(&loans, 0, OUTER, 0x1000, 0x2000);
-	mark = hmmu__loans_begin(&loans, INNER);
+	mark = begin(INNER);
 	assert_int_equal(mark, 1);
 	/* Not one with that of another call. */
 	hmmu__loans_add(&loans, mark, INNER, 0x2000, 0x3000);
@@ -95,7 +103,7 @@ static void test_loan_without_room(void **state)
 	for (i = 0; i < HMMU_LOANS; i++)
 		hmmu__loans_add(&loans, 0, OUTER, i * 0x2000,
 				i * 0x2000 + 0x1000);
-	mark = hmmu__loans_begin(&loans, INNER);
+	mark = begin(INNER);
 	hmmu__loans_add(&loans, mark, INNER, 0x1000000, 0x1001000);
 	assert_int_equal(loans.count, HMMU_LOANS);
 	check_loan(HMMU_LOANS - 1, (HMMU_LOANS - 1) * 0x2000,
@@ -108,8 +116,8 @@ static void test_loan_of_a_call_that_was_left(void **state)
 	hmmu__loans_add(&loans, 0, OUTER, 0x1000, 0x2000);
 	hmmu__loans_add(&loans, 1, INNER, 0x4000, 0x5000);
 	/* From the frame of the inner one, which so is over. */
-	assert_int_equal(hmmu__loans_begin(&loans, INNER), 1);
-	assert_int_equal(hmmu__loans_begin(&loans, OUTER + 8), 0);
+	assert_int_equal(begin(INNER), 1);
+	assert_int_equal(begin(OUTER + 8), 0);
 	assert_int_equal(loans.count, 0);
 }
 
@@ -118,7 +126,7 @@ static uint32_t seen_by_handler;
 static void look(int number)
 {
 	(void)number;
-	seen_by_handler = hmmu__loans_begin(&loans, UINTPTR_MAX);
+	seen_by_handler = begin(STACK_HI - 8);
 }
 
 /* A signal stack may lie above the one it interrupts. */
@@ -139,6 +147,17 @@ static void test_loan_beside_a_signal_stack(void **state)
 	check_loan(0, 0x1000, 0x2000);
 }
 
+/* A signal stack that is disarmed while it is in use, or a coroutine's. */
+static void test_loan_of_another_stack(void **state)
+{
+	(void)state;
+	hmmu__loans_add(&loans, 0, INNER, 0x1000, 0x2000);
+	assert_int_equal(begin(STACK_HI + 8), 1);
+	hmmu__loans_add(&loans, 1, STACK_LO - 8, 0x4000, 0x5000);
+	assert_int_equal(begin(OUTER), 2);
+	check_loan(0, 0x1000, 0x2000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +168,7 @@ int main(void)
 		cmocka_unit_test_setup(test_loan_of_a_call_that_was_left,
 				       clear),
 		cmocka_unit_test_setup(test_loan_beside_a_signal_stack, clear),
+		cmocka_unit_test_setup(test_loan_of_another_stack, clear),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/process.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/arena.h"
+#include "base/sys.h"
+
+/*
+ * Who opened the space, in that process: Linux empties the page in any child
+ * that has memory of its own, whoever made it. Made once, and never given back,
+ * for hooks look at it at any time.
+ */
+static _Atomic int *_Atomic mark;
+
+static int own_pid(void)
+{
+	return (int)hmmu__syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+int hmmu__process_mark(void)
+{
+	/* Relaxed: by who holds the lock of opening. */
+	_Atomic int *m = atomic_load_explicit(&mark, memory_order_relaxed);
+
+	if (!m) {
+		m = hmmu__alloc_pages(1);
+		if (!m)
+			return -ENOMEM;
+		/* Without it (Linux 4.14) such a child is not told apart. */
+		(void)hmmu__sys_madvise((uintptr_t)m, HMMU_PAGE_BYTES,
+					MADV_WIPEONFORK);
+		/* Release: pairs with opened_by(). */
+		atomic_store_explicit(&mark, m, memory_order_release);
+	}
+	atomic_store_explicit(m, own_pid(), memory_order_release);
+	return 0;
+}
+
+/* 0: nobody, or another process than this. */
+static int opened_by(void)
+{
+	_Atomic int *m = atomic_load_explicit(&mark, memory_order_acquire);
+
+	return m ? atomic_load_explicit(m, memory_order_relaxed) : 0;
+}
+
+bool hmmu__process_is_ours(void)
+{
+	return opened_by() != 0;
+}
+
+bool hmmu__process_is_opener(void)
+{
+	return opened_by() == own_pid();
+}
