@@ -52,8 +52,14 @@ enum {
 	DIFFER_LAST = 20,
 	DIFFER_MAPS = 2048,
 	DIFFER_BUFFER_PAGES = 64,
-	/* The last page of a file is there in part, and behind it is none. */
-	DIFFER_FILE_BYTES = 600 * 4096 + 1000,
+	/* Behind them a file has none. */
+	DIFFER_FILE_BYTES = 600 * 4096,
+	/*
+	 * The last page of a memfd is there in part. Not so of a file of a file
+	 * system: what is written behind its end is gone when it is written
+	 * back.
+	 */
+	DIFFER_MEMFD_BYTES = DIFFER_FILE_BYTES + 1000,
 	DIFFER_FILE_PAGES = 640,
 };
 

@@ -301,13 +301,13 @@ static int new_file(void)
 	return file >= 0 ? file : new_memfd();
 }
 
-static void fill_file(struct differ_world *w, int file)
+static void fill_file(struct differ_world *w, int file, size_t bytes)
 {
 	uint8_t *buffer = w->buffer[0];
 	size_t at, n;
 
-	for (at = 0; at < DIFFER_FILE_BYTES; at += n) {
-		n = hmmu_min(DIFFER_BUFFER_BYTES, DIFFER_FILE_BYTES - at);
+	for (at = 0; at < bytes; at += n) {
+		n = hmmu_min(DIFFER_BUFFER_BYTES, bytes - at);
 		differ_fill_buffer(buffer, n, at + 1);
 		HMMU_CHECK_INT(pwrite(file, buffer, n, (off_t)at), n);
 	}
@@ -340,8 +340,8 @@ static void world_open(struct differ_world *w, unsigned int index)
 		w->scratch[side] = new_memfd();
 	}
 	for (side = 0; side < DIFFER_SIDES; side++) {
-		fill_file(w, w->memfd[side]);
-		fill_file(w, w->file[side]);
+		fill_file(w, w->memfd[side], DIFFER_MEMFD_BYTES);
+		fill_file(w, w->file[side], DIFFER_FILE_BYTES);
 	}
 	w->turn = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
