@@ -78,6 +78,24 @@ static void test_fork_fk2_large_pages(void)
 	live_close();
 }
 
+#define GIB (1ul << 30)
+
+static void test_fork_fk2_a_gib_of_large_pages(void)
+{
+	char *p;
+
+	/* Each side's is four times that. */
+	if (HMMU_TSAN)
+		HMMU_SKIP("room for ThreadSanitizer's shadow of 1 GiB");
+	p = live_map_large(GIB / LARGE, 1);
+	live_open_bytes(GIB);
+	live_take(p, GIB);
+	if (live_can_move())
+		HMMU_CHECK_INT(live_stats().large_to_device, GIB / LARGE);
+	both_keep_theirs(p, GIB, true);
+	live_close();
+}
+
 /* The device's writes are the parent's: no advice is needed (FK7). */
 static void test_fork_fk7_device_writes_for_the_parent(void)
 {
@@ -311,6 +329,7 @@ static void test_fork_in_several_threads(void)
 HMMU_TEST_MAIN(HMMU_TEST(test_fork_fk2_parent_writes_first),
 	       HMMU_TEST(test_fork_fk2_child_writes_first),
 	       HMMU_TEST(test_fork_fk2_large_pages),
+	       HMMU_TEST_TIMEOUT(test_fork_fk2_a_gib_of_large_pages, 120),
 	       HMMU_TEST(test_fork_fk7_device_writes_for_the_parent),
 	       HMMU_TEST(test_fork_e10_child_opens_its_own_space),
 	       HMMU_TEST(test_fork_grandchild),
