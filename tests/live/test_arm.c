@@ -83,7 +83,7 @@ static int file_of(uint64_t seed)
 static void replace(char *p, size_t bytes, int flags, int fd)
 {
 	HMMU_CHECK((char *)syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE,
-				   flags | MAP_FIXED, fd, 0) == p);
+				   flags | MAP_FIXED, fd, 0L) == p);
 	if (fd >= 0)
 		close(fd);
 }

@@ -41,7 +41,7 @@ static void map_raw(char *p, size_t bytes)
 	HMMU_CHECK((char *)syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS |
 					   MAP_FIXED_NOREPLACE,
-				   -1, 0) == p);
+				   -1L, 0L) == p);
 }
 
 static void unmap_raw(char *p, size_t bytes)
