@@ -31,10 +31,10 @@ struct hmmu_space;
  * @allow_copy: non-zero: where the kernel can not move pages (Linux before
  *            6.8), hmmu_migrate_to_device() copies them. Linux does not tell
  *            there whether a page is pinned: the program answers for it that no
- *            direct I/O, RDMA or vmsplice(2) is reading into memory while it is
- *            migrated, for what arrives meanwhile is lost. As long as the
- *            process has long-term pins (VmPin of /proc/self/status), nothing
- *            is copied.
+ *            direct I/O, RDMA, process_vm_writev(2) or vmsplice(2) is reading
+ *            into memory while it is migrated, for what arrives meanwhile is
+ *            lost. As long as the process has long-term pins (VmPin of
+ *            /proc/self/status), nothing is copied.
  */
 struct hmmu_space_options {
 	size_t size;

@@ -32,6 +32,8 @@
  *    pages come home before.
  *  - An ordinary user's userfaultfd does not serve the kernel: what a system
  *    call is given is made resident before.
+ *  - Where pages are copied, what process_vm_writev writes while they are is lost:
+ *    nothing is migrated meanwhile.
  *  - Watching splits mappings, and mremap wants one: see differ_remap.c.
  *  - What MADV_COLLAPSE says: pages on a device can not be collapsed.
  */

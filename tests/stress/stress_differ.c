@@ -60,12 +60,18 @@ static bool is_guard(const struct differ_op *op)
 	return op->kind == DIFFER_ADVISE && op->advice == MADV_GUARD_INSTALL;
 }
 
+/* By a pin, which nobody sees where pages are copied (E11). */
+static bool is_by_pin(const struct differ_op *op)
+{
+	return op->kind == DIFFER_VM_WRITE && !live_can_move();
+}
+
 /* Nobody takes pages while it runs, and some come home before. */
 static bool wants_rest(const struct differ_world *w, const struct differ_op *op)
 {
 	if (w->is_child)
 		return false;
-	return (is_guard(op) && differ_is_late(op)) ||
+	return (is_guard(op) && differ_is_late(op)) || is_by_pin(op) ||
 	       (is_by_kernel(op) && !live_serves_kernel());
 }
 
@@ -76,7 +82,7 @@ static void rest_begin(struct differ_world *w, const struct differ_op *op)
 		differ_bring_home(w, 0, DIFFER_BYTES);
 	else if (is_guard(op))
 		differ_bring_home(w, op->at, op->bytes);
-	else
+	else if (!live_serves_kernel())
 		differ_make_resident(w, op->at, op->bytes);
 }
 
