@@ -113,6 +113,7 @@ static void after_child(void)
 {
 	struct hmmu_space *s = forking;
 
+	hmmu__bounds_fork_after_child();
 	if (!s)
 		return;
 	forking = NULL;

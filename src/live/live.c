@@ -101,12 +101,51 @@ static const struct hmmu_mm_ops live_ops_without_take = {
 /* The vma source that finds stack bounds; one live space at a time. */
 static struct hmmu__vma_source *_Atomic bounds_source;
 
+/*
+ * How many threads are asking it. They are not inside yet, so nothing else keeps
+ * the space from being closed meanwhile:
+ *
+ *      thread                              close
+ *      askers += 1                         source = NULL
+ *      source                              waits until there are no askers
+ *      asks; askers -= 1                   frees it
+ */
+static _Atomic uint32_t bounds_askers;
+
+static int bounds_query(uintptr_t sp, struct hmmu__vma *vma)
+{
+	struct hmmu__vma_source *src;
+	int err;
+
+	/* seq_cst: against bounds_end(). */
+	atomic_fetch_add_explicit(&bounds_askers, 1, memory_order_seq_cst);
+	src = atomic_load_explicit(&bounds_source, memory_order_seq_cst);
+	err = src ? hmmu__vma_query(src, sp, vma) : -EFAULT;
+	/* Release: it has been used before it is freed. */
+	atomic_fetch_sub_explicit(&bounds_askers, 1, memory_order_release);
+	return err;
+}
+
+static void bounds_end(void)
+{
+	unsigned int round = 0;
+
+	/* seq_cst: against bounds_query(). */
+	atomic_store_explicit(&bounds_source, NULL, memory_order_seq_cst);
+	while (atomic_load_explicit(&bounds_askers, memory_order_seq_cst))
+		hmmu__backoff(&round);
+}
+
+/* Other threads of the parent may have been asking. */
+void hmmu__bounds_fork_after_child(void)
+{
+	atomic_store_explicit(&bounds_askers, 0, memory_order_relaxed);
+}
+
 static int stack_bounds(uintptr_t sp, uintptr_t *lo, uintptr_t *hi)
 {
-	struct hmmu__vma_source *src =
-		atomic_load_explicit(&bounds_source, memory_order_acquire);
 	struct hmmu__vma vma;
-	int err = src ? hmmu__vma_query(src, sp, &vma) : -EFAULT;
+	int err = bounds_query(sp, &vma);
 
 	if (err)
 		return err;
@@ -141,7 +180,7 @@ static int stash_make(struct hmmu_live *l)
 
 static void live_free(struct hmmu_live *l)
 {
-	atomic_store_explicit(&bounds_source, NULL, memory_order_release);
+	bounds_end();
 	if (l->fdinfo_fd >= 0)
 		hmmu__sys_close(l->fdinfo_fd);
 	if (l->wake_fd >= 0)

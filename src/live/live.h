@@ -299,6 +299,9 @@ void hmmu__live_drain(struct hmmu_mm *mm);
 bool hmmu__message_read(struct hmmu_live *l, struct uffd_msg *msg);
 void hmmu__message_put_aside(struct hmmu_live *l, const struct uffd_msg *msg);
 
+/* In the child of a fork, whether there was a space or not. */
+void hmmu__bounds_fork_after_child(void);
+
 /* fork.c */
 int hmmu__fork_install(void);
 /* Forks of this process since the library was loaded; see look.c. */
