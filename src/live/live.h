@@ -112,6 +112,8 @@ struct hmmu_live {
 	struct hmmu_rwlock events;
 	/* Events that have been read and not been applied: @stashed_events. */
 	_Atomic uint32_t unprocessed;
+	/* Waits for sections that found nothing to read. */
+	_Atomic uint32_t idle_pumps;
 
 	struct hmmu_mutex watch_lock;
 	struct hmmu_itree watches HMMU_GUARDED_BY(&watch_lock);

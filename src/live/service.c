@@ -540,6 +540,32 @@ static void stashed_touchers(struct hmmu_live *l)
 				   (int)msg.arg.pagefault.feat.ptid);
 }
 
+/* So many times a wait finds nothing to read, of 50 us each. */
+#define IDLE_PUMPS 256u
+/* Every address a program may have by default; none of them is below. */
+#define WAKE_START HMMU_LARGE_BYTES
+#define WAKE_END   0x7ffffffff000ul
+
+/*
+ * Whoever stops a section has been looked at, and did not seem to stand still:
+ *
+ *      owner of the section                here
+ *      stops in a CPU fault at P
+ *                                          reads that; P is there again, in
+ *                                            another mapping: so he has gone on
+ *      waits to be woken                   waits for the section
+ *
+ * So after a while all who wait look again. They go on, or are read again.
+ */
+static void wake_in_doubt(struct hmmu_live *l)
+{
+	/* Relaxed: how often is all that counts. */
+	if (atomic_fetch_add_explicit(&l->idle_pumps, 1, memory_order_relaxed) %
+		    IDLE_PUMPS ==
+	    IDLE_PUMPS - 1)
+		hmmu__uffd_wake(l, WAKE_START, WAKE_END);
+}
+
 /*
  * The thread waits for a section; the section's owner may be waiting for us in
  * a CPU fault that nobody has read yet, for the service may be what waits. An
@@ -555,6 +581,7 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 
 	if (!pump_may_read(l) || !stash_has_room(l)) {
 		stashed_touchers(l);
+		wake_in_doubt(l);
 		hmmu__sys_nanosleep(timeout_ns < 50000 ? timeout_ns : 50000);
 		return;
 	}
