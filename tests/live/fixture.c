@@ -121,6 +121,13 @@ void live_open(void)
 	live_open_bytes(32 * LARGE);
 }
 
+void live_open_served(void)
+{
+	if (!live_serves_kernel() && live_is_forced("NO_HOOKS"))
+		HMMU_SKIP("hooks");
+	live_open();
+}
+
 void live_close(void)
 {
 	HMMU_CHECK_OK(hmmu_device_destroy(live_device));

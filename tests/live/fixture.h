@@ -57,6 +57,11 @@ void live_open_space(void);
 void live_open_bytes(size_t bytes);
 /* The same with 64 MiB. */
 void live_open(void);
+/*
+ * The same, where system calls may be given memory on a device. With neither the
+ * kernel nor a hook hmmu_make_resident() is the program's to call: a skip.
+ */
+void live_open_served(void);
 void live_close(void);
 /* A further device, and memory for it unless @bytes is 0. */
 struct hmmu_device *live_add_device(size_t bytes, struct hmmu_memory **memory);

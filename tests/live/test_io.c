@@ -21,14 +21,6 @@ enum {
 #define BYTES ((size_t)PAGES * PAGE)
 #define HALF  (BYTES / 2)
 
-/* Neither the kernel nor a hook: hmmu_make_resident() is the program's to call. */
-static void open_served(void)
-{
-	if (!live_serves_kernel() && live_is_forced("NO_HOOKS"))
-		HMMU_SKIP("hooks");
-	live_open();
-}
-
 /* What a call works on stays where it is until it returns. */
 static bool is_lent(void)
 {
@@ -61,7 +53,7 @@ static void test_io_write_from_device(void)
 	char *p = live_map_small(PAGES, 1);
 	int file = file_of(NULL, 0);
 
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	HMMU_CHECK_INT(write(file, p, BYTES), BYTES);
 	check_file(file, BYTES, 1);
@@ -81,7 +73,7 @@ static void test_io_read_into_device(void)
 	char *p = live_map_small(PAGES, 1), *q = live_map_small(PAGES, 2);
 	int file = file_of(p, BYTES);
 
-	open_served();
+	live_open_served();
 	live_take(q, BYTES);
 	HMMU_CHECK_INT(read(file, q, BYTES), BYTES);
 	LIVE_CHECK(q, BYTES, 1);
@@ -107,7 +99,7 @@ static void test_io_checked_room(void)
 	char *p = live_map_small(PAGES, 1), *q = live_map_small(PAGES, 2);
 	int file = file_of(p, BYTES), ends[2];
 
-	open_served();
+	live_open_served();
 	live_take(q, BYTES);
 	HMMU_CHECK_INT(__read_chk(file, q, BYTES, BYTES), BYTES);
 	LIVE_CHECK(q, BYTES, 1);
@@ -126,7 +118,7 @@ static void test_io_large_pages(void)
 	char *p = live_map_large(2, 1), *q = live_map_large(2, 2);
 	int file = file_of(NULL, 0);
 
-	open_served();
+	live_open_served();
 	live_take(p, 2 * LARGE);
 	live_take(q, 2 * LARGE);
 	HMMU_CHECK_INT(write(file, p, 2 * LARGE), 2 * LARGE);
@@ -143,7 +135,7 @@ static void test_io_exclusive_page(void)
 	int file = file_of(NULL, 0);
 	size_t done;
 
-	open_served();
+	live_open_served();
 	HMMU_CHECK_OK(live_make_exclusive(live_device, p, BYTES, &done));
 	HMMU_CHECK_OK(live_make_exclusive(live_device, q, BYTES, &done));
 	HMMU_CHECK_INT(pwrite(file, p, HALF, 0), HALF);
@@ -161,7 +153,7 @@ static void test_io_holes_beside_device(void)
 	char *p = live_map_small(PAGES, 1), *q = live_map_small(PAGES, 2);
 	int file = file_of(p, BYTES);
 
-	open_served();
+	live_open_served();
 	live_take(q, HALF);
 	HMMU_CHECK_OK(madvise(q + HALF, HALF, MADV_DONTNEED));
 	HMMU_CHECK_INT(pread(file, q + HALF, HALF, (off_t)HALF), HALF);
@@ -184,7 +176,7 @@ static void test_io_write_copies_no_file(void)
 	shared = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
 	HMMU_CHECK(shared != MAP_FAILED && own != MAP_FAILED);
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	HMMU_CHECK_INT(pwrite(other, own, BYTES, 0), BYTES);
 	live_fill(shared, BYTES, 3);
@@ -197,7 +189,7 @@ static void test_io_errno_is_kept(void)
 	char *p = live_map_small(PAGES, 1);
 	int file = file_of(NULL, 0);
 
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	errno = ECHILD;
 	HMMU_CHECK_INT(pwrite(file, p, BYTES, 0), BYTES);
@@ -240,7 +232,7 @@ static void test_io_vectors_from_device(void)
 	struct four f;
 
 	four_make(&f, 1);
-	open_served();
+	live_open_served();
 	four_take(&f);
 	HMMU_CHECK_INT(writev(file, f.iov, 4), ALL_FOUR);
 	check_file(file, ALL_FOUR, 1);
@@ -274,7 +266,7 @@ static void test_io_vectors_into_device(void)
 	struct four f;
 
 	four_make(&f, 2);
-	open_served();
+	live_open_served();
 	four_take(&f);
 	HMMU_CHECK_INT(readv(file, f.iov, 4), ALL_FOUR);
 	vectors_refill(&f);
@@ -304,7 +296,7 @@ static void test_io_vector_of_many(void)
 
 	for (i = 0; i < MANY; i++)
 		iov[i] = (struct iovec){ p + 2 * i * PAGE, PAGE };
-	open_served();
+	live_open_served();
 	live_take(p, 2 * MANY * PAGE);
 	HMMU_CHECK_INT(writev(file, iov, MANY), MANY * PAGE);
 	HMMU_CHECK_INT(pread(file, q, MANY * PAGE, 0), MANY * PAGE);
@@ -335,7 +327,7 @@ static void test_io_bad_pointers(void)
 
 	HMMU_CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
 	HMMU_CHECK_INT(write(ends[1], p, PAGE), PAGE);
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	check_refused(pwrite(file, BAD, PAGE, 0));
 	check_refused(pread(file, BAD, PAGE, 0));
@@ -371,7 +363,7 @@ static void test_io_partly_bad(void)
 	HMMU_CHECK_OK(pipe(ends));
 	HMMU_CHECK_OK(munmap(p + HALF, HALF));
 	plain = syscall(SYS_preadv, file, iov, 3, 0l, 0l);
-	open_served();
+	live_open_served();
 	live_take(p, HALF);
 	lent = preadv(file, iov, 3, 0);
 	HMMU_CHECK_INT(lent, plain);
@@ -446,7 +438,7 @@ static void test_io_blocked_read_keeps_its_buffer(void)
 	char *p = live_map_small(PAGES, 1), *q = live_map_small(PAGES, 2);
 	pthread_t thread;
 
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	thread = start_blocked(p + PAGE, 3 * PAGE);
 	check_stayed(p, is_lent() ? 3 : 0);
@@ -466,7 +458,7 @@ static void test_io_blocked_read_into_a_hole(void)
 	pthread_t thread;
 
 	live_fill(p, PAGE, 1);
-	open_served();
+	live_open_served();
 	thread = start_blocked(p + HALF, 3 * PAGE);
 	live_migrate(live_device, p, PAGE);
 	HMMU_CHECK_INT(write(blocked.ends[1], q, 3 * PAGE), 3 * PAGE);
@@ -494,7 +486,7 @@ static void test_io_blocked_read_is_filled_first(void)
 	pthread_t reader, taker;
 
 	live_fill(p, PAGE, 1);
-	open_served();
+	live_open_served();
 	reader = start_blocked(end, HALF);
 	taker = live_thread(take_first_page, p);
 	while (!live_is_armed(p) && !live_device_pages())
@@ -514,7 +506,7 @@ static void test_io_cancelled_read_lets_go(void)
 	pthread_t thread;
 	void *ret;
 
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	thread = start_blocked(p, HALF);
 	check_stayed(p, is_lent() ? PAGES / 2 : 0);
@@ -545,7 +537,7 @@ static void test_io_left_read_lets_go(void)
 {
 	char *p = live_map_small(PAGES, 1);
 
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	HMMU_CHECK_OK(pipe(blocked.ends));
 	signal(SIGALRM, jump_out);
@@ -625,7 +617,7 @@ static void test_io_pipe_while_it_migrates(void)
 	race.p = live_map_small(PAGES, 1);
 	race.q = live_map_small(PAGES, 2);
 	HMMU_CHECK_OK(pipe(race.ends));
-	open_served();
+	live_open_served();
 	live_take(race.p, BYTES);
 	taker = live_thread(take_again, NULL);
 	writer = live_thread(write_rounds, NULL);
@@ -674,7 +666,7 @@ static void test_io_handler_writes_while_it_migrates(void)
 
 	race.p = live_map_small(PAGES, 1);
 	race.ends[1] = file_of(NULL, 0);
-	open_served();
+	live_open_served();
 	live_take(race.p, BYTES);
 	HMMU_CHECK_OK(sigaction(SIGUSR1, &act, NULL));
 	sender = live_thread(send_signals, &self);
@@ -710,7 +702,7 @@ static void test_io_while_the_space_closes(void)
 	unsigned int i;
 
 	for (i = 0; i < 20; i++) {
-		open_served();
+		live_open_served();
 		live_take(q, BYTES);
 		LIVE_CHECK(q, BYTES, 2);
 		live_take(q, BYTES);
@@ -728,7 +720,7 @@ static void test_io_child(void)
 	int file = file_of(NULL, 0);
 	pid_t child;
 
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	child = fork();
 	if (!child) {
@@ -778,7 +770,7 @@ static void test_io_raw_child(void)
 		HMMU_SKIP("children that ThreadSanitizer does not follow");
 	race.p = live_map_small(PAGES, 1);
 	race.q = live_map_small(PAGES, 2);
-	open_served();
+	live_open_served();
 	live_take(race.p, BYTES);
 	taker = live_thread(take_again, NULL);
 	for (i = 0; i < RAW_CHILDREN; i++) {

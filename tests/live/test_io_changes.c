@@ -17,13 +17,6 @@ enum {
 #define BYTES ((size_t)PAGES * PAGE)
 #define HALF  (BYTES / 2)
 
-static void open_served(void)
-{
-	if (!live_serves_kernel() && live_is_forced("NO_HOOKS"))
-		HMMU_SKIP("hooks");
-	live_open();
-}
-
 static int new_file(void)
 {
 	int file = memfd_create("test_io", MFD_CLOEXEC);
@@ -67,7 +60,7 @@ static void *touches_after_vfork(void *arg)
 static void test_io_changes_vfork_child(void)
 {
 	away = live_map_small(PAGES, 1);
-	open_served();
+	live_open_served();
 	live_take(away, BYTES);
 	live_join(live_thread(touches_after_vfork, NULL));
 	live_close();
@@ -91,7 +84,7 @@ static void test_io_changes_write_what_has_just_moved(void)
 	int file = new_file(), i;
 	char *p, *page;
 
-	open_served();
+	live_open_served();
 	for (i = 0; i < MOVES; i++) {
 		p = malloc(MOVED_BYTES);
 		HMMU_CHECK(p);
@@ -126,7 +119,7 @@ static void test_io_changes_read_into_what_has_grown(void)
 {
 	char *p = live_map_small(PAGES, 1), *to = live_map(BYTES);
 
-	open_served();
+	live_open_served();
 	HMMU_CHECK_OK(munmap(p + HALF, HALF));
 	live_take(p, HALF);
 	read_into_growth(p, p);
@@ -146,7 +139,7 @@ static void test_io_changes_leaves_a_section_alone(void)
 	size_t run;
 	void *at;
 
-	open_served();
+	live_open_served();
 	live_take(p + HALF, HALF);
 	port = live_port();
 	hmmu_port_begin(port);

@@ -20,13 +20,6 @@ enum {
 #define BYTES ((size_t)PAGES * PAGE)
 #define PART  ((size_t)2 * PAGE)
 
-static void open_served(void)
-{
-	if (!live_serves_kernel() && live_is_forced("NO_HOOKS"))
-		HMMU_SKIP("hooks");
-	live_open();
-}
-
 static void make_pair(int type, int ends[2])
 {
 	HMMU_CHECK_OK(socketpair(AF_UNIX, type, 0, ends));
@@ -39,7 +32,7 @@ static void test_sockets_send_and_recv(void)
 	int ends[2];
 
 	make_pair(SOCK_DGRAM, ends);
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	live_take(q, BYTES);
 	HMMU_CHECK_INT(send(ends[0], p, PART, 0), PART);
@@ -79,7 +72,7 @@ static void test_sockets_addresses(void)
 	int receiver = udp_socket(to), sender = udp_socket(&mine);
 
 	*bytes = sizeof(*from);
-	open_served();
+	live_open_served();
 	live_take(p, PAGE);
 	live_take(to, PAGE);
 	HMMU_CHECK_INT(sendto(sender, p, 100, 0, (void *)to, sizeof(*to)), 100);
@@ -156,7 +149,7 @@ static void test_sockets_messages(void)
 	message_make(&m, 1);
 	message_make(&r, 2);
 	message_add_file(&m, ends[0]);
-	open_served();
+	live_open_served();
 	message_take(&m);
 	message_take(&r);
 	HMMU_CHECK_INT(sendmsg(ends[0], m.head, 0), 2 * PART);
@@ -191,7 +184,7 @@ static void test_sockets_many_messages(void)
 	size_t i;
 
 	make_pair(SOCK_DGRAM, ends);
-	open_served();
+	live_open_served();
 	live_take(p, BYTES);
 	live_take(q, BYTES);
 	live_take(out, PAGE);
