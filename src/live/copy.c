@@ -57,13 +57,20 @@
 
 /* --- the copier ---------------------------------------------------------------- */
 
-static long call(const struct hmmu_copier *c)
+static long move(const struct hmmu_copier *c)
 {
 	if (hmmu__uffd_is_changing(c->live))
 		return -EAGAIN;
 	return hmmu__sys_mremap(
 		c->from, c->bytes, c->bytes,
 		MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, c->to);
+}
+
+/* Its pages come as they are touched. */
+static long lock(const struct hmmu_copier *c)
+{
+	return hmmu__syscall(SYS_mlock2, (long)c->from, (long)c->bytes,
+			     MLOCK_ONFAULT, 0, 0, 0);
 }
 
 static void *copier_main(void *arg)
@@ -82,9 +89,9 @@ static void *copier_main(void *arg)
 					       HMMU_FOREVER);
 			continue;
 		}
-		if (!c->bytes)
+		if (c->job == HMMU_COPIER_END)
 			return NULL;
-		c->result = call(c);
+		c->result = c->job == HMMU_COPIER_MOVE ? move(c) : lock(c);
 		served = wanted;
 		/* Release: the result is there. */
 		atomic_store_explicit(&c->done, served, memory_order_release);
@@ -92,14 +99,26 @@ static void *copier_main(void *arg)
 	}
 }
 
-/* Hands over a range; 0 bytes ends the thread. */
-static uint32_t ask(struct hmmu_copier *c, uintptr_t from, uintptr_t to,
-		    size_t bytes)
+static bool is_done(const struct hmmu_copier *c, uint32_t turn)
 {
-	/* Relaxed: only who holds the events lock exclusively writes it. */
-	uint32_t turn =
-		atomic_load_explicit(&c->wanted, memory_order_relaxed) + 1;
+	/* Acquire: pairs with the copier's release. */
+	return atomic_load_explicit(&c->done, memory_order_acquire) == turn;
+}
 
+/* The latest. Relaxed: only who holds the events lock exclusively writes it. */
+static uint32_t turn_of(const struct hmmu_copier *c)
+{
+	return atomic_load_explicit(&c->wanted, memory_order_relaxed);
+}
+
+/* Hands over a range, or the end, when the turn before is done. */
+static uint32_t ask(struct hmmu_copier *c, enum hmmu_copier_job job,
+		    uintptr_t from, uintptr_t to, size_t bytes)
+{
+	uint32_t turn = turn_of(c) + 1;
+
+	HMMU_ASSERT(is_done(c, turn - 1));
+	c->job = job;
 	c->from = from;
 	c->to = to;
 	c->bytes = bytes;
@@ -158,7 +177,11 @@ void hmmu__copier_stop(struct hmmu_live *l)
 	struct hmmu_copier *c = &l->copier;
 
 	if (c->is_running) {
-		(void)ask(c, 0, 0, 0);
+		/* A lock may still be looking at the pages. */
+		while (!is_done(c, turn_of(c)))
+			(void)hmmu__futex_wait(&c->done, turn_of(c) - 1,
+					       HMMU_FOREVER);
+		(void)ask(c, HMMU_COPIER_END, 0, 0, 0);
 		(void)pthread_join(c->thread, NULL);
 		c->is_running = false;
 	}
@@ -207,12 +230,15 @@ static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 		   size_t bytes)
 {
 	struct hmmu_copier *c = &l->copier;
-	uint32_t turn = ask(c, start, alias, bytes);
 	bool told = false;
 	struct uffd_msg msg;
+	uint32_t turn;
 
-	/* Acquire: pairs with the copier's release. */
-	while (atomic_load_explicit(&c->done, memory_order_acquire) != turn) {
+	/* It still locks: see lock_again(). */
+	if (!is_done(c, turn_of(c)))
+		return -EAGAIN;
+	turn = ask(c, HMMU_COPIER_MOVE, start, alias, bytes);
+	while (!is_done(c, turn)) {
 		if (!has_called(c) || !hmmu__message_read(l, &msg))
 			(void)hmmu__futex_wait(&c->done, turn - 1, LOOK_NS);
 		else if (is_own_event(c, &msg))
@@ -307,20 +333,42 @@ static size_t large_whole(const struct hmmu_live *l, uintptr_t alias,
 				 alias + (bytes & ~(HMMU_LARGE_BYTES - 1)));
 }
 
+/* So long the taker waits until it is locked again. */
+#define LOCKED_NS 1000000ull
+
 /*
  * The program has locked it just then, and MREMAP_DONTUNMAP takes the lock along
- * to the alias. Its pages come as they are touched: they are on the device.
+ * to the alias:
  *
- *      taker                               program
+ *      taker                    copier                   program
  *      is it locked? no
- *                                          mlock(the range)
- *      mremap(): not locked any more
+ *                                                        mlock(the range)
+ *                               mremap(): not locked any more
+ *      is the alias locked?     mlock2(ONFAULT)
+ *        yes
+ *
+ * The copier makes that call, too, for it may touch the pages, which are away:
+ *
+ *                               mlock2(): locked
+ *                                                        munlock(), mlock()
+ *                                 looks: not on fault,
+ *                                 touches the pages,
+ *                                 waits for the service
+ *      lets go of the locks                              (service serves that)
+ *
+ * Its first step is what counts, and that waits for nobody. Not seen: an
+ * munlock() before it. The range stays locked then.
  */
-static void lock_again(uintptr_t start, uintptr_t alias, size_t bytes)
+static void lock_again(struct hmmu_copier *c, uintptr_t start, uintptr_t alias,
+		       size_t bytes)
 {
-	if (hmmu__live_is_locked(alias, bytes))
-		(void)hmmu__syscall(SYS_mlock2, (long)start, (long)bytes,
-				    MLOCK_ONFAULT, 0, 0, 0);
+	uint32_t turn;
+
+	if (!hmmu__live_is_locked(alias, bytes))
+		return;
+	turn = ask(c, HMMU_COPIER_LOCK, start, 0, bytes);
+	if (!is_done(c, turn))
+		(void)hmmu__futex_wait(&c->done, turn - 1, LOCKED_NS);
 }
 
 static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
@@ -333,7 +381,7 @@ static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
 		alias_drop(alias, t->bytes);
 		return err == -ENOMEM ? err : -EAGAIN;
 	}
-	lock_again(t->start, alias, t->bytes);
+	lock_again(&l->copier, t->start, alias, t->bytes);
 	/* A raw mprotect() of the range may have come between. */
 	(void)hmmu__sys_mprotect(alias, t->bytes, PROT_READ);
 	t->large = large_whole(l, alias, (uintptr_t)t->host, t->bytes);

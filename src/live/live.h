@@ -83,7 +83,13 @@ struct hmmu_discard {
 
 struct hmmu_live;
 
-/* See copy.c. @bytes of 0: the thread ends. */
+/* See copy.c. */
+enum hmmu_copier_job {
+	HMMU_COPIER_MOVE,
+	HMMU_COPIER_LOCK,
+	HMMU_COPIER_END,
+};
+
 struct hmmu_copier {
 	const struct hmmu_live *live;
 	pthread_t thread;
@@ -96,6 +102,7 @@ struct hmmu_copier {
 	/* Futex words: the turn that is asked for, and the one that is done. */
 	_Atomic uint32_t wanted;
 	_Atomic uint32_t done;
+	enum hmmu_copier_job job;
 	uintptr_t from;
 	uintptr_t to;
 	size_t bytes;

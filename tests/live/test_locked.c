@@ -198,23 +198,28 @@ static int lock(const void *p, size_t bytes)
 	return (int)syscall(SYS_mlock, p, bytes);
 }
 
-static bool is_locked_soon(const char *p)
+static bool is_locked(const char *p)
 {
-	uint64_t end = live_now_ns() + 1000000000ull;
+	return msync((void *)(uintptr_t)p, PAGE, MS_INVALIDATE) &&
+	       errno == EBUSY;
+}
+
+/* Locked, or not, within @ns. */
+static bool is_soon(const char *p, bool locked, uint64_t ns)
+{
+	uint64_t end = live_now_ns() + ns;
 
 	do {
-		if (msync((void *)(uintptr_t)p, PAGE, MS_INVALIDATE) &&
-		    errno == EBUSY)
+		if (is_locked(p) == locked)
 			return true;
 	} while (live_now_ns() < end);
 	return false;
 }
 
-/*
- * What the program locks while it migrates is locked; where the kernel can not
- * move pages, after a moment.
- */
-static void test_locked_while_it_migrates(void)
+#define SOON_NS 1000000000ull
+
+/* @fn with locked and unlocked memory, for a second, while it migrates. */
+static void while_it_migrates(void (*fn)(char *p))
 {
 	uint64_t end = live_now_ns() + 1000000000ull;
 	pthread_t thread;
@@ -228,15 +233,52 @@ static void test_locked_while_it_migrates(void)
 	while (live_now_ns() < end) {
 		LIVE_CHECK(migrated.p, BYTES, 1);
 		HMMU_CHECK_OK(lock(migrated.p, BYTES));
-		HMMU_CHECK(is_locked_soon(migrated.p));
-		LIVE_CHECK(migrated.p, BYTES, 1);
-		HMMU_CHECK(is_locked_soon(migrated.p));
+		fn(migrated.p);
 		HMMU_CHECK_OK(live_unlock(migrated.p, BYTES));
 	}
 	atomic_store_explicit(&migrated.stop, 1, memory_order_release);
 	live_join(thread);
 	LIVE_CHECK(migrated.p, BYTES, 1);
 	live_close();
+}
+
+static void stays_locked(char *p)
+{
+	HMMU_CHECK(is_soon(p, true, SOON_NS));
+	LIVE_CHECK(p, BYTES, 1);
+	HMMU_CHECK(is_soon(p, true, SOON_NS));
+}
+
+/*
+ * What the program locks while it migrates is locked; where the kernel can not
+ * move pages, after a moment.
+ */
+static void test_locked_while_it_migrates(void)
+{
+	while_it_migrates(stays_locked);
+}
+
+/*
+ * What a copy has unlocked is locked again, by a call that looks at the pages
+ * when it has let go of the mapping:
+ *
+ *      program                             migration
+ *                                          mlock2(ONFAULT): locked
+ *      munlock()
+ *                                            touches the pages, for they are
+ *                                            not on fault any more
+ *
+ * Forbidden: it waits there for the service, which waits for it.
+ */
+static void unlock_at_once(char *p)
+{
+	if (is_soon(p, false, 50000))
+		HMMU_CHECK(is_soon(p, true, SOON_NS));
+}
+
+static void test_locked_no_longer_while_it_migrates(void)
+{
+	while_it_migrates(unlock_at_once);
 }
 
 HMMU_TEST_MAIN(HMMU_TEST(test_locked_future_small),
@@ -246,4 +288,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_locked_future_small),
 	       HMMU_TEST(test_locked_while_away),
 	       HMMU_TEST(test_locked_around_a_part),
 	       HMMU_TEST(test_locked_exclusive),
-	       HMMU_TEST(test_locked_while_it_migrates))
+	       HMMU_TEST(test_locked_while_it_migrates),
+	       HMMU_TEST(test_locked_no_longer_while_it_migrates))
