@@ -225,9 +225,6 @@ struct hmmu_mm_ops {
 	 */
 	void (*pump)(struct hmmu_mm *mm, uint64_t timeout_ns);
 
-	/* The page at @addr is neither present nor swapped out. */
-	bool (*is_absent)(struct hmmu_mm *mm, uintptr_t addr);
-
 	/*
 	 * The caller is the service, and thread @tid sleeps in a system call
 	 * that changes mappings: it may be waiting for the service.
@@ -345,10 +342,12 @@ bool hmmu__core_ports_idle(struct hmmu_space *space);
 void hmmu__core_break_own(struct hmmu_space *space);
 
 /*
- * The thread @tid was stopped in a CPU fault at @addr: if it still is, its open
- * sections are broken. Caller holds no block lock.
+ * Thread @tid has a section open: it stands still, or the answer may be old.
+ * Break: it does stand still and can not go on before the call returns; its
+ * open sections are waited for no more.
  */
-void hmmu__core_toucher(struct hmmu_space *space, uintptr_t addr, int tid);
+bool hmmu__core_is_in_section(struct hmmu_space *space, int tid);
+void hmmu__core_break(struct hmmu_space *space, int tid);
 
 /*
  * Fills the page with zeroes if it is absent and on no device: for who wants

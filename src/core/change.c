@@ -359,26 +359,15 @@ bool hmmu__core_ports_idle(struct hmmu_space *space)
 void hmmu__core_break_own(struct hmmu_space *space)
 {
 	if (!hmmu__ports_idle(&space->ports))
-		hmmu__ports_toucher(&space->ports, hmmu__thread_id());
+		hmmu__ports_break(&space->ports, hmmu__thread_id());
 }
 
-/*
- * The thread is stopped as long as the page is not there, and with the block's
- * lock held nobody can put it there. If it is there by now the message is old
- * and the thread may be inside a section that is not broken.
- */
-void hmmu__core_toucher(struct hmmu_space *space, uintptr_t addr, int tid)
+bool hmmu__core_is_in_section(struct hmmu_space *space, int tid)
 {
-	struct hmmu_block *b;
+	return hmmu__ports_in_section(&space->ports, tid);
+}
 
-	if (!hmmu__ports_in_section(&space->ports, tid))
-		return;
-	b = hmmu__block_get(space, addr);
-	if (!b)
-		return;
-	hmmu__block_lock(b);
-	if (hmmu__bitmap_test(&b->away, hmmu__block_page(b, addr)) ||
-	    space->mm->ops->is_absent(space->mm, addr))
-		hmmu__ports_toucher(&space->ports, tid);
-	hmmu__block_unlock(b);
+void hmmu__core_break(struct hmmu_space *space, int tid)
+{
+	hmmu__ports_break(&space->ports, tid);
 }

@@ -56,6 +56,9 @@ struct homing {
 	uintptr_t end;
 	struct hmmu_block *block[HMMU_BATCH_BLOCKS];
 	unsigned int blocks;
+	/* Somebody waits here, if not 0: has it been put there, and he woken? */
+	uintptr_t touched;
+	bool is_touched_home;
 };
 
 /* A run of pages whose places follow one another, over several blocks. */
@@ -116,7 +119,7 @@ static size_t put_bytes(const struct home_run *r)
 	return hmmu__memory_fails_large(r->memory) ? HMMU_PAGE_BYTES : all;
 }
 
-static int run_put(const struct homing *h, struct home_run *r)
+static int run_put(struct homing *h, struct home_run *r)
 {
 	struct hmmu_mm_put put = {
 		.start = r->start,
@@ -135,6 +138,8 @@ static int run_put(const struct homing *h, struct home_run *r)
 	if (!err)
 		err = h->space->mm->ops->put(h->space->mm, &put);
 	done = (uint32_t)(put.done_bytes >> HMMU_PAGE_LG2);
+	if (h->touched - r->start < put.done_bytes)
+		h->is_touched_home = true;
 	if (done) {
 		run_clear(h, r, done);
 		hmmu__memory_give(r->memory, r->place, done,
@@ -239,7 +244,7 @@ static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
 	return true;
 }
 
-static int run_home(const struct homing *h, struct home_run *r)
+static int run_home(struct homing *h, struct home_run *r)
 {
 	int err;
 
@@ -254,7 +259,7 @@ static int run_home(const struct homing *h, struct home_run *r)
 }
 
 /* What has come home is not found again. */
-static int homing_locked(const struct homing *h)
+static int homing_locked(struct homing *h)
 {
 	struct home_run r;
 	unsigned int i;
@@ -461,35 +466,30 @@ int hmmu__core_all_home(struct hmmu_space *space)
 /*
  * The CPU touched a page that is away. A private one brings its whole block
  * with it; one that is exclusive to a device comes alone (EX7), and stays so
- * when another is touched. @pages of its memory were in the block, 0 if that is
- * not known yet.
+ * when another is touched. @mixed: not all of the block was in its memory.
  */
 static int touched_home(struct hmmu_space *space, struct hmmu_block *b,
-			uintptr_t addr, const struct hmmu_memory *m,
-			uint64_t pages)
+			uintptr_t addr, const struct hmmu_memory *m, bool mixed)
 {
-	struct hmmu_migrate_result r = { 0 };
 	struct homing h = { .space = space,
-			    .result = &r,
 			    .kinds = kind_bit(m),
 			    .start = b->start,
 			    .end = b->start + HMMU_LARGE_BYTES,
 			    .block = { b },
-			    .blocks = 1 };
+			    .blocks = 1,
+			    .touched = addr };
 	struct telling t = telling_of(m);
 	int err;
 
 	if (m->kind == HMMU_MEMORY_EXCLUSIVE) {
 		h.start = addr & ~(HMMU_PAGE_BYTES - 1);
 		h.end = h.start + HMMU_PAGE_BYTES;
-		pages = 1;
-	} else if (!pages) {
-		pages = wanted_pages(&h, b, &t);
+	} else if (mixed) {
+		(void)wanted_pages(&h, b, &t);
 	}
 	err = homing_run(&h, t);
-	/* All of them moved, this one too: it has been woken. Otherwise it may
-	 * have been dropped in between. */
-	return err ? err : r.pages_moved != pages;
+	/* It may have been dropped in between, or have moved: nobody is woken. */
+	return err ? err : !h.is_touched_home;
 }
 
 /*
@@ -503,17 +503,14 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 	unsigned int page = hmmu__block_page(b, addr);
 	struct hmmu_mm *mm = space->mm;
 	struct hmmu_place place;
-	uint64_t pages = 0;
-	bool away;
+	bool away, mixed;
 	int err = 0;
 
 	mm->ops->events_lock_shared(mm);
 	hmmu__block_lock(b);
 	away = hmmu__bitmap_test(&b->away, page);
 	place = hmmu__block_place(b, page);
-	/* All of one memory; else they are counted later. */
-	if (!b->scattered)
-		pages = hmmu__bitmap_count(&b->held);
+	mixed = b->scattered;
 	if (!away)
 		err = mm->ops->fill_hole(mm, addr, &b->away);
 	hmmu__block_unlock(b);
@@ -523,7 +520,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 		return err;
 	}
 	hmmu__count(&space->counters.cpu_faults, 1);
-	return touched_home(space, b, addr, place.memory, pages);
+	return touched_home(space, b, addr, place.memory, mixed);
 }
 
 int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr) HMMU_NO_TSA

@@ -440,7 +440,7 @@ bool hmmu__ports_idle(struct hmmu_port_list *list)
 	return !has_ports(list);
 }
 
-void hmmu__ports_toucher(struct hmmu_port_list *list, int tid)
+void hmmu__ports_break(struct hmmu_port_list *list, int tid)
 {
 	struct hmmu_port_full *full;
 

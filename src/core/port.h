@@ -79,14 +79,14 @@ bool hmmu__ports_changed(struct hmmu_port_list *list, bool unmapped,
 void hmmu__ports_wait(struct hmmu_port_list *list, struct hmmu_mm *mm);
 
 /*
- * hmmu__core_ports_hold() and _release(), _idle(), hmmu__core_toucher().
- * Toucher: the thread stands in a CPU fault and nobody can wake it until the
- * call returns: who runs on uses memory that a broken section gave up.
+ * hmmu__core_ports_hold() and _release(), _idle(), hmmu__core_break(). Break:
+ * the thread stands in a CPU fault and can not go on until the call returns:
+ * who runs on uses memory that a broken section gave up.
  */
 void hmmu__ports_hold(struct hmmu_port_list *list, struct hmmu_mm *mm);
 void hmmu__ports_release(struct hmmu_port_list *list);
 bool hmmu__ports_idle(struct hmmu_port_list *list);
-void hmmu__ports_toucher(struct hmmu_port_list *list, int tid);
+void hmmu__ports_break(struct hmmu_port_list *list, int tid);
 /* True if a port of thread @tid is in a section. */
 bool hmmu__ports_in_section(struct hmmu_port_list *list, int tid);
 

@@ -67,25 +67,24 @@ static void batch_end(struct hmmu_mm *mm) HMMU_NO_TSA
 	hmmu__core_ports_release(mm->space);
 }
 
-#define OPS_BUT_TAKE                                                        \
-	.describe = hmmu__live_describe,                                    \
-	.describe_next = hmmu__live_describe_next,                          \
-	.fault_in = hmmu__live_fault_in, .snapshot = hmmu__live_snapshot,   \
-	.watch = hmmu__live_watch, .arm = hmmu__live_arm,                   \
-	.batch_begin = batch_begin, .batch_end = batch_end,                 \
-	.release = hmmu__live_release, .put = hmmu__live_put,               \
-	.fill_hole = hmmu__live_fill_hole, .empty = hmmu__live_empty,       \
-	.add_pool = hmmu__live_add_pool,                                    \
-	.remove_pool = hmmu__live_remove_pool,                              \
-	.events_lock_shared = events_lock_shared,                           \
-	.events_unlock_shared = events_unlock_shared,                       \
-	.events_wait = hmmu__live_events_wait, .quiet = hmmu__live_quiet,   \
-	.take_begin = take_begin, .take_end = take_end,                     \
-	.take_wait = take_wait, .exclude = hmmu__live_exclude,              \
-	.may_exclude = hmmu__live_may_exclude,                              \
-	.is_service = hmmu__live_is_service, .pump = hmmu__live_pump,       \
-	.is_absent = hmmu__live_is_absent, .is_stuck = hmmu__live_is_stuck, \
-	.drain = hmmu__live_drain
+#define OPS_BUT_TAKE                                                      \
+	.describe = hmmu__live_describe,                                  \
+	.describe_next = hmmu__live_describe_next,                        \
+	.fault_in = hmmu__live_fault_in, .snapshot = hmmu__live_snapshot, \
+	.watch = hmmu__live_watch, .arm = hmmu__live_arm,                 \
+	.batch_begin = batch_begin, .batch_end = batch_end,               \
+	.release = hmmu__live_release, .put = hmmu__live_put,             \
+	.fill_hole = hmmu__live_fill_hole, .empty = hmmu__live_empty,     \
+	.add_pool = hmmu__live_add_pool,                                  \
+	.remove_pool = hmmu__live_remove_pool,                            \
+	.events_lock_shared = events_lock_shared,                         \
+	.events_unlock_shared = events_unlock_shared,                     \
+	.events_wait = hmmu__live_events_wait, .quiet = hmmu__live_quiet, \
+	.take_begin = take_begin, .take_end = take_end,                   \
+	.take_wait = take_wait, .exclude = hmmu__live_exclude,            \
+	.may_exclude = hmmu__live_may_exclude,                            \
+	.is_service = hmmu__live_is_service, .pump = hmmu__live_pump,     \
+	.is_stuck = hmmu__live_is_stuck, .drain = hmmu__live_drain
 
 static const struct hmmu_mm_ops live_ops = {
 	OPS_BUT_TAKE,

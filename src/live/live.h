@@ -119,8 +119,6 @@ struct hmmu_live {
 	struct hmmu_rwlock events;
 	/* Events that have been read and not been applied: @stashed_events. */
 	_Atomic uint32_t unprocessed;
-	/* Waits for sections that found nothing to read. */
-	_Atomic uint32_t idle_pumps;
 
 	struct hmmu_mutex watch_lock;
 	struct hmmu_itree watches HMMU_GUARDED_BY(&watch_lock);
@@ -261,7 +259,6 @@ int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 /* How many whole 2 MiB pages [start, end) holds; both 2 MiB aligned. */
 size_t hmmu__large_pages(const struct hmmu_live *l, uintptr_t start,
 			 uintptr_t end);
-bool hmmu__live_is_absent(struct hmmu_mm *mm, uintptr_t addr);
 /* True when no page of [start, end) is present. */
 bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
 /* Touches the page at @addr as user code would; -EFAULT if that faults. */

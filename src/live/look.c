@@ -323,10 +323,3 @@ bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
 			       &n, &next) &&
 	       !n;
 }
-
-bool hmmu__live_is_absent(struct hmmu_mm *mm, uintptr_t addr)
-{
-	uintptr_t page = addr & ~(HMMU_PAGE_BYTES - 1);
-
-	return hmmu__is_absent(hmmu__live(mm), page, page + HMMU_PAGE_BYTES);
-}

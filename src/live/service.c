@@ -171,9 +171,47 @@ static bool stash_get(struct hmmu_live *l, struct hmmu_stash *s,
 
 /* --- reading -------------------------------------------------------------------- */
 
-static bool read_message(const struct hmmu_live *l, struct uffd_msg *msg)
+static uintptr_t page_of(uintptr_t addr)
 {
-	return hmmu__sys_read(hmmu__uffd(l), msg, sizeof(*msg)) == sizeof(*msg);
+	return addr & ~(HMMU_PAGE_BYTES - 1);
+}
+
+/*
+ * Whoever has stopped inside a section can not end it, and who has read that may
+ * be waiting for the section. With the events lock held exclusively nobody puts
+ * a page where he stands, so while it is absent he stays. But a page may be
+ * there and he not woken:
+ *
+ *      program                             owner of the section
+ *      MADV_GUARD_INSTALL of P:
+ *        its page goes
+ *                                          touches P, and stops
+ *        the guard comes
+ *
+ * mremap() to where he waits does it, too. He is woken, and goes on, or gets
+ * a signal, or stops again and is read again.
+ */
+static void look_at_toucher(struct hmmu_live *l, const struct uffd_msg *msg)
+{
+	int tid = (int)msg->arg.pagefault.feat.ptid;
+	uintptr_t page = page_of(msg->arg.pagefault.address);
+
+	if (!hmmu__core_is_in_section(l->mm.space, tid))
+		return;
+	if (hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES))
+		hmmu__core_break(l->mm.space, tid);
+	else
+		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
+}
+
+/* With the events lock held exclusively. */
+static bool read_message(struct hmmu_live *l, struct uffd_msg *msg)
+{
+	if (hmmu__sys_read(hmmu__uffd(l), msg, sizeof(*msg)) != sizeof(*msg))
+		return false;
+	if (is_fault(msg))
+		look_at_toucher(l, msg);
+	return true;
 }
 
 /* Faults nobody has read; 1 when it can not be known. */
@@ -213,11 +251,6 @@ static bool stashed_apply(struct hmmu_live *l)
 /* --- CPU faults -------------------------------------------------------------------- */
 
 static void service_read(struct hmmu_live *l, bool only_events);
-
-static uintptr_t page_of(uintptr_t addr)
-{
-	return addr & ~(HMMU_PAGE_BYTES - 1);
-}
 
 /*
  * mremap(2) of a locked mapping that grows fills the new part before it tells
@@ -290,8 +323,6 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 	unsigned int round = 0, tries = 0;
 	int err;
 
-	hmmu__core_toucher(l->mm.space, addr,
-			   (int)msg->arg.pagefault.feat.ptid);
 	for (;;) {
 		err = hmmu__core_cpu_fault(l->mm.space, addr, write);
 		if (err != -EAGAIN && err != -ENOMEM)
@@ -423,8 +454,6 @@ static bool read_event(struct hmmu_live *l, struct uffd_msg *msg, bool stopped)
 	for (n = 0; n < FAULTS_IN_A_ROW && read_one(l, msg, stopped); n++) {
 		if (!is_fault(msg))
 			break;
-		hmmu__core_toucher(l->mm.space, msg->arg.pagefault.address,
-				   (int)msg->arg.pagefault.feat.ptid);
 		stash_put(l, msg);
 	}
 	return false;
@@ -527,46 +556,6 @@ static bool pump_may_read(const struct hmmu_live *l)
 }
 
 /*
- * Faults that somebody has read who could not look whose sections they stop, or
- * looked too early. The service may be the one who waits.
- */
-static void stashed_touchers(struct hmmu_live *l)
-{
-	struct uffd_msg msg;
-	uint32_t i;
-
-	for (i = 0; stash_fault(l, i, 0, &msg); i++)
-		hmmu__core_toucher(l->mm.space, msg.arg.pagefault.address,
-				   (int)msg.arg.pagefault.feat.ptid);
-}
-
-/* So many times a wait finds nothing to read, of 50 us each. */
-#define IDLE_PUMPS 256u
-/* Every address a program may have by default; none of them is below. */
-#define WAKE_START HMMU_LARGE_BYTES
-#define WAKE_END   0x7ffffffff000ul
-
-/*
- * Whoever stops a section has been looked at, and did not seem to stand still:
- *
- *      owner of the section                here
- *      stops in a CPU fault at P
- *                                          reads that; P is there again, in
- *                                            another mapping: so he has gone on
- *      waits to be woken                   waits for the section
- *
- * So after a while all who wait look again. They go on, or are read again.
- */
-static void wake_in_doubt(struct hmmu_live *l)
-{
-	/* Relaxed: how often is all that counts. */
-	if (atomic_fetch_add_explicit(&l->idle_pumps, 1, memory_order_relaxed) %
-		    IDLE_PUMPS ==
-	    IDLE_PUMPS - 1)
-		hmmu__uffd_wake(l, WAKE_START, WAKE_END);
-}
-
-/*
  * The thread waits for a section; the section's owner may be waiting for us in
  * a CPU fault that nobody has read yet, for the service may be what waits. An
  * event that is read here instead (its fault vanished) is left to the service;
@@ -580,8 +569,6 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 	bool any = false;
 
 	if (!pump_may_read(l) || !stash_has_room(l)) {
-		stashed_touchers(l);
-		wake_in_doubt(l);
 		hmmu__sys_nanosleep(timeout_ns < 50000 ? timeout_ns : 50000);
 		return;
 	}
@@ -595,9 +582,6 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 		stash_put(l, &msg);
 	if (!own)
 		hmmu__events_end(l);
-	if (any && is_fault(&msg))
-		hmmu__core_toucher(mm->space, msg.arg.pagefault.address,
-				   (int)msg.arg.pagefault.feat.ptid);
 }
 
 bool hmmu__message_read(struct hmmu_live *l, struct uffd_msg *msg)

@@ -333,7 +333,7 @@ static void fill_all(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 		if (next > vma->end)
 			next = vma->end;
 		for (; at < next; at += HMMU_PAGE_BYTES)
-			if (hmmu__live_is_absent(&l->mm, at))
+			if (hmmu__is_absent(l, at, at + HMMU_PAGE_BYTES))
 				fill_one(l, at);
 	}
 }

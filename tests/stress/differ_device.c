@@ -184,8 +184,9 @@ static void check_done(struct differ_world *w, size_t done, size_t expected,
 		       size_t bytes, int err)
 {
 	if (done != expected)
-		differ_fail(w, "the device did 0x%zx bytes, and can do 0x%zx",
-			    done, expected);
+		differ_fail(w,
+			    "the device did 0x%zx bytes, and can do 0x%zx (%d)",
+			    done, expected, err);
 	if (expected < bytes ? err != -EFAULT && err != -EPERM : err)
 		differ_fail(w, "the device said %d after 0x%zx of 0x%zx bytes",
 			    err, done, bytes);

@@ -159,7 +159,7 @@ test_port_break_in_a_failing_fault_ends_with_the_section(void **state)
 
 static void touch_as_owner(struct fake *f)
 {
-	hmmu__ports_toucher(&f->ports, f->step);
+	hmmu__ports_break(&f->ports, f->step);
 }
 
 static void test_port_toucher_breaks_its_own_section(void **state)
@@ -220,9 +220,9 @@ static void test_port_section_is_of_who_began_it(void **state)
 	hmmu_port_end(lent);
 	helper_start(&h, f, begin_here);
 	helper_join(&h);
-	hmmu__ports_toucher(&f->ports, hmmu__thread_id());
+	hmmu__ports_break(&f->ports, hmmu__thread_id());
 	assert_int_equal(lent->broken, 0);
-	hmmu__ports_toucher(&f->ports, f->step);
+	hmmu__ports_break(&f->ports, f->step);
 	assert_int_equal(lent->broken, 1);
 	hmmu_port_end(lent);
 	hmmu_port_close(lent);
