@@ -35,7 +35,9 @@
  *  - Where pages are copied, what process_vm_writev writes while they are is lost:
  *    nothing is migrated meanwhile.
  *  - Watching splits mappings, and mremap wants one: see differ_remap.c.
- *  - What MADV_COLLAPSE says: pages on a device can not be collapsed.
+ *  - What MADV_COLLAPSE says: pages on a device can not be collapsed. Nor can a
+ *    mapping of a file that is watched; and what is can be read behind the end
+ *    of the file, where a large page reaches beyond it. So no file is collapsed.
  */
 
 #include "fixture.h"

@@ -182,6 +182,8 @@ static void do_call(struct differ_world *w, const struct differ_op *op)
 
 	if (op->kind == DIFFER_LOCK && !may_lock)
 		return;
+	if (is_collapse(op) && was_file)
+		return;
 	if (op->kind >= DIFFER_PREAD)
 		differ_settle(w, op->at, op->bytes);
 	if (rest)
