@@ -52,8 +52,9 @@ enum {
 	/* Neighbours share a block. */
 	DIFFER_PAGES = 3 * 512 + 171,
 	DIFFER_WORLDS = 3,
-	/* Operations that a failure prints. */
+	/* Operations that a failure prints: the last, and more of a page. */
 	DIFFER_LAST = 20,
+	DIFFER_KEPT = 4096,
 	DIFFER_MAPS = 2048,
 	DIFFER_BUFFER_PAGES = 64,
 	/* Behind them a file has none. */
@@ -196,7 +197,9 @@ struct differ_world {
 	uint64_t splits;
 	uint64_t slow_discards;
 	uint64_t kinds[DIFFER_KINDS];
-	struct differ_op last[DIFFER_LAST];
+	struct differ_op last[DIFFER_KEPT];
+	/* What differs; SIZE_MAX where it is no byte. */
+	size_t fails_at;
 	struct hmmu_port *port;
 	struct hmmu_soft_record *record;
 	/* Shared with the child: whose turn it is. */

@@ -10,13 +10,34 @@
 
 /* Failing ------------------------------------------------------------------------ */
 
-static void print_last(const struct differ_world *w)
+/* The whole page of @at. */
+static bool is_of_page(size_t at, size_t from, size_t bytes)
 {
-	uint64_t i = w->count < DIFFER_LAST ? 0 : w->count - DIFFER_LAST + 1;
+	return from < hmmu_round_down(at, PAGE) + PAGE &&
+	       from + bytes > hmmu_round_down(at, PAGE);
+}
+
+/* What else was done to the page at @at; SIZE_MAX: none. */
+static bool is_told(const struct differ_world *w, uint64_t i, size_t at)
+{
+	const struct differ_op *op = &w->last[i % DIFFER_KEPT];
+
+	return i + DIFFER_LAST > w->count ||
+	       (at != SIZE_MAX &&
+		(is_of_page(at, op->at, op->bytes) ||
+		 is_of_page(at, op->to,
+			    hmmu_max(op->to_bytes, op->to ? op->bytes : 0))));
+}
+
+static void print_last(const struct differ_world *w, size_t at)
+{
+	uint64_t i = w->count < DIFFER_KEPT ? 0 : w->count - DIFFER_KEPT + 1;
 	char text[200], line[256];
 
 	for (; i <= w->count; i++) {
-		differ_describe(&w->last[i % DIFFER_LAST], text, sizeof(text));
+		if (!is_told(w, i, at))
+			continue;
+		differ_describe(&w->last[i % DIFFER_KEPT], text, sizeof(text));
 		snprintf(line, sizeof(line), "%llu: %s\n",
 			 (unsigned long long)i, text);
 		(void)!write(STDOUT_FILENO, line, strlen(line));
@@ -31,7 +52,7 @@ void differ_fail(struct differ_world *w, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	print_last(w);
+	print_last(w, w->fails_at);
 	hmmu_test_fail(__FILE__, __LINE__,
 		       "seed %llu, world %u, operation %llu%s: %s",
 		       (unsigned long long)differ_seed, w->index,
@@ -267,18 +288,21 @@ static void bytes_differ(struct differ_world *w, size_t at,
 			 size_t bytes)
 {
 	size_t first = 0, count = 0, i;
+	uint8_t again = 0;
 
 	for (i = bytes; i-- > 0;)
 		if (managed[i] != plain[i]) {
 			first = i;
 			count++;
 		}
+	w->fails_at = at + first;
+	(void)differ_access(w, DIFFER_MANAGED, at + first, &again, 1, false);
 	differ_fail(
 		w,
-		"byte 0x%zx (%p) is 0x%02x, and 0x%02x in plain memory; %zu "
-		"of %zu differ; %s, %s, %s",
+		"byte 0x%zx (%p) is 0x%02x, and 0x%02x in plain memory; again "
+		"0x%02x; %zu of %zu differ; %s, %s, %s",
 		at + first, (void *)(w->base[DIFFER_MANAGED] + at + first),
-		managed[first], plain[first], count, bytes,
+		managed[first], plain[first], again, count, bytes,
 		is_zero(managed, bytes) ? "managed is zero" :
 					  "managed is not zero",
 		is_zero(plain, bytes) ? "plain is zero" : "plain is not zero",

@@ -250,7 +250,7 @@ static void trace(const struct differ_world *w, const struct differ_op *op)
 
 void differ_do(struct differ_world *w, const struct differ_op *op)
 {
-	w->last[w->count % DIFFER_LAST] = *op;
+	w->last[w->count % DIFFER_KEPT] = *op;
 	w->kinds[op->kind]++;
 	if (hmmu_test_trace())
 		trace(w, op);
@@ -337,6 +337,7 @@ static void world_open(struct differ_world *w, unsigned int index)
 	unsigned int side;
 
 	w->index = index;
+	w->fails_at = SIZE_MAX;
 	w->random = (differ_seed + index) * 0x9e3779b97f4a7c15ull | 1;
 	for (side = 0; side < DIFFER_SIDES; side++) {
 		w->base[side] = claim((side ? PLAIN_START : MANAGED_START) +
