@@ -266,6 +266,7 @@ static void settle_page(struct differ_world *w, size_t page)
 	w->page[page] &= (uint8_t)~DIFFER_LAZY;
 }
 
+/* What the CPU may write it may read, too. */
 void differ_settle(struct differ_world *w, size_t at, size_t bytes)
 {
 	const struct differ_map *map;
@@ -275,7 +276,7 @@ void differ_settle(struct differ_world *w, size_t at, size_t bytes)
 		if (!(w->page[page] & DIFFER_LAZY))
 			continue;
 		map = differ_map_at(w, page * PAGE);
-		if (map && map->perms[0] == 'r' && map->perms[1] == 'w')
+		if (map && map->perms[1] == 'w')
 			settle_page(w, page);
 	}
 }
