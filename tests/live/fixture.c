@@ -27,17 +27,23 @@ static bool read_line(const char *path, char *text, size_t bytes)
 	return got > 0;
 }
 
-/* Whether thread @tid is the fault service, and waits in ppoll(2). */
-static bool is_waiting_service(const char *tid)
+bool live_task_says(unsigned int tid, const char *file, char *text,
+		    size_t bytes)
 {
-	char path[320], text[256];
+	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/self/task/%s/comm", tid);
-	if (!read_line(path, text, sizeof(text)) ||
-	    strcmp(text, "hmmu-service\n") != 0)
-		return false;
-	snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", tid);
-	return read_line(path, text, sizeof(text)) &&
+	snprintf(path, sizeof(path), "/proc/self/task/%u/%s", tid, file);
+	return read_line(path, text, bytes);
+}
+
+/* Whether thread @tid is the fault service, and waits in ppoll(2). */
+static bool is_waiting_service(unsigned int tid)
+{
+	char text[256];
+
+	return live_task_says(tid, "comm", text, sizeof(text)) &&
+	       strcmp(text, "hmmu-service\n") == 0 &&
+	       live_task_says(tid, "syscall", text, sizeof(text)) &&
 	       strtol(text, NULL, 10) == SYS_ppoll;
 }
 
@@ -57,7 +63,8 @@ static void wait_for_service(void)
 		tasks = opendir("/proc/self/task");
 		HMMU_CHECK(tasks);
 		while (!waits && (entry = readdir(tasks)))
-			waits = is_waiting_service(entry->d_name);
+			waits = is_waiting_service(
+				(unsigned int)strtoul(entry->d_name, NULL, 10));
 		closedir(tasks);
 		live_sleep_ms(waits ? 0 : 1);
 	}

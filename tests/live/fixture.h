@@ -149,6 +149,12 @@ bool live_is_registered(void);
 size_t live_count_maps(void);
 size_t live_count_files(void);
 size_t live_count_threads(void);
+/*
+ * What /proc says of a thread of this process in @file ("stat", "wchan"), as
+ * far as there is room; false if it has ended, or nothing is said.
+ */
+bool live_task_says(unsigned int tid, const char *file, char *text,
+		    size_t bytes);
 
 /* The leaf of @device that maps @p: 12, 21, 30, or 0; @entry may be NULL. */
 unsigned int live_leaf(struct hmmu_device *device, const void *p,

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/mman.h>
 
@@ -122,16 +121,10 @@ static void *tell(void *arg)
  */
 bool live_is_waiting(unsigned int tid)
 {
-	char path[64], text[256] = "", *state;
-	int file;
+	char text[256], *state;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%u/stat", tid);
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
+	if (!live_task_says(tid, "stat", text, sizeof(text)))
 		return false;
-	if (read(file, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(file);
 	state = strrchr(text, ')');
 	return state && strncmp(state, ") D", 3) == 0;
 }

@@ -399,16 +399,10 @@ static void *read_blocked(void *arg)
 /* It sleeps in read(2), call 0. */
 static bool is_in_read(unsigned int tid)
 {
-	char path[64], text[32] = "";
-	int file;
+	char text[32];
 
-	snprintf(path, sizeof(path), "/proc/self/task/%u/syscall", tid);
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return false;
-	(void)!read(file, text, sizeof(text) - 1);
-	close(file);
-	return strncmp(text, "0 ", 2) == 0;
+	return live_task_says(tid, "syscall", text, sizeof(text)) &&
+	       strncmp(text, "0 ", 2) == 0;
 }
 
 static pthread_t start_blocked(char *p, size_t bytes)

@@ -3,7 +3,6 @@
  * A section whose owner stops in a CPU fault, and who waits for it meanwhile:
  * port.h, doc/protocols.md.
  */
-#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "gate.h"
@@ -58,17 +57,10 @@ static bool waiter_is_done_in(struct waiter *w, unsigned int ms)
 static bool is_in_fault(unsigned int tid)
 {
 	static const char fault[] = "handle_userfault";
-	char path[64], text[64] = "";
-	int file;
+	char text[64];
 
-	snprintf(path, sizeof(path), "/proc/self/task/%u/wchan", tid);
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return false;
-	if (read(file, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(file);
-	return strncmp(text, fault, sizeof(fault) - 1) == 0;
+	return live_task_says(tid, "wchan", text, sizeof(text)) &&
+	       strncmp(text, fault, sizeof(fault) - 1) == 0;
 }
 
 /* Where the kernel does not say, by the time. */
