@@ -137,6 +137,22 @@ static void check_both(const char *p, uint64_t seed)
 		LIVE_CHECK_ZERO(p, BYTES);
 }
 
+static void *writes(void *arg)
+{
+	volatile char *p = arg;
+	size_t i;
+
+	for (i = 0; i < PAGES; i++)
+		p[i * PAGE] ^= 1;
+	return arg;
+}
+
+static void check_written(char *p)
+{
+	writes(p);
+	LIVE_CHECK(p, BYTES, 1);
+}
+
 static void lands_here(void)
 {
 	HMMU_CHECK(live_raw.remap(other, BYTES, BYTES,
@@ -169,10 +185,11 @@ static void test_copying_something_lands(void)
 	live_close();
 }
 
+/* With as much behind it. */
 static void leaves(void)
 {
 	HMMU_CHECK(
-		live_raw.remap(copier.p, BYTES, BYTES,
+		live_raw.remap(copier.p, 2 * BYTES, 2 * BYTES,
 			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
 			       other) == other);
 }
@@ -185,21 +202,28 @@ static void leaves(void)
  *                              takes P: nothing
  *      reads: P moved to other
  *
- * Forbidden: what was taken is what is at other.
+ * Forbidden: what was taken is what is at other. Nor does who writes there wait
+ * for ever because of what the taker did to the pages before they left; as long
+ * as something of the mapping is away that does not end by itself.
  */
 static void test_copying_it_leaves(void)
 {
 	struct live_teller program;
 
-	copier.p = live_map_small(PAGES, 1);
-	other = live_map_small(PAGES, 2);
+	copier.p = live_map_small(2 * PAGES, 1);
+	other = live_map_small(2 * PAGES, 2);
 	open_copying(other);
+	live_take(copier.p + BYTES, BYTES);
 	migration_starts();
 	live_teller_start(&program, leaves);
 	migration_ends();
 	live_teller_end(&program);
 	check_both(other, 1);
 	check_both(copier.p, 0);
+	writes(other);
+	check_written(other);
+	LIVE_CHECK_AT(other + BYTES, BYTES, 1, BYTES);
+	LIVE_CHECK_ZERO(copier.p + BYTES, BYTES);
 	live_close();
 }
 
@@ -259,24 +283,6 @@ static void test_copying_something_mixed_lands(void)
 	check_mix(on);
 }
 
-static void *writes(void *arg)
-{
-	size_t i;
-
-	for (i = 0; i < PAGES; i++)
-		((volatile char *)copier.p)[i * PAGE] ^= 1;
-	return arg;
-}
-
-static void check_written(void)
-{
-	size_t i;
-
-	for (i = 0; i < PAGES; i++)
-		copier.p[i * PAGE] ^= 1;
-	LIVE_CHECK(copier.p, BYTES, 1);
-}
-
 /* Who writes to a page that is about to be taken waits, and nothing is lost. */
 static void test_copying_somebody_writes(void)
 {
@@ -285,11 +291,11 @@ static void test_copying_somebody_writes(void)
 	copier.p = live_map_small(PAGES, 1);
 	open_copying(NULL);
 	migration_starts();
-	writer = live_thread(writes, NULL);
+	writer = live_thread(writes, copier.p);
 	live_sleep_ms(20);
 	migration_ends();
 	live_join(writer);
-	check_written();
+	check_written(copier.p);
 	live_close();
 }
 
@@ -319,13 +325,13 @@ static void test_copying_fails_while_somebody_writes(void)
 	open_copying(NULL);
 	copier.migration = live_thread(migrates_more, NULL);
 	HMMU_CHECK(copier_stops((int)(LIVE_SOON_MS * hmmu_test_slowness())));
-	writer = live_thread(writes, NULL);
+	writer = live_thread(writes, copier.p);
 	live_sleep_ms(20);
 	live_teller_start(&program, cuts_the_range);
 	migration_ends();
 	live_teller_end(&program);
 	live_join(writer);
-	check_written();
+	check_written(copier.p);
 	live_close();
 }
 
