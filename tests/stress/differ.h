@@ -34,6 +34,8 @@
  *    call is given is made resident before.
  *  - Where pages are copied, what process_vm_writev writes while they are is lost:
  *    nothing is migrated meanwhile.
+ *  - From a file to another mapping of the same part of it: what is copied first
+ *    is copied again, and nobody says what is first.
  *  - Watching splits mappings, and mremap wants one: see differ_remap.c.
  *  - What MADV_COLLAPSE says: pages on a device can not be collapsed. Nor can a
  *    mapping of a file that is watched; and what is can be read behind the end
@@ -167,7 +169,9 @@ struct differ_map {
 	size_t start;
 	size_t end;
 	char perms[4];
-	bool is_file;
+	/* Of its file, or shared memory; 0: it has none. */
+	uintptr_t inode;
+	uintptr_t offset;
 };
 
 struct differ_maps {

@@ -92,13 +92,13 @@ static const char *hex(const char *p, uintptr_t *value)
 /* "START-END PERMS OFFSET DEVICE INODE ..." */
 static void add_map(struct differ_world *w, const char *line)
 {
-	uintptr_t start, end, skip, inode = 0;
+	uintptr_t start, end, offset, inode = 0;
 	unsigned int side;
 	const char *perms, *p;
 
 	p = hex(line, &start);
 	perms = hex(p + 1, &end) + 1;
-	p = hex(perms + 5, &skip);
+	p = hex(perms + 5, &offset);
 	p = strchr(p + 1, ' ');
 	if (p)
 		hex(p + 1, &inode);
@@ -112,7 +112,8 @@ static void add_map(struct differ_world *w, const char *line)
 		HMMU_CHECK(++m->count < DIFFER_MAPS);
 		map->start = start > base ? start - base : 0;
 		map->end = hmmu_min(end - base, DIFFER_BYTES);
-		map->is_file = inode != 0;
+		map->inode = inode;
+		map->offset = offset + (start < base ? base - start : 0);
 		memcpy(map->perms, perms, sizeof(map->perms));
 	}
 }

@@ -171,7 +171,7 @@ static void own_files(struct differ_world *w, size_t at, size_t bytes)
 
 	for (page = at / PAGE; page * PAGE < at + bytes; page++) {
 		map = differ_map_at(w, page * PAGE);
-		if (!map || !map->is_file || map->perms[1] != 'w' ||
+		if (!map || !map->inode || map->perms[1] != 'w' ||
 		    map->perms[3] != 'p')
 			continue;
 		(void)differ_touch(w, DIFFER_MANAGED, page * PAGE);
@@ -336,6 +336,40 @@ static void op_soft_fill(struct differ_world *w, const struct differ_op *op)
 		   can, op->bytes, soft_error(w, r));
 }
 
+/* The part of the range that @m maps, in its file. */
+static bool file_part(const struct differ_map *m, size_t at, size_t bytes,
+		      uintptr_t *start, uintptr_t *end)
+{
+	size_t lo = hmmu_max(m->start, hmmu_round_down(at, PAGE));
+	size_t hi = hmmu_min(m->end, hmmu_round_up(at + bytes, PAGE));
+
+	*start = m->offset + (lo - m->start);
+	*end = m->offset + (hi - m->start);
+	return m->inode && lo < hi;
+}
+
+/* A part of a file is in both ranges. */
+static bool meets_itself(const struct differ_world *w,
+			 const struct differ_op *op)
+{
+	const struct differ_maps *maps = &w->maps[DIFFER_PLAIN];
+	uintptr_t from, from_end, to, to_end;
+	size_t i, j;
+
+	for (i = 0; i < maps->count; i++) {
+		if (!file_part(&maps->map[i], op->at, op->bytes, &from,
+			       &from_end))
+			continue;
+		for (j = 0; j < maps->count; j++)
+			if (maps->map[j].inode == maps->map[i].inode &&
+			    file_part(&maps->map[j], op->to, op->bytes, &to,
+				      &to_end) &&
+			    from < to_end && to < from_end)
+				return true;
+	}
+	return false;
+}
+
 static void op_soft_move(struct differ_world *w, const struct differ_op *op)
 {
 	uint8_t *buffer = w->buffer[DIFFER_PLAIN];
@@ -343,7 +377,8 @@ static void op_soft_move(struct differ_world *w, const struct differ_op *op)
 	size_t from, to, done;
 
 	/* What can not be settled, for it is read-only. */
-	if (differ_any(w, op->at, op->bytes, DIFFER_LAZY))
+	if (differ_any(w, op->at, op->bytes, DIFFER_LAZY) ||
+	    meets_itself(w, op))
 		return;
 	from = reachable(w, op->at, op->bytes, false);
 	to = reachable(w, op->to, op->bytes, true);

@@ -133,7 +133,7 @@ static bool of_file(const struct differ_world *w, const struct differ_op *op)
 	for (i = 0; i < w->maps[DIFFER_PLAIN].count; i++) {
 		const struct differ_map *m = &w->maps[DIFFER_PLAIN].map[i];
 
-		if (m->is_file && m->start < op->at + op->bytes &&
+		if (m->inode && m->start < op->at + op->bytes &&
 		    m->end > op->at)
 			return true;
 	}
