@@ -88,13 +88,31 @@
 
 /* --- the copier ---------------------------------------------------------------- */
 
+static long remap(uintptr_t from, uintptr_t to, size_t bytes)
+{
+	return hmmu__sys_mremap(
+		from, bytes, bytes,
+		MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+}
+
+/*
+ * Without an event the range was unmapped and mapped anew just then, and what
+ * came along is somebody else's, who is not registered: back with it, at once,
+ * for he does not stop at what is missing.
+ */
 static long move(const struct hmmu_copier *c)
 {
+	long err;
+
 	if (hmmu__uffd_is_changing(c->live))
 		return -EAGAIN;
-	return hmmu__sys_mremap(
-		c->from, c->bytes, c->bytes,
-		MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, c->to);
+	err = remap(c->from, c->to, c->bytes);
+	/* Acquire: pairs with the taker's, who reads the event after that. */
+	if (hmmu__sys_is_error(err) ||
+	    atomic_load_explicit(&c->is_told_of, memory_order_acquire))
+		return err;
+	(void)remap(c->to, c->from, c->bytes);
+	return -EAGAIN;
 }
 
 /* Its pages come as they are touched. */
@@ -236,24 +254,17 @@ static bool is_own_event(const struct hmmu_copier *c,
 	       msg->arg.remap.from == c->from && msg->arg.remap.to == c->to;
 }
 
-/*
- * No event: the range was unmapped and mapped anew just then, and what came
- * along is somebody else's, who is not registered.
- */
-static int give_back(uintptr_t start, uintptr_t alias, size_t bytes)
+/* It has made its call, and waits for the event to be read; or may have. */
+static bool told_of(struct hmmu_copier *c)
 {
-	(void)hmmu__sys_mremap(alias, bytes, bytes,
-			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-			       start);
-	return -EAGAIN;
-}
-
-/* It has made its call, and waits for the event to be read. */
-static bool has_called(struct hmmu_copier *c)
-{
-	return !c->is_visible ||
-	       hmmu__live_sleep(atomic_load_explicit(
-		       &c->tid, memory_order_relaxed)) == HMMU_SLEEP_FOR_EVENT;
+	if (atomic_load_explicit(&c->is_told_of, memory_order_relaxed))
+		return true;
+	if (hmmu__live_sleep(atomic_load_explicit(
+		    &c->tid, memory_order_relaxed)) != HMMU_SLEEP_FOR_EVENT)
+		return false;
+	/* Release: before what is read lets it go on. */
+	atomic_store_explicit(&c->is_told_of, true, memory_order_release);
+	return true;
 }
 
 /* --- stamps -------------------------------------------------------------------- */
@@ -359,9 +370,7 @@ static void run_put_back(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 {
 	(void)hmmu__uffd_unregister(l, alias, alias + bytes);
 	(void)hmmu__uffd_unregister(l, start, start + bytes);
-	(void)hmmu__sys_mremap(alias, bytes, bytes,
-			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-			       start);
+	(void)remap(alias, start, bytes);
 	register_as_the_rest(l, start, start + bytes);
 }
 
@@ -430,14 +439,18 @@ static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 	/* It still locks: see lock_again(). */
 	if (!is_done(c, turn_of(c)))
 		return -EAGAIN;
+	atomic_store_explicit(&c->is_told_of, !c->is_visible,
+			      memory_order_relaxed);
 	turn = ask(c, HMMU_COPIER_MOVE, start, alias, bytes);
 	while (!is_done(c, turn)) {
-		bool called = has_called(c);
-
-		if (called && !looked && c->is_visible)
+		if (!told_of(c)) {
+			(void)hmmu__futex_wait(&c->done, turn - 1, LOOK_NS);
+			continue;
+		}
+		if (!looked && c->is_visible)
 			landed_put_back(l, start, alias, bytes, host);
-		looked |= called;
-		if (!called || !hmmu__message_read(l, &msg))
+		looked = true;
+		if (!hmmu__message_read(l, &msg))
 			(void)hmmu__futex_wait(&c->done, turn - 1, LOOK_NS);
 		else if (is_own_event(c, &msg))
 			told = true;
@@ -446,7 +459,11 @@ static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 	}
 	if (hmmu__sys_is_error(c->result))
 		return (int)c->result;
-	return told ? 0 : give_back(start, alias, bytes);
+	if (told)
+		return 0;
+	/* Where nobody knew what the copier waits for: see move(). */
+	(void)remap(alias, start, bytes);
+	return -EAGAIN;
 }
 
 /*

@@ -97,6 +97,8 @@ struct hmmu_copier {
 	_Atomic int tid;
 	/* The kernel says what it sleeps for. */
 	bool is_visible;
+	/* An event of its call has been seen, or can not be. */
+	_Atomic bool is_told_of;
 	/* Stamps may be left on pages that are in system memory. */
 	_Atomic bool leaves_stamps;
 	void *stack;

@@ -304,6 +304,39 @@ static void cuts_the_range(void)
 	HMMU_CHECK_OK(live_raw.unmap(copier.p + BYTES, PAGE));
 }
 
+static void goes(void)
+{
+	HMMU_CHECK_OK(live_raw.unmap(copier.p, BYTES));
+}
+
+/*
+ *      copier                  program                 another thread
+ *      looks: no change
+ *                              munmap(P): waits
+ *                                                      mmap(P), writes
+ *      takes P, of which
+ *        nobody is told
+ *
+ * Forbidden: what was written goes with what was unmapped.
+ */
+static void test_copying_something_new_comes(void)
+{
+	struct live_teller program;
+
+	copier.p = live_map_small(PAGES, 1);
+	open_copying(NULL);
+	migration_starts();
+	live_teller_start(&program, goes);
+	HMMU_CHECK(live_raw.map(copier.p, BYTES, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS |
+					MAP_FIXED_NOREPLACE) == copier.p);
+	live_fill(copier.p, BYTES, 3);
+	migration_ends();
+	live_teller_end(&program);
+	check_both(copier.p, 3);
+	live_close();
+}
+
 static void *migrates_more(void *arg)
 {
 	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, (uintptr_t)copier.p,
@@ -337,6 +370,7 @@ static void test_copying_fails_while_somebody_writes(void)
 
 HMMU_TEST_MAIN(HMMU_TEST(test_copying_something_lands),
 	       HMMU_TEST(test_copying_something_mixed_lands),
+	       HMMU_TEST(test_copying_something_new_comes),
 	       HMMU_TEST(test_copying_it_leaves),
 	       HMMU_TEST(test_copying_somebody_writes),
 	       HMMU_TEST(test_copying_fails_while_somebody_writes))
