@@ -61,8 +61,9 @@
  *      records zeroes
  *      reads: it moved to other
  *
- * Forbidden: the zeroes follow. A page that is present where a device page is to
- * follow is the one that left.
+ * Forbidden: the zeroes follow. Where a page is present and zeroes of the device
+ * are to follow, they are dropped. Only zeroes: who is present there may be somebody
+ * who came since. Of zeroes nothing is lost.
  *
  * Who writes to a stamped page stops, until it is away or has no stamp any more.
  * Stamps need a registration of their own: see watch.c.
@@ -401,6 +402,21 @@ static void landed_put_back(struct hmmu_live *l, uintptr_t start,
 	}
 }
 
+/* Absent, or a part of a large page of which something else was written. */
+static bool is_zero(void *live, void *host)
+{
+	const uint64_t *word = host;
+	size_t i;
+
+	if (hmmu__is_absent(live, (uintptr_t)host,
+			    (uintptr_t)host + HMMU_PAGE_BYTES))
+		return true;
+	for (i = 0; i < HMMU_PAGE_BYTES / sizeof(*word); i++)
+		if (word[i])
+			return false;
+	return true;
+}
+
 void hmmu__copy_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		      size_t bytes)
 {
@@ -414,9 +430,10 @@ void hmmu__copy_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 				   &next))
 			return;
 		for (i = 0; i < n; i++) {
-			hmmu__core_drop_away(l->mm.space,
-					     from + (runs[i].start - to),
-					     from + (runs[i].end - to));
+			hmmu__core_drop_if(l->mm.space,
+					   from + (runs[i].start - to),
+					   from + (runs[i].end - to), is_zero,
+					   l);
 			if (runs[i].flags & HMMU__PAGE_WP)
 				atomic_store_explicit(&l->copier.leaves_stamps,
 						      true,

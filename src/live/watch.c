@@ -425,18 +425,24 @@ static void files_register_down(struct hmmu_live *l, uintptr_t start,
 					    hmmu_min(vma.end, end));
 }
 
-/* What is copied from is registered for both: see copy.c. */
+/*
+ * What is copied from is registered for both: see copy.c. Without it the mapping
+ * is armed, and is so anew (@fresh) when it is next asked for.
+ */
 static int let_stamp_locked(struct hmmu_live *l,
-			    const struct hmmu_vma_info *vma)
+			    const struct hmmu_vma_info *vma, bool fresh)
 	HMMU_REQUIRES(&l->watch_lock)
 {
 	int err = hmmu__uffd_register(l, vma->start, vma->end,
 				      MODE_ARMED | MODE_WATCH);
 
-	if (err || is_whole(l, vma))
-		return err;
-	files_register_down(l, vma->start, vma->end);
-	return -EAGAIN;
+	if (!err && !is_whole(l, vma)) {
+		files_register_down(l, vma->start, vma->end);
+		err = -EAGAIN;
+	}
+	if (err && fresh)
+		(void)cut_locked(l, vma->start, vma->end);
+	return err;
 }
 
 /*
@@ -452,7 +458,7 @@ static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	hmmu__mutex_lock(&l->watch_lock);
 	err = hmmu__live_is_changing(l) ? -EAGAIN : arm_locked(l, vma, fresh);
 	if (!err && hmmu__live_stamps(l))
-		err = let_stamp_locked(l, vma);
+		err = let_stamp_locked(l, vma, *fresh);
 	hmmu__mutex_unlock(&l->watch_lock);
 	hmmu__rw_read_unlock(&l->events);
 	return err;
@@ -616,17 +622,23 @@ static void idle_disarm_locked(struct hmmu_live *l,
 {
 	struct hmmu_watch *w = first_locked(l, vma->start, vma->end);
 	struct hmmu_vma_info now;
+	bool is_changing;
+	int err;
 
 	/* A hook may have cut it since. */
 	if (!w || !w->armed || !whole_of_locked(l, w, &now) ||
 	    now.start != vma->start || now.end != vma->end)
 		return;
-	if (register_down(l, vma->start, vma->end) || !is_whole(l, vma)) {
-		(void)cut_locked(l, vma->start, vma->end);
-	} else if (hmmu__uffd_is_changing(l)) {
-		(void)register_whole(l, vma, true);
+	err = register_down(l, vma->start, vma->end);
+	is_changing = hmmu__uffd_is_changing(l);
+	/* Something with pages away may have moved here. */
+	if (is_changing) {
+		register_each(l, vma->start, vma->end);
 		hmmu__watch_release_later(l);
-	} else {
+	}
+	if (err || !is_whole(l, vma)) {
+		(void)cut_locked(l, vma->start, vma->end);
+	} else if (!is_changing) {
 		w->armed = false;
 		hmmu__armed_add(-1);
 	}
