@@ -15,11 +15,14 @@ struct hmmu_device *live_device;
 
 /* Opening ----------------------------------------------------------------- */
 
-/* Reads a short file of /proc as a string; false where there is none. */
+/*
+ * Reads a short file of /proc as a string; false where there is none. Not by
+ * libc's read(), which would wait for a take.
+ */
 static bool read_line(const char *path, char *text, size_t bytes)
 {
 	int file = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = file < 0 ? -1 : read(file, text, bytes - 1);
+	ssize_t got = file < 0 ? -1 : syscall(SYS_read, file, text, bytes - 1);
 
 	if (file >= 0)
 		close(file);
