@@ -176,12 +176,6 @@ static uintptr_t page_of(uintptr_t addr)
 	return addr & ~(HMMU_PAGE_BYTES - 1);
 }
 
-/* A write to a page that is there: see copy.c. */
-static bool is_at_stamp(const struct uffd_msg *msg)
-{
-	return msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP;
-}
-
 /*
  * Whoever has stopped inside a section can not end it, and who has read that may
  * be waiting for the section. With the events lock held exclusively nobody puts
@@ -201,16 +195,10 @@ static void look_at_toucher(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	int tid = (int)msg->arg.pagefault.feat.ptid;
 	uintptr_t page = page_of(msg->arg.pagefault.address);
-	bool stays;
 
 	if (!hmmu__core_is_in_section(l->mm.space, tid))
 		return;
-	if (is_at_stamp(msg))
-		stays = hmmu__uffd_protect(l, page, page + HMMU_PAGE_BYTES,
-					   false);
-	else
-		stays = hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES);
-	if (stays)
+	if (hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES))
 		hmmu__core_break(l->mm.space, tid);
 	else
 		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
@@ -336,9 +324,7 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 	int err;
 
 	for (;;) {
-		err = is_at_stamp(msg) ?
-			      hmmu__copy_unstamp(l, addr) :
-			      hmmu__core_cpu_fault(l->mm.space, addr, write);
+		err = hmmu__core_cpu_fault(l->mm.space, addr, write);
 		if (err != -EAGAIN && err != -ENOMEM)
 			break;
 		if (atomic_load_explicit(&l->stop, memory_order_acquire) &&
@@ -523,10 +509,7 @@ static void disarm(struct hmmu_live *l)
 	if (!l->disarm_later)
 		return;
 	atomic_store_explicit(&l->disarm_later, false, memory_order_relaxed);
-	if (hmmu__live_stamps(l))
-		hmmu__watch_release_stamped(l);
-	else
-		hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
+	hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
 }
 
 static void *service_main(void *arg)
@@ -537,7 +520,6 @@ static void *service_main(void *arg)
 		{ .fd = l->wake_fd, .events = POLLIN },
 	};
 	uint64_t count;
-	int n;
 
 	atomic_store_explicit(&l->service_tid, hmmu__sys_gettid(),
 			      memory_order_relaxed);
@@ -546,12 +528,11 @@ static void *service_main(void *arg)
 
 		/* What is put aside from here on by others wakes the poll. */
 		stash_serve(l);
-		n = hmmu__sys_poll(fds, 2, l->disarm_later ? &later : NULL);
-		/* Where that is left to the service nobody else does it. */
-		if (n <= 0 || hmmu__live_stamps(l))
+		if (hmmu__sys_poll(fds, 2, l->disarm_later ? &later : NULL) <=
+		    0) {
 			disarm(l);
-		if (n <= 0)
 			continue;
+		}
 		if (fds[1].revents)
 			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));
 		if (fds[0].revents)

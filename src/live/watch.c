@@ -25,7 +25,7 @@ _Atomic uint32_t hmmu__armed;
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
 /* The service may be asleep: it looks at the flag before that. */
-void hmmu__watch_release_later(struct hmmu_live *l)
+static void disarm_later(struct hmmu_live *l)
 {
 	uint64_t one = 1;
 
@@ -255,7 +255,7 @@ static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	err = register_locked(l, vma, false);
 	if (!err && hmmu__uffd_is_changing(l)) {
 		err = register_locked(l, vma, true);
-		hmmu__watch_release_later(l);
+		disarm_later(l);
 	}
 	return err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
 }
@@ -393,59 +393,6 @@ static void fill_lent(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 }
 
 /*
- * For changes only, whatever it was for: the kernel takes nothing away from a
- * registration. What changes meanwhile is not told.
- */
-static int register_down(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	if (hmmu__live_stamps(l))
-		(void)hmmu__uffd_unregister(l, start, end);
-	return hmmu__uffd_register(l, start, end, MODE_WATCH);
-}
-
-static int register_whole_down(struct hmmu_live *l,
-			       const struct hmmu_vma_info *vma)
-{
-	int err = register_down(l, vma->start, vma->end);
-
-	return err ? err : register_whole(l, vma, false);
-}
-
-/* Who has made them is still in that call, and nobody knows of them. */
-static void files_register_down(struct hmmu_live *l, uintptr_t start,
-				uintptr_t end)
-{
-	struct hmmu_vma_info vma;
-
-	for (; start < end && !hmmu__live_describe_next(&l->mm, start, &vma) &&
-	       vma.start < end;
-	     start = vma.end)
-		if (!(vma.flags & HMMU_VMA_ANON))
-			(void)register_down(l, hmmu_max(vma.start, start),
-					    hmmu_min(vma.end, end));
-}
-
-/*
- * What is copied from is registered for both: see copy.c. Without it the mapping
- * is armed, and is so anew (@fresh) when it is next asked for.
- */
-static int let_stamp_locked(struct hmmu_live *l,
-			    const struct hmmu_vma_info *vma, bool fresh)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	int err = hmmu__uffd_register(l, vma->start, vma->end,
-				      MODE_ARMED | MODE_WATCH);
-
-	if (!err && !is_whole(l, vma)) {
-		files_register_down(l, vma->start, vma->end);
-		err = -EAGAIN;
-	}
-	if (err && fresh)
-		(void)cut_locked(l, vma->start, vma->end);
-	return err;
-}
-
-/*
  * Not while something changes: a record made now of what has just come here
  * would be taken for that of what has left (events.c).
  */
@@ -457,8 +404,6 @@ static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	hmmu__rw_read_lock(&l->events);
 	hmmu__mutex_lock(&l->watch_lock);
 	err = hmmu__live_is_changing(l) ? -EAGAIN : arm_locked(l, vma, fresh);
-	if (!err && hmmu__live_stamps(l))
-		err = let_stamp_locked(l, vma, *fresh);
 	hmmu__mutex_unlock(&l->watch_lock);
 	hmmu__rw_read_unlock(&l->events);
 	return err;
@@ -551,16 +496,12 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 
 	if (!w->armed || is_away_locked(l, w))
 		return;
-	if (hmmu__live_stamps(l)) {
-		hmmu__watch_release_later(l);
-		return;
-	}
 	/*
 	 * While a change is under way the record may be old: something else,
 	 * with pages away, may have moved to the address. Later, then.
 	 */
 	if (hmmu__live_is_changing(l)) {
-		hmmu__watch_release_later(l);
+		disarm_later(l);
 		return;
 	}
 	if (!whole_of_locked(l, w, &vma) ||
@@ -568,7 +509,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		return;
 	if (hmmu__uffd_is_changing(l)) {
 		(void)register_whole(l, &vma, true);
-		hmmu__watch_release_later(l);
+		disarm_later(l);
 		return;
 	}
 	w->armed = false;
@@ -592,105 +533,6 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
 }
-
-/* --- where what is copied is stamped ---------------------------------------------- */
-
-/* The first from *@at on that has nothing on a device, as a whole. */
-static bool next_idle(struct hmmu_live *l, uintptr_t *at,
-		      struct hmmu_vma_info *vma)
-{
-	struct hmmu_itree_node *n;
-	bool found = false;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	for (n = hmmu__itree_first(&l->watches, *at, UINTPTR_MAX); n && !found;
-	     n = hmmu__itree_next(n, *at, UINTPTR_MAX)) {
-		struct hmmu_watch *w = of_node(n);
-
-		found = w->armed && !is_away_locked(l, w) &&
-			whole_of_locked(l, w, vma) &&
-			!hmmu__core_is_held(l->mm.space, vma->start, vma->end);
-		*at = found ? vma->end : n->last + 1;
-	}
-	hmmu__mutex_unlock(&l->watch_lock);
-	return found;
-}
-
-static void idle_disarm_locked(struct hmmu_live *l,
-			       const struct hmmu_vma_info *vma)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	struct hmmu_watch *w = first_locked(l, vma->start, vma->end);
-	struct hmmu_vma_info now;
-	bool is_changing;
-	int err;
-
-	/* A hook may have cut it since. */
-	if (!w || !w->armed || !whole_of_locked(l, w, &now) ||
-	    now.start != vma->start || now.end != vma->end)
-		return;
-	err = register_down(l, vma->start, vma->end);
-	is_changing = hmmu__uffd_is_changing(l);
-	/* Something with pages away may have moved here. */
-	if (is_changing) {
-		register_each(l, vma->start, vma->end);
-		hmmu__watch_release_later(l);
-	}
-	if (err || !is_whole(l, vma)) {
-		(void)cut_locked(l, vma->start, vma->end);
-	} else if (!is_changing) {
-		w->armed = false;
-		hmmu__armed_add(-1);
-	}
-	hmmu__uffd_wake(l, vma->start, vma->end);
-}
-
-/*
- * A registration for two things becomes one for one only by way of none, and
- * what is changed in between is not told. So nobody may have looked before:
- *
- *      service                             program
- *      invalidation begins: no device
- *        maps anything of it
- *      ends the registration
- *                                          madvise(DONTNEED): not told
- *      registers for changes
- *      invalidation ends                   (devices look again)
- */
-static void idle_disarm(struct hmmu_live *l, const struct hmmu_vma_info *vma)
-{
-	struct hmmu_invalidate_call call = {
-		.inv = { .start = vma->start,
-			 .end = vma->end,
-			 .event = HMMU_EVENT_MIGRATE },
-		.moves = true,
-	};
-
-	hmmu__core_invalidate_begin(l->mm.space, &call);
-	hmmu__mutex_lock(&l->watch_lock);
-	idle_disarm_locked(l, vma);
-	hmmu__mutex_unlock(&l->watch_lock);
-	hmmu__core_invalidate_end(l->mm.space, &call);
-}
-
-void hmmu__watch_release_stamped(struct hmmu_live *l)
-{
-	struct hmmu_vma_info vma;
-	uintptr_t at = 0;
-
-	hmmu__events_begin(l);
-	hmmu__events_settle(l);
-	while (next_idle(l, &at, &vma)) {
-		if (hmmu__live_is_changing(l)) {
-			hmmu__watch_release_later(l);
-			break;
-		}
-		idle_disarm(l, &vma);
-	}
-	hmmu__events_end(l);
-}
-
-/* --- the same for all ---------------------------------------------------------------- */
 
 /* A look without the events lock: is there anything to disarm? */
 static bool may_disarm(struct hmmu_live *l, uintptr_t start, uintptr_t end)
@@ -716,10 +558,6 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
 
 	if (!may_disarm(l, start, end))
 		return;
-	if (hmmu__live_stamps(l)) {
-		hmmu__watch_release_later(l);
-		return;
-	}
 	hmmu__rw_write_lock(&l->events);
 	hmmu__watch_release_exclusive(l, start, end);
 	hmmu__rw_write_unlock(&l->events);
@@ -851,7 +689,7 @@ void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page)
 {
 	hmmu__mutex_lock(&l->watch_lock);
-	(void)register_down(l, page, page + HMMU_PAGE_BYTES);
+	(void)hmmu__uffd_register(l, page, page + HMMU_PAGE_BYTES, MODE_WATCH);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
@@ -868,7 +706,7 @@ void hmmu__watch_leave_fill(struct hmmu_live *l, uintptr_t page)
 	hmmu__mutex_lock(&l->watch_lock);
 	if (!hmmu__live_describe(&l->mm, page, &vma) &&
 	    !(vma.flags & HMMU_VMA_ANON))
-		(void)register_whole_down(l, &vma);
+		(void)register_whole(l, &vma, false);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
