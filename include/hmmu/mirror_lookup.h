@@ -63,16 +63,14 @@ static inline uint64_t hmmu__mirror_top(const struct hmmu_mirror *mirror,
 {
 	const struct hmmu_mirror_head *head =
 		(const struct hmmu_mirror_head *)(const void *)mirror;
-	uint64_t root = (uint64_t)(uintptr_t)head->root;
+	uint64_t e;
 
 	if (__builtin_expect(va >= head->va_end, 0))
 		return 0;
-	if (__builtin_expect(head->va_end > 1ull << 48, 0)) {
-		root = hmmu__mirror_step(root, va, 48);
-		if (!(root & HMMU_MIRROR_TABLE))
-			return root;
-	}
-	return hmmu__mirror_step(root, va, 39);
+	if (__builtin_expect(head->va_end <= 1ull << 48, 1))
+		return __atomic_load_n(&head->root[va >> 39], __ATOMIC_ACQUIRE);
+	e = __atomic_load_n(&head->root[va >> 48], __ATOMIC_ACQUIRE);
+	return e & HMMU_MIRROR_TABLE ? hmmu__mirror_step(e, va, 39) : e;
 }
 
 /**
