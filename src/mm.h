@@ -282,7 +282,10 @@ bool hmmu__core_is_clearing(struct hmmu_space *space, uintptr_t start,
 
 /* Device pages of the range are garbage: mapping or content is gone (DP14). */
 void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end);
-/* The same for those at whose place @is_garbage; coherent ones stay. */
+/*
+ * The same for those at whose place @is_garbage, page by page; coherent ones stay.
+ * NULL: for all.
+ */
 void hmmu__core_drop_if(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end,
 			bool (*is_garbage)(void *arg, void *host), void *arg);

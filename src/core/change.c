@@ -65,7 +65,8 @@ static void places_drop(struct hmmu_space *space, struct hmmu_memory *m,
 }
 
 static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
-		       uintptr_t start, uintptr_t end)
+		       uintptr_t start, uintptr_t end,
+		       bool (*is_garbage)(void *arg, void *host), void *arg)
 {
 	struct hmmu_block_run r;
 	unsigned int page, stop;
@@ -73,44 +74,17 @@ static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
 
 	hmmu__block_clip(b, start, end, &page, &stop);
 	hmmu__block_lock(b);
-	while (hmmu__block_run(b, page, stop, &r)) {
-		places_drop(space, r.memory, r.place, r.n);
-		n += r.n;
-		page = r.page + r.n;
-		hmmu__block_clear(b, r.page, r.n);
-	}
-	hmmu__block_unlock(b);
-	hmmu__count(&space->counters.pages_dropped, n);
-}
-
-void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end)
-{
-	struct hmmu_block *b;
-
-	hmmu__block_for_each(b, &space->blocks, start, end)
-	{
-		if (atomic_load_explicit(&b->held_pages, memory_order_acquire))
-			block_drop(space, b, start, end);
-	}
-}
-
-static void block_drop_if(struct hmmu_space *space, struct hmmu_block *b,
-			  uintptr_t start, uintptr_t end,
-			  bool (*is_garbage)(void *arg, void *host), void *arg)
-{
-	struct hmmu_block_run r;
-	unsigned int page, stop;
-	unsigned int n = 0;
-
-	hmmu__block_clip(b, start, end, &page, &stop);
-	hmmu__block_lock(b);
-	for (; hmmu__block_run(b, page, stop, &r); page = r.page + 1) {
-		if (r.memory->kind == HMMU_MEMORY_COHERENT ||
-		    !is_garbage(arg, hmmu__memory_host(r.memory, r.place)))
+	for (; hmmu__block_run(b, page, stop, &r); page = r.page + r.n) {
+		/* Each page is asked for. */
+		if (is_garbage)
+			r.n = 1;
+		if (is_garbage &&
+		    (r.memory->kind == HMMU_MEMORY_COHERENT ||
+		     !is_garbage(arg, hmmu__memory_host(r.memory, r.place))))
 			continue;
-		places_drop(space, r.memory, r.place, 1);
-		hmmu__block_clear(b, r.page, 1);
-		n++;
+		places_drop(space, r.memory, r.place, r.n);
+		hmmu__block_clear(b, r.page, r.n);
+		n += r.n;
 	}
 	hmmu__block_unlock(b);
 	hmmu__count(&space->counters.pages_dropped, n);
@@ -125,8 +99,13 @@ void hmmu__core_drop_if(struct hmmu_space *space, uintptr_t start,
 	hmmu__block_for_each(b, &space->blocks, start, end)
 	{
 		if (atomic_load_explicit(&b->held_pages, memory_order_acquire))
-			block_drop_if(space, b, start, end, is_garbage, arg);
+			block_drop(space, b, start, end, is_garbage, arg);
 	}
+}
+
+void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	hmmu__core_drop_if(space, start, end, NULL, NULL);
 }
 
 /* A run of device pages on its way from one address to another. */

@@ -97,7 +97,7 @@ struct hmmu_copier {
 	_Atomic int tid;
 	/* The kernel says what it sleeps for. */
 	bool is_visible;
-	/* An event of its call has been seen, or can not be. */
+	/* Its call waits for its event to be read, or nobody can tell. */
 	_Atomic bool is_told_of;
 	void *stack;
 	void *alias;
