@@ -125,8 +125,8 @@ struct hmmu_mm_ops {
 
 	/*
 	 * Pages of [start, end) came home, were dropped, or were to be taken:
-	 * what is armed there and has no page on a device is disarmed. Caller
-	 * holds no lock; cheap while something is still away.
+	 * what is armed there and has no page on a device is disarmed, now or
+	 * soon. Caller holds no lock; cheap while something is still away.
 	 */
 	void (*release)(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
 

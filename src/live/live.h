@@ -60,6 +60,8 @@ struct hmmu_watch {
 	bool saw_large;
 	/* Where something was away when last looked at: see is_away_locked(). */
 	uintptr_t away_at;
+	/* Since when nothing is away, where that is asked; 0: something may be. */
+	uint64_t idle_ns;
 };
 
 struct hmmu_static_range {
@@ -99,6 +101,10 @@ struct hmmu_copier {
 	bool is_visible;
 	/* Its call waits for its event to be read, or nobody can tell. */
 	_Atomic bool is_told_of;
+	/* The kernel knows them, and shows them. */
+	bool has_stamps;
+	/* Stamps may be left on pages that are in system memory. */
+	_Atomic bool leaves_stamps;
 	void *stack;
 	void *alias;
 	/* Futex words: the turn that is asked for, and the one that is done. */
@@ -142,6 +148,8 @@ struct hmmu_live {
 
 	/* Something armed has nothing away; told to the service. */
 	_Atomic bool disarm_later;
+	/* When the service last looked at that; its own. */
+	uint64_t disarmed_ns;
 
 	/* The service's own. */
 	struct hmmu_awaited awaited[HMMU_AWAITED];
@@ -177,11 +185,21 @@ static inline bool hmmu__live_copies(const struct hmmu_live *l)
 	return !l->platform.have_move && l->platform.copy_allowed;
 }
 
+/* What is copied is stamped before: see copy.c. */
+static inline bool hmmu__live_stamps(const struct hmmu_live *l)
+{
+	return hmmu__live_copies(l) && l->copier.has_stamps;
+}
+
 /* watch.c */
 int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma);
 int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 		   enum hmmu_stay *why);
 void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
+/* By the service: disarms where what is copied is stamped. */
+void hmmu__watch_release_stamped(struct hmmu_live *l);
+/* What is armed may have nothing away any more: the service is to look. */
+void hmmu__watch_release_later(struct hmmu_live *l);
 /* The same for the service while it holds the events lock exclusively. */
 void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 				   uintptr_t end);
@@ -219,6 +237,12 @@ int hmmu__live_gone(const struct hmmu_live *l, uintptr_t at);
 int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
+/*
+ * Write-protects what is present there, or ends that. -EAGAIN: a mapping is
+ * changing. -ENOENT: not all of it is registered for write protection.
+ */
+int hmmu__uffd_protect(const struct hmmu_live *l, uintptr_t start,
+		       uintptr_t end, bool protect);
 /* A mapping is being changed and its event, or its caller, is pending. */
 bool hmmu__uffd_is_changing(const struct hmmu_live *l);
 /* That, or an event has been read and not been applied. */
@@ -248,6 +272,8 @@ int hmmu__copier_start(struct hmmu_live *l);
 void hmmu__copier_stop(struct hmmu_live *l);
 int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t);
 int hmmu__copy_put(struct hmmu_live *l, struct hmmu_mm_put *p);
+/* Somebody has stopped at a stamp. -EAGAIN: a mapping is changing. */
+int hmmu__copy_unstamp(struct hmmu_live *l, uintptr_t addr);
 /* Before device pages of @from follow to @to. */
 void hmmu__copy_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		      size_t bytes);

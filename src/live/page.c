@@ -38,6 +38,17 @@ int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
 	return uffd_ioctl(l, UFFDIO_UNREGISTER, &r);
 }
 
+int hmmu__uffd_protect(const struct hmmu_live *l, uintptr_t start,
+		       uintptr_t end, bool protect)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { .start = start, .len = end - start },
+		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	return uffd_ioctl(l, UFFDIO_WRITEPROTECT, &wp);
+}
+
 void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct uffdio_range r = { .start = start, .len = end - start };

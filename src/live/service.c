@@ -3,10 +3,10 @@
  * The fault service: one thread that reads the userfaultfd.
  *
  * Two kinds of messages come out of it. A CPU fault: its thread waits until
- * the page is there. An event - a mapping was changed behind the hooks: its
- * thread waits until the event is read, no longer, so by then no device may be
- * using the memory. read() hands out faults before events and does not say
- * beforehand which comes (E4):
+ * the page is there, or may be written (copy.c). An event - a mapping was changed
+ * behind the hooks: its thread waits until the event is read, no longer, so by then
+ * no device may be using the memory. read() hands out faults before events and does
+ * not say beforehand which comes (E4):
  *
  *      service                             program
  *      readable                            munmap() by a raw system call
@@ -176,6 +176,12 @@ static uintptr_t page_of(uintptr_t addr)
 	return addr & ~(HMMU_PAGE_BYTES - 1);
 }
 
+/* A write to a page that is there: see copy.c. */
+static bool is_at_stamp(const struct uffd_msg *msg)
+{
+	return msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP;
+}
+
 /*
  * Whoever has stopped inside a section can not end it, and who has read that may
  * be waiting for the section. With the events lock held exclusively nobody puts
@@ -195,10 +201,16 @@ static void look_at_toucher(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	int tid = (int)msg->arg.pagefault.feat.ptid;
 	uintptr_t page = page_of(msg->arg.pagefault.address);
+	bool stays;
 
 	if (!hmmu__core_is_in_section(l->mm.space, tid))
 		return;
-	if (hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES))
+	if (is_at_stamp(msg))
+		stays = hmmu__uffd_protect(l, page, page + HMMU_PAGE_BYTES,
+					   false);
+	else
+		stays = hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES);
+	if (stays)
 		hmmu__core_break(l->mm.space, tid);
 	else
 		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
@@ -324,7 +336,9 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 	int err;
 
 	for (;;) {
-		err = hmmu__core_cpu_fault(l->mm.space, addr, write);
+		err = is_at_stamp(msg) ?
+			      hmmu__copy_unstamp(l, addr) :
+			      hmmu__core_cpu_fault(l->mm.space, addr, write);
 		if (err != -EAGAIN && err != -ENOMEM)
 			break;
 		if (atomic_load_explicit(&l->stop, memory_order_acquire) &&
@@ -504,12 +518,21 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 /* So long after a change what could not be disarmed then is tried again. */
 #define LATER_NS 5000000
 
-static void disarm(struct hmmu_live *l)
+static void disarm(struct hmmu_live *l, bool is_quiet)
 {
-	if (!l->disarm_later)
+	uint64_t now = hmmu__sys_clock_ns();
+
+	/* Where it is left to the service nobody else does it. */
+	if (!l->disarm_later ||
+	    (!is_quiet &&
+	     (!hmmu__live_stamps(l) || now - l->disarmed_ns < LATER_NS)))
 		return;
+	l->disarmed_ns = now;
 	atomic_store_explicit(&l->disarm_later, false, memory_order_relaxed);
-	hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
+	if (hmmu__live_stamps(l))
+		hmmu__watch_release_stamped(l);
+	else
+		hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
 }
 
 static void *service_main(void *arg)
@@ -520,6 +543,7 @@ static void *service_main(void *arg)
 		{ .fd = l->wake_fd, .events = POLLIN },
 	};
 	uint64_t count;
+	int n;
 
 	atomic_store_explicit(&l->service_tid, hmmu__sys_gettid(),
 			      memory_order_relaxed);
@@ -528,11 +552,10 @@ static void *service_main(void *arg)
 
 		/* What is put aside from here on by others wakes the poll. */
 		stash_serve(l);
-		if (hmmu__sys_poll(fds, 2, l->disarm_later ? &later : NULL) <=
-		    0) {
-			disarm(l);
+		n = hmmu__sys_poll(fds, 2, l->disarm_later ? &later : NULL);
+		disarm(l, n <= 0);
+		if (n <= 0)
 			continue;
-		}
 		if (fds[1].revents)
 			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));
 		if (fds[0].revents)

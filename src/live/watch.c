@@ -4,9 +4,9 @@
  *
  * Whole mappings are registered, never fragments: a fragment splits the
  * mapping, and then the program's own mremap fails (E3). A watched mapping is
- * registered for write protection only, which nobody uses: its page faults and
- * large pages are as before, and its changes arrive as events. An armed one is
- * registered for missing pages too.
+ * registered for write protection only, which nobody uses there: its page faults
+ * and large pages are as before, and its changes arrive as events. An armed one is
+ * registered for missing pages; for both where pages are copied (copy.c).
  *
  * The record is what we registered; the truth is the kernel's. A mapping that
  * has grown or merged since is registered again as a whole when it is next
@@ -17,117 +17,20 @@
 #include "base/arena.h"
 #include "live/armed.h"
 #include "live/live.h"
-
-_Atomic uint32_t hmmu__armed;
+#include "live/watch.h"
 
 #define MODE_WATCH ((uint64_t)UFFDIO_REGISTER_MODE_WP)
-/* Not both: the kernel leaves a registration that has more than is asked. */
+/* The kernel leaves a registration that has more than is asked. */
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
 /* The service may be asleep: it looks at the flag before that. */
-static void disarm_later(struct hmmu_live *l)
+void hmmu__watch_release_later(struct hmmu_live *l)
 {
 	uint64_t one = 1;
 
 	atomic_store_explicit(&l->disarm_later, true, memory_order_relaxed);
 	if (!hmmu__live_is_service(&l->mm))
 		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
-}
-
-static struct hmmu_watch *of_node(struct hmmu_itree_node *node)
-{
-	return node ? hmmu_container_of(node, struct hmmu_watch, node) : NULL;
-}
-
-static struct hmmu_watch *first_locked(struct hmmu_live *l, uintptr_t start,
-				       uintptr_t end)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	return of_node(hmmu__itree_first(&l->watches, start, end - 1));
-}
-
-static bool covers(const struct hmmu_watch *w, uintptr_t start, uintptr_t end)
-{
-	return w && w->node.start <= start && w->node.last >= end - 1;
-}
-
-static void insert_locked(struct hmmu_live *l, struct hmmu_watch *w,
-			  uintptr_t start, uintptr_t end)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	w->node.start = start;
-	w->node.last = end - 1;
-	hmmu__itree_insert(&l->watches, &w->node);
-	if (w->armed)
-		hmmu__armed_add(1);
-}
-
-static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	if (w->armed)
-		hmmu__armed_add(-1);
-	hmmu__itree_remove(&l->watches, &w->node);
-	hmmu__free(w, sizeof(*w));
-}
-
-/* What is left of a record beside a cut. */
-static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
-			uintptr_t start, uintptr_t end)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	struct hmmu_watch *w;
-
-	if (start >= end)
-		return;
-	w = hmmu__alloc(sizeof(*w));
-	/* Without a record it stays armed; a later look registers it anew. */
-	if (!w)
-		return;
-	w->armed = old->armed;
-	w->saw_large = old->saw_large;
-	insert_locked(l, w, start, end);
-}
-
-static bool cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	struct hmmu_watch *w, old;
-	bool saw_large = false;
-
-	while ((w = first_locked(l, start, end))) {
-		old = *w;
-		saw_large |= w->saw_large;
-		remove_locked(l, w);
-		rest_locked(l, &old, old.node.start, start);
-		rest_locked(l, &old, end, old.node.last + 1);
-	}
-	return saw_large;
-}
-
-/*
- * A record for exactly what was registered: a part of an older record that
- * lies beside it may have been registered in another way, or be mapped anew.
- */
-static void replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
-			   uintptr_t start, uintptr_t end)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	w->saw_large |= cut_locked(l, start, end);
-	insert_locked(l, w, start, end);
-}
-
-static bool any_armed_locked(struct hmmu_live *l, uintptr_t start,
-			     uintptr_t end) HMMU_REQUIRES(&l->watch_lock)
-{
-	struct hmmu_itree_node *n;
-
-	hmmu__itree_for_each(n, &l->watches, start, end - 1)
-	{
-		if (of_node(n)->armed)
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -219,7 +122,7 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	if (!w)
 		return -ENOMEM;
 	/* Never less than what pages that are away need. */
-	armed |= any_armed_locked(l, vma->start, vma->end) ||
+	armed |= hmmu__watch_any_armed_locked(l, vma->start, vma->end) ||
 		 hmmu__core_is_away(l->mm.space, vma->start, vma->end);
 	w->armed = armed && vma->flags & HMMU_VMA_ANON;
 	err = register_whole(l, vma, armed);
@@ -227,7 +130,7 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		hmmu__free(w, sizeof(*w));
 		return err;
 	}
-	replace_locked(l, w, vma->start, vma->end);
+	hmmu__watch_replace_locked(l, w, vma->start, vma->end);
 	return 0;
 }
 
@@ -248,14 +151,16 @@ static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 {
 	int err;
 
-	if (covers(first_locked(l, vma->start, vma->end), vma->start, vma->end))
+	if (hmmu__watch_covers(hmmu__watch_first_locked(l, vma->start,
+							vma->end),
+			       vma->start, vma->end))
 		return 0;
 	if (hmmu__live_is_changing(l))
 		return -EAGAIN;
 	err = register_locked(l, vma, false);
 	if (!err && hmmu__uffd_is_changing(l)) {
 		err = register_locked(l, vma, true);
-		disarm_later(l);
+		hmmu__watch_release_later(l);
 	}
 	return err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
 }
@@ -265,8 +170,9 @@ static bool is_covered(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	bool covered;
 
 	hmmu__mutex_lock(&l->watch_lock);
-	covered = covers(first_locked(l, vma->start, vma->end), vma->start,
-			 vma->end);
+	covered = hmmu__watch_covers(hmmu__watch_first_locked(l, vma->start,
+							      vma->end),
+				     vma->start, vma->end);
 	hmmu__mutex_unlock(&l->watch_lock);
 	return covered;
 }
@@ -345,9 +251,10 @@ static void fill_all(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		      bool *fresh) HMMU_REQUIRES(&l->watch_lock)
 {
-	struct hmmu_watch *w = first_locked(l, vma->start, vma->end);
+	struct hmmu_watch *w =
+		hmmu__watch_first_locked(l, vma->start, vma->end);
 
-	*fresh = !covers(w, vma->start, vma->end) || !w->armed;
+	*fresh = !hmmu__watch_covers(w, vma->start, vma->end) || !w->armed;
 	if (*fresh || w->node.start != vma->start ||
 	    w->node.last != vma->end - 1)
 		return register_locked(l, vma, true);
@@ -393,6 +300,62 @@ static void fill_lent(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 }
 
 /*
+ * For changes only, whatever it was for: the kernel takes nothing away from a
+ * registration. What changes meanwhile is not told.
+ */
+static int register_down(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	if (hmmu__live_stamps(l))
+		(void)hmmu__uffd_unregister(l, start, end);
+	return hmmu__uffd_register(l, start, end, MODE_WATCH);
+}
+
+static int register_whole_down(struct hmmu_live *l,
+			       const struct hmmu_vma_info *vma)
+{
+	int err = register_down(l, vma->start, vma->end);
+
+	return err ? err : register_whole(l, vma, false);
+}
+
+/* Who has made them is still in that call, and nobody knows of them. */
+static void files_register_down(struct hmmu_live *l, uintptr_t start,
+				uintptr_t end)
+{
+	struct hmmu_vma_info vma;
+
+	for (; start < end && !hmmu__live_describe_next(&l->mm, start, &vma) &&
+	       vma.start < end;
+	     start = vma.end)
+		if (!(vma.flags & HMMU_VMA_ANON))
+			(void)register_down(l, hmmu_max(vma.start, start),
+					    hmmu_min(vma.end, end));
+}
+
+/*
+ * What is copied from is registered for both: see copy.c. Without it the mapping
+ * is armed, and is so anew (@fresh) when it is next asked for.
+ */
+static int let_stamp_locked(struct hmmu_live *l,
+			    const struct hmmu_vma_info *vma, bool fresh)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	int err = hmmu__uffd_register(l, vma->start, vma->end,
+				      MODE_ARMED | MODE_WATCH);
+	struct hmmu_watch *w;
+
+	if (!err && !is_whole(l, vma)) {
+		files_register_down(l, vma->start, vma->end);
+		err = -EAGAIN;
+	}
+	if (err && fresh)
+		(void)hmmu__watch_cut_locked(l, vma->start, vma->end);
+	else if ((w = hmmu__watch_first_locked(l, vma->start, vma->end)))
+		w->idle_ns = 0;
+	return err;
+}
+
+/*
  * Not while something changes: a record made now of what has just come here
  * would be taken for that of what has left (events.c).
  */
@@ -404,6 +367,8 @@ static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	hmmu__rw_read_lock(&l->events);
 	hmmu__mutex_lock(&l->watch_lock);
 	err = hmmu__live_is_changing(l) ? -EAGAIN : arm_locked(l, vma, fresh);
+	if (!err && hmmu__live_stamps(l))
+		err = let_stamp_locked(l, vma, *fresh);
 	hmmu__mutex_unlock(&l->watch_lock);
 	hmmu__rw_read_unlock(&l->events);
 	return err;
@@ -466,7 +431,7 @@ static bool whole_of_locked(struct hmmu_live *l, const struct hmmu_watch *w,
 		vma->end = w->node.last + 1;
 	hmmu__itree_for_each(n, &l->watches, vma->start, vma->end - 1)
 	{
-		if (n != &w->node && of_node(n)->armed)
+		if (n != &w->node && hmmu__watch_of_node(n)->armed)
 			return false;
 	}
 	return !hmmu__core_is_away(l->mm.space, vma->start, vma->end);
@@ -496,12 +461,16 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 
 	if (!w->armed || is_away_locked(l, w))
 		return;
+	if (hmmu__live_stamps(l)) {
+		hmmu__watch_release_later(l);
+		return;
+	}
 	/*
 	 * While a change is under way the record may be old: something else,
 	 * with pages away, may have moved to the address. Later, then.
 	 */
 	if (hmmu__live_is_changing(l)) {
-		disarm_later(l);
+		hmmu__watch_release_later(l);
 		return;
 	}
 	if (!whole_of_locked(l, w, &vma) ||
@@ -509,7 +478,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		return;
 	if (hmmu__uffd_is_changing(l)) {
 		(void)register_whole(l, &vma, true);
-		disarm_later(l);
+		hmmu__watch_release_later(l);
 		return;
 	}
 	w->armed = false;
@@ -529,10 +498,144 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 	hmmu__mutex_lock(&l->watch_lock);
 	hmmu__itree_for_each(n, &l->watches, start, end - 1)
 	{
-		disarm_locked(l, of_node(n));
+		disarm_locked(l, hmmu__watch_of_node(n));
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
 }
+
+/* --- where what is copied is stamped ---------------------------------------------- */
+
+static bool is_idle_locked(struct hmmu_live *l, struct hmmu_watch *w,
+			   struct hmmu_vma_info *vma)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	return w->armed && !is_away_locked(l, w) &&
+	       whole_of_locked(l, w, vma) &&
+	       !hmmu__core_is_held(l->mm.space, vma->start, vma->end);
+}
+
+/*
+ * The kernel looks at every page of a mapping whose write protection ends: 60 ms
+ * for 1 GiB. So a mapping of that size is idle for a second before.
+ */
+static bool is_idle_for_long_locked(struct hmmu_live *l, struct hmmu_watch *w,
+				    struct hmmu_vma_info *vma)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	uint64_t now = hmmu__sys_clock_ns();
+
+	if (!is_idle_locked(l, w, vma)) {
+		w->idle_ns = 0;
+		return false;
+	}
+	if (!w->idle_ns)
+		w->idle_ns = now;
+	if (now - w->idle_ns >= vma->end - vma->start)
+		return true;
+	hmmu__watch_release_later(l);
+	return false;
+}
+
+/* The first from *@at on that has nothing on a device, as a whole. */
+static bool next_idle(struct hmmu_live *l, uintptr_t *at,
+		      struct hmmu_vma_info *vma)
+{
+	struct hmmu_itree_node *n;
+	bool found = false;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	for (n = hmmu__itree_first(&l->watches, *at, UINTPTR_MAX); n && !found;
+	     n = hmmu__itree_next(n, *at, UINTPTR_MAX)) {
+		found = is_idle_for_long_locked(l, hmmu__watch_of_node(n), vma);
+		*at = found ? vma->end : n->last + 1;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	return found;
+}
+
+static void idle_disarm_locked(struct hmmu_live *l,
+			       const struct hmmu_vma_info *vma)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w =
+		hmmu__watch_first_locked(l, vma->start, vma->end);
+	struct hmmu_vma_info now;
+	bool is_changing;
+	int err;
+
+	/* Nor while somebody may have come whose event is only read. */
+	if (hmmu__live_is_changing(l)) {
+		hmmu__watch_release_later(l);
+		return;
+	}
+	/* A hook may have cut it since. */
+	if (!w || !w->armed || !whole_of_locked(l, w, &now) ||
+	    now.start != vma->start || now.end != vma->end)
+		return;
+	err = register_down(l, vma->start, vma->end);
+	is_changing = hmmu__uffd_is_changing(l);
+	if (is_changing) {
+		/* Something with pages away may have moved here. */
+		register_each(l, vma->start, vma->end);
+		hmmu__watch_release_later(l);
+	} else if (err || !is_whole(l, vma)) {
+		(void)hmmu__watch_cut_locked(l, vma->start, vma->end);
+	} else {
+		w->armed = false;
+		hmmu__armed_add(-1);
+	}
+	hmmu__uffd_wake(l, vma->start, vma->end);
+}
+
+/*
+ * A registration for two things becomes one for one only by way of none, and
+ * what is changed in between is not told. So nobody may have looked before:
+ *
+ *      service                             program
+ *      invalidation begins: no device
+ *        maps anything of it
+ *      ends the registration
+ *                                          madvise(DONTNEED): not told
+ *      registers for changes
+ *      invalidation ends                   (devices look again)
+ */
+static void idle_disarm(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+{
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = vma->start,
+			 .end = vma->end,
+			 .event = HMMU_EVENT_PROTECTION_PAGE },
+		.moves = true,
+	};
+
+	hmmu__core_invalidate_begin(l->mm.space, &call);
+	hmmu__mutex_lock(&l->watch_lock);
+	idle_disarm_locked(l, vma);
+	hmmu__mutex_unlock(&l->watch_lock);
+	hmmu__core_invalidate_end(l->mm.space, &call);
+}
+
+void hmmu__watch_release_stamped(struct hmmu_live *l)
+{
+	struct hmmu_vma_info vma;
+	uintptr_t at = 0;
+
+	hmmu__events_begin(l);
+	hmmu__events_settle(l);
+	while (next_idle(l, &at, &vma)) {
+		if (hmmu__live_is_changing(l)) {
+			hmmu__watch_release_later(l);
+			break;
+		}
+		idle_disarm(l, &vma);
+	}
+	/* What could not be found because it has just moved. */
+	if (hmmu__live_is_changing(l))
+		hmmu__watch_release_later(l);
+	hmmu__events_end(l);
+}
+
+/* --- the same for all ---------------------------------------------------------------- */
 
 /* A look without the events lock: is there anything to disarm? */
 static bool may_disarm(struct hmmu_live *l, uintptr_t start, uintptr_t end)
@@ -543,7 +646,8 @@ static bool may_disarm(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	hmmu__mutex_lock(&l->watch_lock);
 	hmmu__itree_for_each(n, &l->watches, start, end - 1)
 	{
-		may = of_node(n)->armed && !is_away_locked(l, of_node(n));
+		may = hmmu__watch_of_node(n)->armed &&
+		      !is_away_locked(l, hmmu__watch_of_node(n));
 		if (may)
 			break;
 	}
@@ -556,87 +660,22 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
 {
 	struct hmmu_live *l = hmmu__live(mm);
 
+	/* Of what is held beside it nobody knows more than the block. */
+	if (hmmu__live_stamps(l)) {
+		start = hmmu_round_down(start, HMMU_LARGE_BYTES);
+		end = end > UINTPTR_MAX - HMMU_LARGE_BYTES ?
+			      end :
+			      hmmu_round_up(end, HMMU_LARGE_BYTES);
+	}
 	if (!may_disarm(l, start, end))
 		return;
+	if (hmmu__live_stamps(l)) {
+		hmmu__watch_release_later(l);
+		return;
+	}
 	hmmu__rw_write_lock(&l->events);
 	hmmu__watch_release_exclusive(l, start, end);
 	hmmu__rw_write_unlock(&l->events);
-}
-
-bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	struct hmmu_watch *w;
-	bool armed;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	w = first_locked(l, start, end);
-	armed = covers(w, start, end) && w->armed;
-	hmmu__mutex_unlock(&l->watch_lock);
-	return armed;
-}
-
-bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
-		     struct hmmu_watch *copy)
-{
-	struct hmmu_watch *w;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	w = first_locked(l, addr, addr + 1);
-	if (w)
-		*copy = *w;
-	hmmu__mutex_unlock(&l->watch_lock);
-	return w;
-}
-
-void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr)
-{
-	struct hmmu_watch *w;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	w = first_locked(l, addr, addr + 1);
-	if (w)
-		w->saw_large = true;
-	hmmu__mutex_unlock(&l->watch_lock);
-}
-
-bool hmmu__watch_overlap(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-			 uintptr_t *lo, uintptr_t *hi)
-{
-	struct hmmu_watch *w;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	w = first_locked(l, start, end);
-	if (w) {
-		*lo = w->node.start > start ? w->node.start : start;
-		*hi = w->node.last < end - 1 ? w->node.last + 1 : end;
-	}
-	hmmu__mutex_unlock(&l->watch_lock);
-	return w;
-}
-
-void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	hmmu__mutex_lock(&l->watch_lock);
-	(void)cut_locked(l, start, end);
-	hmmu__mutex_unlock(&l->watch_lock);
-}
-
-void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
-		       size_t bytes)
-{
-	struct hmmu_watch old, *w;
-
-	if (!hmmu__watch_get(l, from, &old))
-		return;
-	hmmu__watch_cut(l, to, to + bytes);
-	w = hmmu__alloc(sizeof(*w));
-	if (!w)
-		return;
-	w->armed = old.armed;
-	w->saw_large = old.saw_large;
-	hmmu__mutex_lock(&l->watch_lock);
-	replace_locked(l, w, to, to + bytes);
-	hmmu__mutex_unlock(&l->watch_lock);
 }
 
 /*
@@ -658,7 +697,7 @@ bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		uintptr_t lo = n->start > start ? n->start : start;
 		uintptr_t hi = n->last + 1 < end ? n->last + 1 : end;
 
-		if (!of_node(n)->armed && hi - lo > SUSPEND_BYTES)
+		if (!hmmu__watch_of_node(n)->armed && hi - lo > SUSPEND_BYTES)
 			(void)hmmu__uffd_register(l, lo, hi,
 						  UFFDIO_REGISTER_MODE_MISSING);
 		(void)hmmu__uffd_unregister(l, lo, hi);
@@ -689,7 +728,7 @@ void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page)
 {
 	hmmu__mutex_lock(&l->watch_lock);
-	(void)hmmu__uffd_register(l, page, page + HMMU_PAGE_BYTES, MODE_WATCH);
+	(void)register_down(l, page, page + HMMU_PAGE_BYTES);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
@@ -706,16 +745,6 @@ void hmmu__watch_leave_fill(struct hmmu_live *l, uintptr_t page)
 	hmmu__mutex_lock(&l->watch_lock);
 	if (!hmmu__live_describe(&l->mm, page, &vma) &&
 	    !(vma.flags & HMMU_VMA_ANON))
-		(void)register_whole(l, &vma, false);
-	hmmu__mutex_unlock(&l->watch_lock);
-}
-
-void hmmu__watches_free(struct hmmu_live *l)
-{
-	struct hmmu_watch *w;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	while ((w = first_locked(l, 0, UINTPTR_MAX)))
-		remove_locked(l, w);
+		(void)register_whole_down(l, &vma);
 	hmmu__mutex_unlock(&l->watch_lock);
 }

@@ -5,6 +5,7 @@
  * changing, and then takes the range out of the CPU's reach; the tests change
  * something between the two, for which they stop it in that system call.
  */
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -26,7 +27,6 @@
 /* The copier stopped in its mremap() of the range. */
 static struct {
 	char *p;
-	size_t bytes;
 	int seccomp;
 	struct seccomp_notif stop;
 	pthread_t migration;
@@ -92,15 +92,14 @@ static bool copier_stops(int timeout_ms)
 static void *migrates(void *arg)
 {
 	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, (uintptr_t)copier.p,
-					     (uintptr_t)copier.p + copier.bytes,
+					     (uintptr_t)copier.p + BYTES,
 					     NULL));
 	return arg;
 }
 
 /* Returns when it has looked, and not taken the range. */
-static void migration_starts(size_t bytes)
+static void migration_starts(void)
 {
-	copier.bytes = bytes;
 	copier.migration = live_thread(migrates, NULL);
 	HMMU_CHECK(copier_stops((int)(LIVE_SOON_MS * hmmu_test_slowness())));
 }
@@ -119,6 +118,12 @@ static void open_copying(const char *own)
 	stop_the_copier(own);
 	HMMU_CHECK_OK(setenv("HMMU_FORCE_NO_MOVE", "1", 1));
 	live_open();
+}
+
+static void look_at(const char *p)
+{
+	HMMU_CHECK_OK(hmmu_device_fault(live_device, (uintptr_t)p, BYTES,
+					HMMU_ACCESS_READ));
 }
 
 /* The program and the device see the same. */
@@ -155,6 +160,38 @@ static void check_written(char *p)
 	LIVE_CHECK(p, BYTES, 1);
 }
 
+static void lands_here(void)
+{
+	HMMU_CHECK(live_raw.remap(other, BYTES, BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED,
+				  copier.p) == copier.p);
+}
+
+/*
+ *      migration               copier                  program
+ *                              looks: no change
+ *                                                      mremap(other to P)
+ *                              takes P
+ *      reads: P was unmapped, other moved to P
+ *
+ * Forbidden: what was taken goes with what stood at P before.
+ */
+static void test_copying_something_lands(void)
+{
+	struct live_teller program;
+
+	copier.p = live_map_small(PAGES, 1);
+	other = live_map_small(PAGES, 2);
+	open_copying(NULL);
+	look_at(other);
+	migration_starts();
+	live_teller_start(&program, lands_here);
+	migration_ends();
+	live_teller_end(&program);
+	check_both(copier.p, 2);
+	live_close();
+}
+
 /* With as much behind it. */
 static void leaves(void)
 {
@@ -172,7 +209,9 @@ static void leaves(void)
  *                              takes P: nothing
  *      reads: P moved to other
  *
- * Forbidden: what was taken is what is at other.
+ * Forbidden: what was taken is what is at other. Nor does who writes there wait
+ * for ever because of what the taker did to the pages before they left; as long
+ * as something of the mapping is away that does not end by itself.
  */
 static void test_copying_it_leaves(void)
 {
@@ -182,7 +221,7 @@ static void test_copying_it_leaves(void)
 	other = live_map_small(2 * PAGES, 2);
 	open_copying(other);
 	live_take(copier.p + BYTES, BYTES);
-	migration_starts(BYTES);
+	migration_starts();
 	live_teller_start(&program, leaves);
 	migration_ends();
 	live_teller_end(&program);
@@ -195,14 +234,70 @@ static void test_copying_it_leaves(void)
 	live_close();
 }
 
-/* What is written to a page that is about to be taken is not lost. */
+/* The range is the second third of a mapping that is landed on as a whole. */
+static void lands_on_all(void)
+{
+	char *to = copier.p - BYTES;
+
+	HMMU_CHECK(live_raw.remap(other, 3 * BYTES, 3 * BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+}
+
+/* Present, on the device, a hole, and again. */
+static void mix(char *p)
+{
+	size_t i;
+
+	for (i = 0; i + 2 < 3 * PAGES; i += 3) {
+		live_take(p + (i + 1) * PAGE, PAGE);
+		HMMU_CHECK_OK(live_raw.advise(p + (i + 2) * PAGE, PAGE,
+					      MADV_DONTNEED));
+	}
+}
+
+static void check_mix(const char *p)
+{
+	size_t i;
+
+	for (i = 0; i + 2 < 3 * PAGES; i += 3) {
+		LIVE_CHECK_AT(p + i * PAGE, 2 * PAGE, 2, i * PAGE);
+		LIVE_CHECK_ZERO(p + (i + 2) * PAGE, PAGE);
+	}
+}
+
+/*
+ * As above, and what is put back is one mapping with the rest: the program can
+ * move it on (E3).
+ */
+static void test_copying_something_mixed_lands(void)
+{
+	struct live_teller program;
+	char *p = live_map_small(3 * PAGES, 1);
+	char *on = live_map(3 * BYTES);
+
+	copier.p = p + BYTES;
+	other = live_map_small(3 * PAGES, 2);
+	open_copying(NULL);
+	mix(other);
+	migration_starts();
+	live_teller_start(&program, lands_on_all);
+	migration_ends();
+	live_teller_end(&program);
+	HMMU_CHECK(live_raw.remap(p, 3 * BYTES, 3 * BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, on) == on);
+	check_mix(on);
+	live_close();
+	check_mix(on);
+}
+
+/* Who writes to a page that is about to be taken waits, and nothing is lost. */
 static void test_copying_somebody_writes(void)
 {
 	pthread_t writer;
 
 	copier.p = live_map_small(PAGES, 1);
 	open_copying(NULL);
-	migration_starts(BYTES);
+	migration_starts();
 	writer = live_thread(writes, copier.p);
 	live_sleep_ms(20);
 	migration_ends();
@@ -237,7 +332,7 @@ static void test_copying_something_new_comes(void)
 
 	copier.p = live_map_small(PAGES, 1);
 	open_copying(NULL);
-	migration_starts(BYTES);
+	migration_starts();
 	live_teller_start(&program, goes);
 	HMMU_CHECK(live_raw.map(copier.p, BYTES, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS |
@@ -249,9 +344,17 @@ static void test_copying_something_new_comes(void)
 	live_close();
 }
 
+static void *migrates_more(void *arg)
+{
+	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, (uintptr_t)copier.p,
+					     (uintptr_t)copier.p + 2 * BYTES,
+					     NULL));
+	return arg;
+}
+
 /*
- * The range has a hole when the copier makes its call, which fails: what stays
- * has what was written to it.
+ * The range has a hole when the copier makes its call, which fails: who waits at
+ * a page that is to stay goes on, whenever that can be done.
  */
 static void test_copying_fails_while_somebody_writes(void)
 {
@@ -260,7 +363,8 @@ static void test_copying_fails_while_somebody_writes(void)
 
 	copier.p = live_map_small(2 * PAGES, 1);
 	open_copying(NULL);
-	migration_starts(2 * BYTES);
+	copier.migration = live_thread(migrates_more, NULL);
+	HMMU_CHECK(copier_stops((int)(LIVE_SOON_MS * hmmu_test_slowness())));
 	writer = live_thread(writes, copier.p);
 	live_sleep_ms(20);
 	live_teller_start(&program, cuts_the_range);
@@ -271,7 +375,174 @@ static void test_copying_fails_while_somebody_writes(void)
 	live_close();
 }
 
-HMMU_TEST_MAIN(HMMU_TEST(test_copying_something_new_comes),
+/* Whoever tells of what the migration is about to do is held up. */
+static struct live_gate gate;
+
+static void gate_shut_behind(const char *p, unsigned int may_pass)
+{
+	live_gate_build(&gate, p, PAGE);
+	live_set(&gate.came, 0);
+	live_set(&gate.may_pass, may_pass);
+}
+
+static void gate_end(void)
+{
+	live_gate_open(&gate);
+	hmmu_notifier_remove(gate.sub);
+}
+
+/* Write-protected by userfaultfd, as /proc/self/pagemap has it. */
+static size_t count_stamps(const char *p, size_t bytes)
+{
+	int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	size_t at, n = 0;
+	uint64_t entry;
+
+	HMMU_CHECK(file >= 0);
+	for (at = 0; at < bytes; at += PAGE) {
+		HMMU_CHECK_INT(syscall(SYS_pread64, file, &entry, sizeof(entry),
+				       (off_t)((uintptr_t)(p + at) / PAGE * 8)),
+			       sizeof(entry));
+		n += entry >> 57 & 1;
+	}
+	close(file);
+	return n;
+}
+
+/*
+ * What has been stamped and not taken has no stamp any more when others can have
+ * the migration's locks: who writes to it may have one of them, or be the kernel,
+ * which an ordinary user's userfaultfd does not serve.
+ */
+static void test_copying_e13_leaves_no_stamp(void)
+{
+	struct live_teller program;
+	pthread_t migration;
+
+	copier.p = live_map_small(2 * PAGES, 1);
+	open_copying(NULL);
+	gate.event = HMMU_EVENT_MIGRATE;
+	gate_shut_behind(copier.p, 1);
+	migration = live_thread(migrates_more, NULL);
+	HMMU_CHECK(copier_stops((int)(LIVE_SOON_MS * hmmu_test_slowness())));
+	HMMU_CHECK_INT(count_stamps(copier.p, 2 * BYTES), 2 * PAGES);
+	live_teller_start(&program, cuts_the_range);
+	copier_goes_on();
+	/* It tries again. */
+	live_gate_until(&gate, 2);
+	HMMU_CHECK_INT(count_stamps(copier.p, BYTES), 0);
+	live_gate_open(&gate);
+	copier.migration = migration;
+	while (pthread_tryjoin_np(migration, NULL))
+		if (copier_stops(1))
+			copier_goes_on();
+	live_teller_end(&program);
+	LIVE_CHECK(copier.p, BYTES, 1);
+	gate_end();
+	live_close();
+}
+
+static void lands_unreadable(void)
+{
+	HMMU_CHECK_OK(live_raw.protect(other, BYTES, PROT_NONE));
+	lands_here();
+}
+
+/* What lands may be such that nobody can read it. */
+static void test_copying_something_unreadable_lands(void)
+{
+	struct live_teller program;
+
+	copier.p = live_map_small(PAGES, 1);
+	other = live_map_small(PAGES, 2);
+	open_copying(NULL);
+	look_at(other);
+	migration_starts();
+	live_teller_start(&program, lands_unreadable);
+	migration_ends();
+	live_teller_end(&program);
+	HMMU_CHECK_OK(
+		live_raw.protect(copier.p, BYTES, PROT_READ | PROT_WRITE));
+	LIVE_CHECK(copier.p, BYTES, 2);
+	live_close();
+}
+
+static void leaves_alone(void)
+{
+	HMMU_CHECK(live_raw.remap(copier.p, BYTES, BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED,
+				  other) == other);
+}
+
+/*
+ *      service                             program
+ *      all is home: it is to be disarmed
+ *      tells subscribers
+ *                                          mremap(P to other)
+ *      disarms P, which is not there
+ *      reads: P moved to other
+ *
+ * Forbidden: other stays armed for ever.
+ */
+static void test_copying_moves_while_it_is_disarmed(void)
+{
+	struct live_teller program;
+
+	copier.p = live_map_small(PAGES, 1);
+	other = live_map(BYTES);
+	HMMU_CHECK_OK(setenv("HMMU_FORCE_NO_MOVE", "1", 1));
+	live_open();
+	live_take(copier.p, BYTES);
+	gate.event = HMMU_EVENT_PROTECTION_PAGE;
+	gate_shut_behind(copier.p, 0);
+	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)copier.p,
+					(uintptr_t)copier.p + BYTES, NULL));
+	live_gate_until(&gate, 1);
+	live_teller_start(&program, leaves_alone);
+	live_gate_open(&gate);
+	live_teller_end(&program);
+	LIVE_CHECK(other, BYTES, 1);
+	LIVE_CHECK_SOON(!live_is_armed(other));
+	gate_end();
+	live_close();
+}
+
+static void migrate_home(const char *p)
+{
+	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
+					(uintptr_t)p + BYTES, NULL));
+}
+
+/* As long as coherent memory holds something of the block it stays armed. */
+static void test_copying_beside_coherent_memory(void)
+{
+	struct hmmu_device *device;
+	struct hmmu_memory *memory;
+	char *p, *coherent;
+
+	HMMU_CHECK_OK(setenv("HMMU_FORCE_NO_MOVE", "1", 1));
+	p = live_map_small(4 * PAGES, 1);
+	coherent = p + 2 * BYTES;
+	HMMU_CHECK_OK(live_raw.unmap(p + BYTES, BYTES));
+	live_open();
+	device = live_add_kind(HMMU_MEMORY_COHERENT, LARGE, &memory);
+	(void)live_migrate(device, coherent, BYTES);
+	live_take(p, BYTES);
+	migrate_home(p);
+	migrate_home(coherent);
+	LIVE_CHECK_SOON(!live_is_armed(p));
+	LIVE_CHECK(p, BYTES, 1);
+	live_remove_device(device, memory);
+	live_close();
+}
+
+HMMU_TEST_MAIN(HMMU_TEST(test_copying_something_lands),
+	       HMMU_TEST(test_copying_something_mixed_lands),
+	       HMMU_TEST(test_copying_something_new_comes),
 	       HMMU_TEST(test_copying_it_leaves),
 	       HMMU_TEST(test_copying_somebody_writes),
-	       HMMU_TEST(test_copying_fails_while_somebody_writes))
+	       HMMU_TEST(test_copying_fails_while_somebody_writes),
+	       HMMU_TEST(test_copying_e13_leaves_no_stamp),
+	       HMMU_TEST(test_copying_something_unreadable_lands),
+	       HMMU_TEST(test_copying_moves_while_it_is_disarmed),
+	       HMMU_TEST(test_copying_beside_coherent_memory))

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The records of what is registered: see watch.c.
+ */
+#include <errno.h>
+
+#include "base/arena.h"
+#include "live/armed.h"
+#include "live/live.h"
+#include "live/watch.h"
+
+_Atomic uint32_t hmmu__armed;
+
+struct hmmu_watch *hmmu__watch_first_locked(struct hmmu_live *l,
+					    uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	return hmmu__watch_of_node(
+		hmmu__itree_first(&l->watches, start, end - 1));
+}
+
+static void insert_locked(struct hmmu_live *l, struct hmmu_watch *w,
+			  uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	w->node.start = start;
+	w->node.last = end - 1;
+	hmmu__itree_insert(&l->watches, &w->node);
+	if (w->armed)
+		hmmu__armed_add(1);
+}
+
+static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	if (w->armed)
+		hmmu__armed_add(-1);
+	hmmu__itree_remove(&l->watches, &w->node);
+	hmmu__free(w, sizeof(*w));
+}
+
+/* What is left of a record beside a cut. */
+static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
+			uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w;
+
+	if (start >= end)
+		return;
+	w = hmmu__alloc(sizeof(*w));
+	/* Without a record it stays armed; who arms it registers it anew. */
+	if (!w)
+		return;
+	w->armed = old->armed;
+	w->saw_large = old->saw_large;
+	insert_locked(l, w, start, end);
+}
+
+bool hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w, old;
+	bool saw_large = false;
+
+	while ((w = hmmu__watch_first_locked(l, start, end))) {
+		old = *w;
+		saw_large |= w->saw_large;
+		remove_locked(l, w);
+		rest_locked(l, &old, old.node.start, start);
+		rest_locked(l, &old, end, old.node.last + 1);
+	}
+	return saw_large;
+}
+
+/*
+ * A record for exactly what was registered: a part of an older record that
+ * lies beside it may have been registered in another way, or be mapped anew.
+ */
+void hmmu__watch_replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
+				uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	w->saw_large |= hmmu__watch_cut_locked(l, start, end);
+	insert_locked(l, w, start, end);
+}
+
+bool hmmu__watch_any_armed_locked(struct hmmu_live *l, uintptr_t start,
+				  uintptr_t end) HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_itree_node *n;
+
+	hmmu__itree_for_each(n, &l->watches, start, end - 1)
+	{
+		if (hmmu__watch_of_node(n)->armed)
+			return true;
+	}
+	return false;
+}
+
+bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_watch *w;
+	bool armed;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = hmmu__watch_first_locked(l, start, end);
+	armed = hmmu__watch_covers(w, start, end) && w->armed;
+	hmmu__mutex_unlock(&l->watch_lock);
+	return armed;
+}
+
+bool hmmu__watch_get(struct hmmu_live *l, uintptr_t addr,
+		     struct hmmu_watch *copy)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = hmmu__watch_first_locked(l, addr, addr + 1);
+	if (w)
+		*copy = *w;
+	hmmu__mutex_unlock(&l->watch_lock);
+	return w;
+}
+
+void hmmu__watch_saw_large(struct hmmu_live *l, uintptr_t addr)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = hmmu__watch_first_locked(l, addr, addr + 1);
+	if (w)
+		w->saw_large = true;
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+bool hmmu__watch_overlap(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			 uintptr_t *lo, uintptr_t *hi)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	w = hmmu__watch_first_locked(l, start, end);
+	if (w) {
+		*lo = w->node.start > start ? w->node.start : start;
+		*hi = w->node.last < end - 1 ? w->node.last + 1 : end;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	return w;
+}
+
+void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	hmmu__mutex_lock(&l->watch_lock);
+	(void)hmmu__watch_cut_locked(l, start, end);
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+		       size_t bytes)
+{
+	struct hmmu_watch old, *w;
+
+	if (!hmmu__watch_get(l, from, &old))
+		return;
+	hmmu__watch_cut(l, to, to + bytes);
+	w = hmmu__alloc(sizeof(*w));
+	if (!w)
+		return;
+	w->armed = old.armed;
+	w->saw_large = old.saw_large;
+	hmmu__mutex_lock(&l->watch_lock);
+	hmmu__watch_replace_locked(l, w, to, to + bytes);
+	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+void hmmu__watches_free(struct hmmu_live *l)
+{
+	struct hmmu_watch *w;
+
+	hmmu__mutex_lock(&l->watch_lock);
+	while ((w = hmmu__watch_first_locked(l, 0, UINTPTR_MAX)))
+		remove_locked(l, w);
+	hmmu__mutex_unlock(&l->watch_lock);
+}
