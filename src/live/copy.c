@@ -65,8 +65,8 @@
  * are to follow, they are dropped. Only zeroes: who is present there may be somebody
  * who came since. Of zeroes nothing is lost.
  *
- * Who writes to a stamped page stops, until it is away or has no stamp any more.
- * Stamps need a registration of their own: see watch.c.
+ * How stamps are given and taken away: see stamps.c. They need a registration of
+ * their own: see watch.c.
  *
  * Not supported: seeing that a page is pinned (E11). What is written to such a
  * page through the pin after it was copied is lost. So the program must allow
@@ -77,25 +77,17 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/log.h"
 #include "base/thread.h"
+#include "live/copy.h"
 #include "live/live.h"
 
 #define STACK_BYTES (128ul << 10)
 /* One batch of a migration, wherever it begins in a large page. */
 #define ALIAS_BYTES (33 * HMMU_LARGE_BYTES)
-#define RUNS	    32u
-/* Pages that hold something; a guard is told apart, for it can not be read. */
-#define CONTENT	    (HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED | HMMU__PAGE_GUARD)
+#define RUNS	    HMMU_COPY_RUNS
+#define CONTENT	    HMMU_COPY_CONTENT
 
 /* --- the copier ---------------------------------------------------------------- */
-
-static long remap(uintptr_t from, uintptr_t to, size_t bytes)
-{
-	return hmmu__sys_mremap(
-		from, bytes, bytes,
-		MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
-}
 
 /*
  * Without an event the range was unmapped and mapped anew just then, and what
@@ -108,12 +100,12 @@ static long move(const struct hmmu_copier *c)
 
 	if (hmmu__uffd_is_changing(c->live))
 		return -EAGAIN;
-	err = remap(c->from, c->to, c->bytes);
+	err = hmmu__copy_remap(c->from, c->to, c->bytes);
 	/* Acquire: pairs with the taker's, who reads the event after that. */
 	if (hmmu__sys_is_error(err) ||
 	    atomic_load_explicit(&c->is_told_of, memory_order_acquire))
 		return err;
-	(void)remap(c->to, c->from, c->bytes);
+	(void)hmmu__copy_remap(c->to, c->from, c->bytes);
 	return -EAGAIN;
 }
 
@@ -198,36 +190,6 @@ static bool is_visible(struct hmmu_copier *c)
 	return false;
 }
 
-/* The alias becomes what it was, so that it is one mapping with the rest. */
-static void alias_drop(uintptr_t alias, size_t bytes)
-{
-	(void)hmmu__sys_mmap(
-		alias, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-}
-
-/* Linux 5.7 has them, and 5.14 shows them in pagemap. */
-static bool has_stamps(struct hmmu_live *l)
-{
-	uintptr_t page = (uintptr_t)l->copier.alias, next;
-	struct hmmu__page_run run;
-	bool has = false;
-	size_t n;
-
-	if (hmmu__uffd_register(l, page, page + HMMU_PAGE_BYTES,
-				UFFDIO_REGISTER_MODE_WP))
-		return false;
-	*(volatile uint8_t *)page = 1;
-	if (!hmmu__uffd_protect(l, page, page + HMMU_PAGE_BYTES, true) &&
-	    !hmmu__pagescan(&l->pages, page, page + HMMU_PAGE_BYTES,
-			    HMMU__PAGE_PRESENT | HMMU__PAGE_WP, &run, 1, &n,
-			    &next))
-		has = n && run.flags & HMMU__PAGE_WP;
-	(void)hmmu__uffd_unregister(l, page, page + HMMU_PAGE_BYTES);
-	alias_drop(page, HMMU_PAGE_BYTES);
-	return has;
-}
-
 int hmmu__copier_start(struct hmmu_live *l)
 {
 	struct hmmu_copier *c = &l->copier;
@@ -250,7 +212,8 @@ int hmmu__copier_start(struct hmmu_live *l)
 	if (!err)
 		(void)pthread_setname_np(c->thread, "hmmu-copier");
 	c->is_visible = !err && is_visible(c);
-	c->has_stamps = !err && has_stamps(l);
+	if (!err)
+		hmmu__stamps_start(l);
 	return -err;
 }
 
@@ -258,6 +221,7 @@ void hmmu__copier_stop(struct hmmu_live *l)
 {
 	struct hmmu_copier *c = &l->copier;
 
+	hmmu__stamps_stop(l);
 	if (c->is_running) {
 		/* A lock may still be looking at the pages. */
 		while (!is_done(c, turn_of(c)))
@@ -300,162 +264,7 @@ static bool told_of(struct hmmu_copier *c)
 	return true;
 }
 
-/* --- stamps -------------------------------------------------------------------- */
-
-static int stamp(struct hmmu_live *l, uintptr_t start, size_t bytes)
-{
-	return hmmu__live_stamps(l) ?
-		       hmmu__uffd_protect(l, start, start + bytes, true) :
-		       0;
-}
-
-/* The mappings of [at, end), some of which may have no stamps. */
-static int unstamp_each(struct hmmu_live *l, uintptr_t at, uintptr_t end)
-{
-	struct hmmu_vma_info vma;
-
-	for (; at < end && !hmmu__live_describe_next(&l->mm, at, &vma) &&
-	       vma.start < end;
-	     at = vma.end)
-		if (hmmu__uffd_protect(l, hmmu_max(vma.start, at),
-				       hmmu_min(vma.end, end),
-				       false) == -EAGAIN)
-			return -EAGAIN;
-	return 0;
-}
-
-/* So long mappings may change without a moment in which none does. */
-#define UNSTAMP_NS 10000000000ull
-
-/*
- * With the events lock held exclusively: what is read until then is put aside.
- * Not later: who writes to a stamp may have that lock himself, and the kernel,
- * for a user whose faults are not served, fails there.
- */
-static void unstamp(struct hmmu_live *l, uintptr_t start, size_t bytes)
-{
-	uint64_t begun = hmmu__sys_clock_ns();
-	unsigned int round = 0;
-	struct uffd_msg msg;
-
-	while (unstamp_each(l, start, start + bytes)) {
-		if (hmmu__sys_clock_ns() - begun > UNSTAMP_NS) {
-			hmmu__log(HMMU_LOG_ERROR,
-				  "mappings change all the time");
-			atomic_store_explicit(&l->copier.leaves_stamps, true,
-					      memory_order_relaxed);
-			return;
-		}
-		if (hmmu__message_read(l, &msg))
-			hmmu__message_put_aside(l, &msg);
-		else
-			hmmu__backoff(&round);
-	}
-}
-
-/* A page with an old stamp would be taken for one of the range. */
-static int unstamp_all(struct hmmu_live *l)
-{
-	struct hmmu_copier *c = &l->copier;
-	uintptr_t at = 0, lo, hi;
-	int err = 0;
-
-	/* Relaxed: the events lock is held exclusively. */
-	if (!atomic_load_explicit(&c->leaves_stamps, memory_order_relaxed))
-		return 0;
-	for (; !err && hmmu__watch_overlap(l, at, UINTPTR_MAX, &lo, &hi);
-	     at = hi)
-		err = unstamp_each(l, lo, hi);
-	if (!err)
-		atomic_store_explicit(&c->leaves_stamps, false,
-				      memory_order_relaxed);
-	return err;
-}
-
-int hmmu__copy_unstamp(struct hmmu_live *l, uintptr_t addr) HMMU_NO_TSA
-{
-	uintptr_t page = addr & ~(HMMU_PAGE_BYTES - 1);
-	int err;
-
-	/* Not between a stamp and the copier's call. */
-	hmmu__rw_read_lock(&l->events);
-	err = hmmu__uffd_protect(l, page, page + HMMU_PAGE_BYTES, false);
-	hmmu__rw_read_unlock(&l->events);
-	return err;
-}
-
-/* The mapping that begins at @start or before goes beyond [start, end). */
-static bool is_merged(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	struct hmmu_vma_info vma;
-
-	return !hmmu__live_describe(&l->mm, start, &vma) &&
-	       (vma.start < start || vma.end > end);
-}
-
-/*
- * A part of a mapping that was registered, nobody knows how, as the rest of it
- * is: else it is two, and the program can not move it any more (E3). Nothing of
- * it is absent.
- */
-static void register_as_the_rest(struct hmmu_live *l, uintptr_t start,
-				 uintptr_t end)
-{
-	static const uint64_t modes[] = {
-		UFFDIO_REGISTER_MODE_WP,
-		UFFDIO_REGISTER_MODE_MISSING,
-		UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		(void)hmmu__uffd_register(l, start, end, modes[i]);
-		if (is_merged(l, start, end))
-			return;
-	}
-	(void)hmmu__uffd_unregister(l, start, end);
-	(void)hmmu__uffd_register(l, start, end, UFFDIO_REGISTER_MODE_WP);
-}
-
-/* One run, to where it was. No event: nothing is registered meanwhile. */
-static void run_put_back(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
-			 size_t bytes)
-{
-	if (hmmu__uffd_unregister(l, alias, alias + bytes) ||
-	    hmmu__uffd_unregister(l, start, start + bytes) ||
-	    hmmu__sys_is_error(remap(alias, start, bytes)))
-		hmmu__log(HMMU_LOG_ERROR,
-			  "no more mappings: pages that were moved are lost");
-	register_as_the_rest(l, start, start + bytes);
-}
-
-/* What was not in the range when that was stamped; copied, for who asks now. */
-static void landed_put_back(struct hmmu_live *l, uintptr_t start,
-			    uintptr_t alias, size_t bytes, void *host)
-{
-	struct hmmu__page_run runs[RUNS];
-	uintptr_t at = alias, next;
-	size_t n, i;
-
-	for (; at < alias + bytes; at = next) {
-		if (hmmu__pagescan(&l->pages, at, alias + bytes,
-				   CONTENT | HMMU__PAGE_WP, runs, RUNS, &n,
-				   &next))
-			return;
-		for (i = 0; i < n; i++) {
-			size_t off = runs[i].start - alias;
-			size_t len = runs[i].end - runs[i].start;
-
-			if (runs[i].flags & HMMU__PAGE_WP)
-				continue;
-			/* What can not be read is not asked for. */
-			(void)hmmu__peek(runs[i].start,
-					 (uint64_t *)((uint8_t *)host + off),
-					 len / sizeof(uint64_t));
-			run_put_back(l, start + off, runs[i].start, len);
-		}
-	}
-}
+/* --- what follows a mapping ---------------------------------------------------- */
 
 /* Absent, or a part of a large page of which something else was written. */
 static bool is_zero(void *live, void *host)
@@ -490,8 +299,7 @@ void hmmu__copy_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 					   from + (runs[i].end - to), is_zero,
 					   l);
 			if (runs[i].flags & HMMU__PAGE_WP)
-				unstamp(l, runs[i].start,
-					runs[i].end - runs[i].start);
+				hmmu__unstamp(l, runs[i].start, runs[i].end);
 		}
 	}
 }
@@ -519,7 +327,7 @@ static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 			continue;
 		}
 		if (!looked && c->is_visible)
-			landed_put_back(l, start, alias, bytes, host);
+			hmmu__landed_put_back(l, start, alias, bytes, host);
 		looked = true;
 		if (!hmmu__message_read(l, &msg))
 			(void)hmmu__futex_wait(&c->done, turn - 1, LOOK_NS);
@@ -533,7 +341,7 @@ static int isolate(struct hmmu_live *l, uintptr_t start, uintptr_t alias,
 	if (told)
 		return 0;
 	/* Where nobody knew what the copier waits for: see move(). */
-	(void)remap(alias, start, bytes);
+	(void)hmmu__copy_remap(alias, start, bytes);
 	return -EAGAIN;
 }
 
@@ -653,14 +461,13 @@ static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
 {
 	uintptr_t alias =
 		(uintptr_t)l->copier.alias + t->start % HMMU_LARGE_BYTES;
-	int err = stamp(l, t->start, t->bytes);
+	int err = hmmu__stamp(l, t->start, t->start + t->bytes);
 
 	if (!err)
 		err = isolate(l, t->start, alias, t->bytes, t->host);
 	if (err) {
-		alias_drop(alias, t->bytes);
-		if (hmmu__live_stamps(l))
-			unstamp(l, t->start, t->bytes);
+		hmmu__alias_drop(alias, t->bytes);
+		hmmu__unstamp(l, t->start, t->start + t->bytes);
 		return err == -ENOMEM ? err : -EAGAIN;
 	}
 	lock_again(&l->copier, t->start, alias, t->bytes);
@@ -670,7 +477,7 @@ static int take_isolated(struct hmmu_live *l, struct hmmu_mm_take *t)
 	/* Its absent pages are nobody's to wait for. */
 	(void)hmmu__uffd_unregister(l, alias, alias + t->bytes);
 	copy_present(l, alias, t->host, t->bytes);
-	alias_drop(alias, t->bytes);
+	hmmu__alias_drop(alias, t->bytes);
 	t->done_bytes = t->bytes;
 	return 0;
 }
@@ -710,7 +517,8 @@ int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t)
 		t->stay_bytes = t->bytes;
 		return -EBUSY;
 	}
-	if (unstamp_all(l))
+	/* A page with an old stamp would be taken for one of the range. */
+	if (hmmu__unstamp_left(l))
 		return -EAGAIN;
 	if (!find_marked(l, t, &marked))
 		return take_isolated(l, t);

@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "live/armed.h"
 #include "live/live.h"
+#include "live/stamps.h"
 
 /* More the kernel takes from nobody: MAX_RW_COUNT. */
 #define MAX_BYTES (INT_MAX & ~(HMMU_PAGE_BYTES - 1))
@@ -144,6 +145,8 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 	uint32_t i;
 
 	if (s) {
+		if (hmmu__stamps_are_used())
+			hmmu__unstamp_lent(hmmu__live(s->mm));
 		for (i = 0; loan_of(l, i, &start, &end); i++)
 			if (!is_present(start, end))
 				bring_home(s, start, end);
@@ -156,7 +159,8 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 void hmmu__lend_done(struct hmmu_lending *l)
 {
 	hmmu__loans_settle();
-	if (hmmu__is_any_armed() && is_any_absent(l))
+	if (hmmu__is_any_armed() &&
+	    (hmmu__stamps_are_used() || is_any_absent(l)))
 		bring_loans_home(l);
 	errno = l->error_number;
 }

@@ -25,6 +25,7 @@
 #include "core/core.h"
 #include "live/pagescan.h"
 #include "live/probe.h"
+#include "live/stamps.h"
 #include "live/vma.h"
 #include "mm.h"
 #include "uapi/linux_mm.h"
@@ -101,10 +102,6 @@ struct hmmu_copier {
 	bool is_visible;
 	/* Its call waits for its event to be read, or nobody can tell. */
 	_Atomic bool is_told_of;
-	/* The kernel knows them, and shows them. */
-	bool has_stamps;
-	/* Stamps may be left on pages that are in system memory. */
-	_Atomic bool leaves_stamps;
 	void *stack;
 	void *alias;
 	/* Futex words: the turn that is asked for, and the one that is done. */
@@ -145,11 +142,14 @@ struct hmmu_live {
 	_Atomic int events_owner;
 
 	struct hmmu_copier copier;
+	struct hmmu_stamps stamps;
 
 	/* Something armed has nothing away; told to the service. */
 	_Atomic bool disarm_later;
-	/* When the service last looked at that; its own. */
-	uint64_t disarmed_ns;
+	/* Where pages are stamped: when the service looked at what is armed, and
+	 * when it will; its own. */
+	uint64_t looked_ns;
+	uint64_t look_ns;
 
 	/* The service's own. */
 	struct hmmu_awaited awaited[HMMU_AWAITED];
@@ -185,10 +185,17 @@ static inline bool hmmu__live_copies(const struct hmmu_live *l)
 	return !l->platform.have_move && l->platform.copy_allowed;
 }
 
-/* What is copied is stamped before: see copy.c. */
+/* What is copied is stamped before: see stamps.c. */
 static inline bool hmmu__live_stamps(const struct hmmu_live *l)
 {
-	return hmmu__live_copies(l) && l->copier.has_stamps;
+	return hmmu__live_copies(l) && l->stamps.known;
+}
+
+/* Without a lock; true until they are gone. */
+static inline bool hmmu__stamps_are_left(const struct hmmu_live *l)
+{
+	/* Acquire: pairs with what was left, or has gone. */
+	return atomic_load_explicit(&l->stamps.are_left, memory_order_acquire);
 }
 
 /* watch.c */
@@ -196,8 +203,14 @@ int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma);
 int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 		   enum hmmu_stay *why);
 void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
-/* By the service: disarms where what is copied is stamped. */
-void hmmu__watch_release_stamped(struct hmmu_live *l);
+/* A look without the events lock: is there anything to disarm? */
+bool hmmu__watch_may_release(struct hmmu_live *l, uintptr_t start,
+			     uintptr_t end);
+/*
+ * By the service with the events lock held exclusively: disarms where what is
+ * copied is stamped. When it is to look again; UINT64_MAX: when something goes home.
+ */
+uint64_t hmmu__watch_release_stamped(struct hmmu_live *l);
 /* What is armed may have nothing away any more: the service is to look. */
 void hmmu__watch_release_later(struct hmmu_live *l);
 /* The same for the service while it holds the events lock exclusively. */
@@ -272,8 +285,6 @@ int hmmu__copier_start(struct hmmu_live *l);
 void hmmu__copier_stop(struct hmmu_live *l);
 int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t);
 int hmmu__copy_put(struct hmmu_live *l, struct hmmu_mm_put *p);
-/* Somebody has stopped at a stamp. -EAGAIN: a mapping is changing. */
-int hmmu__copy_unstamp(struct hmmu_live *l, uintptr_t addr);
 /* Before device pages of @from follow to @to. */
 void hmmu__copy_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		      size_t bytes);

@@ -39,6 +39,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "live/armed.h"
 #include "live/live.h"
 
 #define STACK_BYTES (512ul << 10)
@@ -286,7 +287,7 @@ static bool growth_filled(struct hmmu_live *l, const struct uffd_msg *msg)
 	bool again = l->growth_tid == tid && l->growth_page == page &&
 		     !l->growth_is_filled;
 
-	if (!tid || !hmmu__live_is_in_mremap(tid))
+	if (!tid || is_at_stamp(msg) || !hmmu__live_is_in_mremap(tid))
 		return false;
 	l->growth_tid = tid;
 	l->growth_page = page;
@@ -321,7 +322,7 @@ static void growths_filled(struct hmmu_live *l)
 
 	while (stash_fault(l, i, 0, &msg)) {
 		tid = (int)msg.arg.pagefault.feat.ptid;
-		if (!tid || !hmmu__live_is_in_mremap(tid))
+		if (!tid || is_at_stamp(&msg) || !hmmu__live_is_in_mremap(tid))
 			i++;
 		else if (stash_fault(l, i, tid, &msg))
 			(void)growth_filled(l, &msg);
@@ -337,7 +338,7 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 
 	for (;;) {
 		err = is_at_stamp(msg) ?
-			      hmmu__copy_unstamp(l, addr) :
+			      hmmu__unstamp_fault(l, addr) :
 			      hmmu__core_cpu_fault(l->mm.space, addr, write);
 		if (err != -EAGAIN && err != -ENOMEM)
 			break;
@@ -516,23 +517,63 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 }
 
 /* So long after a change what could not be disarmed then is tried again. */
-#define LATER_NS 5000000
+#define LATER_NS 5000000u
+/* So often what is armed is looked at though nothing has gone home. */
+#define LOOK_NS	 1000000000u
 
-static void disarm(struct hmmu_live *l, bool is_quiet)
+/* How long until there is something to do that nobody tells; UINT64_MAX: never. */
+static uint64_t look_in_ns(const struct hmmu_live *l, uint64_t now)
 {
-	uint64_t now = hmmu__sys_clock_ns();
+	uint64_t at = l->look_ns;
 
-	/* Where it is left to the service nobody else does it. */
-	if (!l->disarm_later ||
-	    (!is_quiet &&
-	     (!hmmu__live_stamps(l) || now - l->disarmed_ns < LATER_NS)))
+	if (!hmmu__live_stamps(l))
+		return l->disarm_later ? LATER_NS : UINT64_MAX;
+	if (l->disarm_later || hmmu__stamps_are_left(l))
+		at = l->looked_ns + LATER_NS;
+	else if (!hmmu__is_any_armed())
+		return UINT64_MAX;
+	return at > now ? at - now : 0;
+}
+
+/* Where pages are stamped nobody else disarms, nor takes away what is left. */
+static void look_at_stamped(struct hmmu_live *l)
+{
+	uint64_t now = hmmu__sys_clock_ns(), again = UINT64_MAX;
+
+	if (look_in_ns(l, now))
 		return;
-	l->disarmed_ns = now;
 	atomic_store_explicit(&l->disarm_later, false, memory_order_relaxed);
-	if (hmmu__live_stamps(l))
-		hmmu__watch_release_stamped(l);
-	else
+	if (hmmu__watch_may_release(l, 0, UINTPTR_MAX) ||
+	    hmmu__stamps_are_left(l) || hmmu__live_is_changing(l)) {
+		hmmu__events_begin(l);
+		hmmu__events_settle(l);
+		(void)hmmu__unstamp_left(l);
+		again = hmmu__watch_release_stamped(l);
+		hmmu__events_end(l);
+	}
+	l->looked_ns = hmmu__sys_clock_ns();
+	l->look_ns = hmmu_min(again, l->looked_ns + LOOK_NS);
+}
+
+static void look(struct hmmu_live *l, bool is_quiet)
+{
+	if (hmmu__live_stamps(l)) {
+		look_at_stamped(l);
+	} else if (is_quiet && l->disarm_later) {
+		atomic_store_explicit(&l->disarm_later, false,
+				      memory_order_relaxed);
 		hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
+	}
+}
+
+/* True: a message, or somebody has woken it. */
+static bool wait_for_message(const struct hmmu_live *l, struct pollfd *fds)
+{
+	uint64_t ns = look_in_ns(l, hmmu__sys_clock_ns());
+	struct timespec timeout = { .tv_sec = (time_t)(ns / 1000000000u),
+				    .tv_nsec = (long)(ns % 1000000000u) };
+
+	return hmmu__sys_poll(fds, 2, ns == UINT64_MAX ? NULL : &timeout) > 0;
 }
 
 static void *service_main(void *arg)
@@ -543,18 +584,16 @@ static void *service_main(void *arg)
 		{ .fd = l->wake_fd, .events = POLLIN },
 	};
 	uint64_t count;
-	int n;
+	bool any;
 
 	atomic_store_explicit(&l->service_tid, hmmu__sys_gettid(),
 			      memory_order_relaxed);
 	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
-		struct timespec later = { .tv_nsec = LATER_NS };
-
 		/* What is put aside from here on by others wakes the poll. */
 		stash_serve(l);
-		n = hmmu__sys_poll(fds, 2, l->disarm_later ? &later : NULL);
-		disarm(l, n <= 0);
-		if (n <= 0)
+		any = wait_for_message(l, fds);
+		look(l, !any);
+		if (!any)
 			continue;
 		if (fds[1].revents)
 			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));

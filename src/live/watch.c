@@ -122,7 +122,7 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	if (!w)
 		return -ENOMEM;
 	/* Never less than what pages that are away need. */
-	armed |= hmmu__watch_any_armed_locked(l, vma->start, vma->end) ||
+	armed |= hmmu__watch_armed_locked(l, vma->start, vma->end) ||
 		 hmmu__core_is_away(l->mm.space, vma->start, vma->end);
 	w->armed = armed && vma->flags & HMMU_VMA_ANON;
 	err = register_whole(l, vma, armed);
@@ -461,15 +461,11 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 
 	if (!w->armed || is_away_locked(l, w))
 		return;
-	if (hmmu__live_stamps(l)) {
-		hmmu__watch_release_later(l);
-		return;
-	}
 	/*
 	 * While a change is under way the record may be old: something else,
 	 * with pages away, may have moved to the address. Later, then.
 	 */
-	if (hmmu__live_is_changing(l)) {
+	if (hmmu__live_stamps(l) || hmmu__live_is_changing(l)) {
 		hmmu__watch_release_later(l);
 		return;
 	}
@@ -514,15 +510,18 @@ static bool is_idle_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	       !hmmu__core_is_held(l->mm.space, vma->start, vma->end);
 }
 
+#define IDLE_MAX_NS 10000000000ull
+
 /*
  * The kernel looks at every page of a mapping whose write protection ends: 60 ms
- * for 1 GiB. So a mapping of that size is idle for a second before.
+ * for 1 GiB. So a mapping of that size is idle for a second before. *@again: when
+ * one will have been so long, if that is sooner.
  */
 static bool is_idle_for_long_locked(struct hmmu_live *l, struct hmmu_watch *w,
-				    struct hmmu_vma_info *vma)
+				    struct hmmu_vma_info *vma, uint64_t *again)
 	HMMU_REQUIRES(&l->watch_lock)
 {
-	uint64_t now = hmmu__sys_clock_ns();
+	uint64_t now = hmmu__sys_clock_ns(), due;
 
 	if (!is_idle_locked(l, w, vma)) {
 		w->idle_ns = 0;
@@ -530,15 +529,16 @@ static bool is_idle_for_long_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	}
 	if (!w->idle_ns)
 		w->idle_ns = now;
-	if (now - w->idle_ns >= vma->end - vma->start)
+	due = w->idle_ns + hmmu_min(vma->end - vma->start, IDLE_MAX_NS);
+	if (now >= due)
 		return true;
-	hmmu__watch_release_later(l);
+	*again = hmmu_min(*again, due);
 	return false;
 }
 
 /* The first from *@at on that has nothing on a device, as a whole. */
 static bool next_idle(struct hmmu_live *l, uintptr_t *at,
-		      struct hmmu_vma_info *vma)
+		      struct hmmu_vma_info *vma, uint64_t *again)
 {
 	struct hmmu_itree_node *n;
 	bool found = false;
@@ -546,7 +546,8 @@ static bool next_idle(struct hmmu_live *l, uintptr_t *at,
 	hmmu__mutex_lock(&l->watch_lock);
 	for (n = hmmu__itree_first(&l->watches, *at, UINTPTR_MAX); n && !found;
 	     n = hmmu__itree_next(n, *at, UINTPTR_MAX)) {
-		found = is_idle_for_long_locked(l, hmmu__watch_of_node(n), vma);
+		found = is_idle_for_long_locked(l, hmmu__watch_of_node(n), vma,
+						again);
 		*at = found ? vma->end : n->last + 1;
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
@@ -558,7 +559,7 @@ static void idle_disarm_locked(struct hmmu_live *l,
 	HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_watch *w =
-		hmmu__watch_first_locked(l, vma->start, vma->end);
+		hmmu__watch_armed_locked(l, vma->start, vma->end);
 	struct hmmu_vma_info now;
 	bool is_changing;
 	int err;
@@ -568,10 +569,12 @@ static void idle_disarm_locked(struct hmmu_live *l,
 		hmmu__watch_release_later(l);
 		return;
 	}
-	/* A hook may have cut it since. */
-	if (!w || !w->armed || !whole_of_locked(l, w, &now) ||
-	    now.start != vma->start || now.end != vma->end)
+	/* A hook may have cut it since, or it has grown in place. */
+	if (!w || !whole_of_locked(l, w, &now) || now.start != vma->start ||
+	    now.end != vma->end) {
+		hmmu__watch_release_later(l);
 		return;
+	}
 	err = register_down(l, vma->start, vma->end);
 	is_changing = hmmu__uffd_is_changing(l);
 	if (is_changing) {
@@ -615,14 +618,13 @@ static void idle_disarm(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	hmmu__core_invalidate_end(l->mm.space, &call);
 }
 
-void hmmu__watch_release_stamped(struct hmmu_live *l)
+uint64_t hmmu__watch_release_stamped(struct hmmu_live *l)
 {
+	uint64_t again = UINT64_MAX;
 	struct hmmu_vma_info vma;
 	uintptr_t at = 0;
 
-	hmmu__events_begin(l);
-	hmmu__events_settle(l);
-	while (next_idle(l, &at, &vma)) {
+	while (next_idle(l, &at, &vma, &again)) {
 		if (hmmu__live_is_changing(l)) {
 			hmmu__watch_release_later(l);
 			break;
@@ -632,13 +634,13 @@ void hmmu__watch_release_stamped(struct hmmu_live *l)
 	/* What could not be found because it has just moved. */
 	if (hmmu__live_is_changing(l))
 		hmmu__watch_release_later(l);
-	hmmu__events_end(l);
+	return again;
 }
 
 /* --- the same for all ---------------------------------------------------------------- */
 
-/* A look without the events lock: is there anything to disarm? */
-static bool may_disarm(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+bool hmmu__watch_may_release(struct hmmu_live *l, uintptr_t start,
+			     uintptr_t end)
 {
 	struct hmmu_itree_node *n;
 	bool may = false;
@@ -667,7 +669,7 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
 			      end :
 			      hmmu_round_up(end, HMMU_LARGE_BYTES);
 	}
-	if (!may_disarm(l, start, end))
+	if (!hmmu__watch_may_release(l, start, end))
 		return;
 	if (hmmu__live_stamps(l)) {
 		hmmu__watch_release_later(l);
@@ -682,7 +684,7 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
  * For a hook that is about to unmap the range: without a registration the
  * kernel has no event to wait for. Ending a registration for write protection
  * walks every page, one for missing pages does not: so that first, from so many
- * bytes on.
+ * bytes on. Not where there are stamps, which would stay for that reason.
  */
 #define SUSPEND_BYTES (4 * HMMU_PAGE_BYTES)
 
@@ -697,7 +699,8 @@ bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		uintptr_t lo = n->start > start ? n->start : start;
 		uintptr_t hi = n->last + 1 < end ? n->last + 1 : end;
 
-		if (!hmmu__watch_of_node(n)->armed && hi - lo > SUSPEND_BYTES)
+		if (!hmmu__watch_of_node(n)->armed && hi - lo > SUSPEND_BYTES &&
+		    !hmmu__stamps_are_left(l))
 			(void)hmmu__uffd_register(l, lo, hi,
 						  UFFDIO_REGISTER_MODE_MISSING);
 		(void)hmmu__uffd_unregister(l, lo, hi);

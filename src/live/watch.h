@@ -39,7 +39,9 @@ void hmmu__watch_replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
 				uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock);
 
-bool hmmu__watch_any_armed_locked(struct hmmu_live *l, uintptr_t start,
-				  uintptr_t end) HMMU_REQUIRES(&l->watch_lock);
+/* The first of them that is armed, or NULL. */
+struct hmmu_watch *hmmu__watch_armed_locked(struct hmmu_live *l,
+					    uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock);
 
 #endif

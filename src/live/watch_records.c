@@ -85,17 +85,18 @@ void hmmu__watch_replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	insert_locked(l, w, start, end);
 }
 
-bool hmmu__watch_any_armed_locked(struct hmmu_live *l, uintptr_t start,
-				  uintptr_t end) HMMU_REQUIRES(&l->watch_lock)
+struct hmmu_watch *hmmu__watch_armed_locked(struct hmmu_live *l,
+					    uintptr_t start, uintptr_t end)
+	HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_itree_node *n;
 
 	hmmu__itree_for_each(n, &l->watches, start, end - 1)
 	{
 		if (hmmu__watch_of_node(n)->armed)
-			return true;
+			return hmmu__watch_of_node(n);
 	}
-	return false;
+	return NULL;
 }
 
 bool hmmu__watch_is_armed(struct hmmu_live *l, uintptr_t start, uintptr_t end)

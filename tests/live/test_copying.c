@@ -27,6 +27,7 @@
 /* The copier stopped in its mremap() of the range. */
 static struct {
 	char *p;
+	size_t bytes;
 	int seccomp;
 	struct seccomp_notif stop;
 	pthread_t migration;
@@ -92,25 +93,31 @@ static bool copier_stops(int timeout_ms)
 static void *migrates(void *arg)
 {
 	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, (uintptr_t)copier.p,
-					     (uintptr_t)copier.p + BYTES,
+					     (uintptr_t)copier.p + copier.bytes,
 					     NULL));
 	return arg;
 }
 
 /* Returns when it has looked, and not taken the range. */
-static void migration_starts(void)
+static void migration_starts(size_t bytes)
 {
+	copier.bytes = bytes;
 	copier.migration = live_thread(migrates, NULL);
 	HMMU_CHECK(copier_stops((int)(LIVE_SOON_MS * hmmu_test_slowness())));
 }
 
 /* It may try again. */
-static void migration_ends(void)
+static void migration_goes_on(void)
 {
-	copier_goes_on();
 	while (pthread_tryjoin_np(copier.migration, NULL))
 		if (copier_stops(1))
 			copier_goes_on();
+}
+
+static void migration_ends(void)
+{
+	copier_goes_on();
+	migration_goes_on();
 }
 
 static void open_copying(const char *own)
@@ -184,7 +191,7 @@ static void test_copying_something_lands(void)
 	other = live_map_small(PAGES, 2);
 	open_copying(NULL);
 	look_at(other);
-	migration_starts();
+	migration_starts(BYTES);
 	live_teller_start(&program, lands_here);
 	migration_ends();
 	live_teller_end(&program);
@@ -221,7 +228,7 @@ static void test_copying_it_leaves(void)
 	other = live_map_small(2 * PAGES, 2);
 	open_copying(other);
 	live_take(copier.p + BYTES, BYTES);
-	migration_starts();
+	migration_starts(BYTES);
 	live_teller_start(&program, leaves);
 	migration_ends();
 	live_teller_end(&program);
@@ -279,7 +286,7 @@ static void test_copying_something_mixed_lands(void)
 	other = live_map_small(3 * PAGES, 2);
 	open_copying(NULL);
 	mix(other);
-	migration_starts();
+	migration_starts(BYTES);
 	live_teller_start(&program, lands_on_all);
 	migration_ends();
 	live_teller_end(&program);
@@ -297,7 +304,7 @@ static void test_copying_somebody_writes(void)
 
 	copier.p = live_map_small(PAGES, 1);
 	open_copying(NULL);
-	migration_starts();
+	migration_starts(BYTES);
 	writer = live_thread(writes, copier.p);
 	live_sleep_ms(20);
 	migration_ends();
@@ -332,7 +339,7 @@ static void test_copying_something_new_comes(void)
 
 	copier.p = live_map_small(PAGES, 1);
 	open_copying(NULL);
-	migration_starts();
+	migration_starts(BYTES);
 	live_teller_start(&program, goes);
 	HMMU_CHECK(live_raw.map(copier.p, BYTES, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS |
@@ -342,14 +349,6 @@ static void test_copying_something_new_comes(void)
 	live_teller_end(&program);
 	check_both(copier.p, 3);
 	live_close();
-}
-
-static void *migrates_more(void *arg)
-{
-	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, (uintptr_t)copier.p,
-					     (uintptr_t)copier.p + 2 * BYTES,
-					     NULL));
-	return arg;
 }
 
 /*
@@ -363,8 +362,7 @@ static void test_copying_fails_while_somebody_writes(void)
 
 	copier.p = live_map_small(2 * PAGES, 1);
 	open_copying(NULL);
-	copier.migration = live_thread(migrates_more, NULL);
-	HMMU_CHECK(copier_stops((int)(LIVE_SOON_MS * hmmu_test_slowness())));
+	migration_starts(2 * BYTES);
 	writer = live_thread(writes, copier.p);
 	live_sleep_ms(20);
 	live_teller_start(&program, cuts_the_range);
@@ -409,33 +407,24 @@ static size_t count_stamps(const char *p, size_t bytes)
 	return n;
 }
 
-/*
- * What has been stamped and not taken has no stamp any more when others can have
- * the migration's locks: who writes to it may have one of them, or be the kernel,
- * which an ordinary user's userfaultfd does not serve.
- */
+/* What has been stamped and not taken has no stamp any more, soon. */
 static void test_copying_e13_leaves_no_stamp(void)
 {
 	struct live_teller program;
-	pthread_t migration;
 
 	copier.p = live_map_small(2 * PAGES, 1);
 	open_copying(NULL);
 	gate.event = HMMU_EVENT_MIGRATE;
 	gate_shut_behind(copier.p, 1);
-	migration = live_thread(migrates_more, NULL);
-	HMMU_CHECK(copier_stops((int)(LIVE_SOON_MS * hmmu_test_slowness())));
+	migration_starts(2 * BYTES);
 	HMMU_CHECK_INT(count_stamps(copier.p, 2 * BYTES), 2 * PAGES);
 	live_teller_start(&program, cuts_the_range);
 	copier_goes_on();
 	/* It tries again. */
 	live_gate_until(&gate, 2);
-	HMMU_CHECK_INT(count_stamps(copier.p, BYTES), 0);
+	LIVE_CHECK_SOON(!count_stamps(copier.p, BYTES));
 	live_gate_open(&gate);
-	copier.migration = migration;
-	while (pthread_tryjoin_np(migration, NULL))
-		if (copier_stops(1))
-			copier_goes_on();
+	migration_goes_on();
 	live_teller_end(&program);
 	LIVE_CHECK(copier.p, BYTES, 1);
 	gate_end();
@@ -457,7 +446,7 @@ static void test_copying_something_unreadable_lands(void)
 	other = live_map_small(PAGES, 2);
 	open_copying(NULL);
 	look_at(other);
-	migration_starts();
+	migration_starts(BYTES);
 	live_teller_start(&program, lands_unreadable);
 	migration_ends();
 	live_teller_end(&program);
@@ -513,26 +502,184 @@ static void migrate_home(const char *p)
 					(uintptr_t)p + BYTES, NULL));
 }
 
-/* As long as coherent memory holds something of the block it stays armed. */
-static void test_copying_beside_coherent_memory(void)
-{
+/* Coherent memory with something of the block; it is behind a hole. */
+static struct {
 	struct hmmu_device *device;
 	struct hmmu_memory *memory;
-	char *p, *coherent;
+	char *p;
+} coherent;
+
+static char *map_beside_coherent(void)
+{
+	char *p;
 
 	HMMU_CHECK_OK(setenv("HMMU_FORCE_NO_MOVE", "1", 1));
 	p = live_map_small(4 * PAGES, 1);
-	coherent = p + 2 * BYTES;
+	coherent.p = p + 2 * BYTES;
 	HMMU_CHECK_OK(live_raw.unmap(p + BYTES, BYTES));
 	live_open();
-	device = live_add_kind(HMMU_MEMORY_COHERENT, LARGE, &memory);
-	(void)live_migrate(device, coherent, BYTES);
+	coherent.device =
+		live_add_kind(HMMU_MEMORY_COHERENT, LARGE, &coherent.memory);
+	(void)live_migrate(coherent.device, coherent.p, BYTES);
 	live_take(p, BYTES);
 	migrate_home(p);
-	migrate_home(coherent);
+	return p;
+}
+
+/* As long as that holds something of the block what is beside it stays armed. */
+static void test_copying_beside_coherent_memory(void)
+{
+	char *p = map_beside_coherent();
+
+	migrate_home(coherent.p);
 	LIVE_CHECK_SOON(!live_is_armed(p));
 	LIVE_CHECK(p, BYTES, 1);
-	live_remove_device(device, memory);
+	live_remove_device(coherent.device, coherent.memory);
+	live_close();
+}
+
+static void test_copying_coherent_memory_is_unmapped(void)
+{
+	char *p = map_beside_coherent();
+
+	HMMU_CHECK_OK(live_raw.unmap(coherent.p, BYTES));
+	LIVE_CHECK_SOON(!live_is_armed(p));
+	LIVE_CHECK(p, BYTES, 1);
+	live_remove_device(coherent.device, coherent.memory);
+	live_close();
+}
+
+/*
+ *      service                             program
+ *      all is home: it is to be disarmed
+ *      tells subscribers
+ *                                          mremap(P), which grows in place
+ *      there is no such mapping
+ *
+ * Forbidden: it stays armed for ever. Nobody is told that a mapping has grown.
+ */
+static void test_copying_grows_while_it_is_disarmed(void)
+{
+	char *p = live_map(2 * BYTES);
+
+	HMMU_CHECK_OK(live_raw.unmap(p + BYTES, BYTES));
+	live_fill(p, BYTES, 1);
+	HMMU_CHECK_OK(setenv("HMMU_FORCE_NO_MOVE", "1", 1));
+	live_open();
+	live_take(p, BYTES);
+	gate.event = HMMU_EVENT_PROTECTION_PAGE;
+	gate_shut_behind(p, 0);
+	migrate_home(p);
+	live_gate_until(&gate, 1);
+	HMMU_CHECK(live_raw.remap(p, BYTES, 2 * BYTES, 0, NULL) == p);
+	live_gate_open(&gate);
+	LIVE_CHECK_SOON(!live_is_armed(p));
+	LIVE_CHECK(p, BYTES, 1);
+	gate_end();
+	live_close();
+}
+
+static void *reads_into_other(void *arg)
+{
+	HMMU_CHECK_INT(read(*(int *)arg, other, 1), 1);
+	return arg;
+}
+
+static void leaves_a_mapping(void)
+{
+	HMMU_CHECK(
+		live_raw.remap(copier.p, BYTES, BYTES,
+			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+			       other) == other);
+}
+
+/*
+ *      migration               program
+ *      stamps P
+ *                              mremap(P to other): waits
+ *      reads, tells, ...         goes on
+ *                              read(2) into other
+ *      takes the stamps away
+ *
+ * Forbidden: the kernel finds a stamp, which nobody serves for an ordinary user.
+ */
+static void test_copying_read_into_what_moved(void)
+{
+	struct live_teller program;
+	pthread_t reader;
+	int ends[2];
+
+	HMMU_CHECK_OK(setenv("HMMU_FORCE_USER_MODE", "1", 1));
+	copier.p = live_map_small(PAGES, 1);
+	other = live_map(BYTES);
+	HMMU_CHECK_OK(pipe(ends));
+	HMMU_CHECK_INT(write(ends[1], "x", 1), 1);
+	if (live_is_forced("NO_HOOKS"))
+		HMMU_SKIP("hooks");
+	open_copying(other);
+	gate.event = HMMU_EVENT_UNMAP;
+	gate_shut_behind(copier.p, 0);
+	migration_starts(BYTES);
+	live_teller_start(&program, leaves_a_mapping);
+	copier_goes_on();
+	live_gate_until(&gate, 1);
+	live_teller_end(&program);
+	HMMU_CHECK_INT(count_stamps(other, BYTES), PAGES);
+	reader = live_thread(reads_into_other, &ends[0]);
+	live_sleep_ms(20);
+	live_gate_open(&gate);
+	live_join(reader);
+	HMMU_CHECK_INT(*other, 'x');
+	migration_goes_on();
+	gate_end();
+	live_close();
+}
+
+static struct {
+	char *p;
+	_Atomic unsigned int over;
+	_Atomic uint64_t longest_ns;
+} storm;
+
+static void *storms(void *arg)
+{
+	uint64_t begun, took;
+
+	while (!live_get(&storm.over)) {
+		begun = live_now_ns();
+		HMMU_CHECK_OK(live_raw.advise(storm.p, PAGE, MADV_DONTNEED));
+		took = live_now_ns() - begun;
+		if (took > storm.longest_ns)
+			storm.longest_ns = took;
+	}
+	return arg;
+}
+
+/*
+ * A program that changes mappings all the time goes on while a migration can not
+ * take its stamps away, and in the end there are none.
+ */
+static void test_copying_beside_changes_without_end(void)
+{
+	uint64_t end = live_now_ns() + 2000000000u;
+	pthread_t thread;
+
+	HMMU_CHECK_OK(setenv("HMMU_FORCE_NO_MOVE", "1", 1));
+	copier.p = live_map_small(PAGES, 1);
+	copier.bytes = BYTES;
+	storm.p = live_map_small(PAGES, 2);
+	live_open();
+	look_at(storm.p);
+	thread = live_thread(storms, NULL);
+	while (live_now_ns() < end) {
+		(void)live_migrate(live_device, copier.p, BYTES);
+		migrate_home(copier.p);
+	}
+	live_set(&storm.over, 1);
+	live_join(thread);
+	HMMU_CHECK(storm.longest_ns < 1000000000u);
+	LIVE_CHECK_SOON(!count_stamps(copier.p, BYTES));
+	LIVE_CHECK(copier.p, BYTES, 1);
 	live_close();
 }
 
@@ -545,4 +692,8 @@ HMMU_TEST_MAIN(HMMU_TEST(test_copying_something_lands),
 	       HMMU_TEST(test_copying_e13_leaves_no_stamp),
 	       HMMU_TEST(test_copying_something_unreadable_lands),
 	       HMMU_TEST(test_copying_moves_while_it_is_disarmed),
-	       HMMU_TEST(test_copying_beside_coherent_memory))
+	       HMMU_TEST(test_copying_beside_coherent_memory),
+	       HMMU_TEST(test_copying_coherent_memory_is_unmapped),
+	       HMMU_TEST(test_copying_grows_while_it_is_disarmed),
+	       HMMU_TEST(test_copying_read_into_what_moved),
+	       HMMU_TEST(test_copying_beside_changes_without_end))
