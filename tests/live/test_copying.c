@@ -462,7 +462,7 @@ static void test_copying_e13_leaves_no_stamp(void)
 	pthread_t thread[STORMS];
 	struct live_teller program;
 
-	copier.p = live_map_small(3 * PAGES, 1) + BYTES;
+	copier.p = (char *)live_map_small(3 * PAGES, 1) + BYTES;
 	storm.p = live_map_small(PAGES, 2);
 	open_copying(NULL);
 	look_at(storm.p);
