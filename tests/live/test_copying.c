@@ -488,6 +488,111 @@ static void test_copying_e13_leaves_no_stamp(void)
 	live_close();
 }
 
+/* A thread whose stack goes on, DEEP bytes below, in what has stamps. */
+static struct {
+	char *edge;
+	struct hmmu_notifier *sub;
+	_Atomic unsigned int waits;
+	_Atomic unsigned int asked;
+	_Atomic unsigned int stamps;
+} deep;
+
+#define DEEP (4 * PAGE)
+
+static void is_inside(struct hmmu_notifier *sub, void *arg,
+		      const struct hmmu_invalidation *inv, uint64_t cur_seq)
+{
+	(void)arg;
+	(void)inv;
+	hmmu_notifier_set_seq(sub, cur_seq);
+	deep.stamps +=
+		(unsigned int)count_stamps(deep.edge - BYTES / 2, BYTES / 2);
+	deep.asked++;
+}
+
+static __attribute__((noinline)) void waits_and_migrates(void)
+{
+	live_set(&deep.waits, 1);
+	while (!live_get(&storm.over))
+		sched_yield();
+	(void)live_migrate(live_device, other, BYTES);
+}
+
+static void *goes_deep(void *arg)
+{
+	size_t bytes = (size_t)((char *)__builtin_frame_address(0) - deep.edge);
+	volatile char *room = __builtin_alloca(bytes - DEEP);
+
+	waits_and_migrates();
+	room[0] = 1;
+	return arg;
+}
+
+static pthread_t deep_thread(void)
+{
+	static const struct hmmu_notifier_ops ops = { .size = sizeof(ops),
+						      .invalidate = is_inside };
+	char *stack = deep.edge - LARGE;
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	HMMU_CHECK_OK(hmmu_notifier_insert(live_space, (uintptr_t)other, PAGE,
+					   0, &ops, NULL, &deep.sub));
+	HMMU_CHECK_OK(-pthread_attr_init(&attr));
+	HMMU_CHECK_OK(-pthread_attr_setstack(&attr, stack, 2 * LARGE));
+	HMMU_CHECK_OK(-pthread_create(&thread, &attr, goes_deep, NULL));
+	pthread_attr_destroy(&attr);
+	HMMU_CHECK(live_wait_for(&deep.waits, 1, LIVE_SOON_MS));
+	return thread;
+}
+
+/*
+ *      a user of HMMU                      service
+ *      goes inside
+ *      events lock (exclusive)
+ *      calls something, on a page of
+ *        stack that has a stamp: stops
+ *                                          is to take it away: waits for the lock
+ *
+ * Forbidden: whoever is inside finds no stamp on his stack. (Large pages lose them
+ * as a whole, so it has them beyond the edge of one.)
+ */
+static void test_copying_e1_stack_with_stamps(void)
+{
+	uintptr_t all = (uintptr_t)live_map_small(3 * LARGE / PAGE, 1);
+	pthread_t thread[STORMS], user;
+	struct live_teller program;
+
+	if (!live_serves_kernel())
+		HMMU_SKIP("faults of the kernel itself");
+	deep.edge = (char *)((all + 2 * LARGE - 1) & ~(LARGE - 1));
+	copier.p = deep.edge - 2 * BYTES;
+	storm.p = live_map_small(PAGES, 2);
+	other = live_map_small(PAGES, 3);
+	open_copying(NULL);
+	look_at(storm.p);
+	user = deep_thread();
+	live_take(copier.p - BYTES, BYTES);
+	gate.event = HMMU_EVENT_MIGRATE;
+	gate_shut_behind(copier.p, 1);
+	migration_starts(2 * BYTES);
+	live_teller_start(&program, cuts_the_range);
+	storms_start(thread, STORMS);
+	copier_goes_on();
+	live_sleep_ms(20);
+	storms_end(thread, STORMS);
+	live_join(user);
+	live_gate_open(&gate);
+	migration_goes_on();
+	live_teller_end(&program);
+	HMMU_CHECK(deep.asked);
+	HMMU_CHECK_INT(deep.stamps, 0);
+	LIVE_CHECK(other, BYTES, 3);
+	gate_end();
+	hmmu_notifier_remove(deep.sub);
+	live_close();
+}
+
 static void lands_unreadable(void)
 {
 	HMMU_CHECK_OK(live_raw.protect(other, BYTES, PROT_NONE));
@@ -727,6 +832,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_copying_something_lands),
 	       HMMU_TEST(test_copying_somebody_writes),
 	       HMMU_TEST(test_copying_fails_while_somebody_writes),
 	       HMMU_TEST(test_copying_e13_leaves_no_stamp),
+	       HMMU_TEST(test_copying_e1_stack_with_stamps),
 	       HMMU_TEST(test_copying_something_unreadable_lands),
 	       HMMU_TEST(test_copying_moves_while_it_is_disarmed),
 	       HMMU_TEST(test_copying_beside_coherent_memory),
