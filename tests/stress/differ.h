@@ -204,6 +204,8 @@ struct differ_world {
 	struct differ_op last[DIFFER_KEPT];
 	/* What differs; SIZE_MAX where it is no byte. */
 	size_t fails_at;
+	/* What is compared was read by the device, not by the CPU. */
+	bool read_by_device;
 	struct hmmu_port *port;
 	struct hmmu_soft_record *record;
 	/* Shared with the child: whose turn it is. */

@@ -301,10 +301,11 @@ static void bytes_differ(struct differ_world *w, size_t at,
 	(void)differ_access(w, DIFFER_MANAGED, at + first, &again, 1, false);
 	differ_fail(
 		w,
-		"byte 0x%zx (%p) is 0x%02x, and 0x%02x in plain memory; again "
-		"0x%02x; %zu of %zu differ; %s, %s, %s",
+		"byte 0x%zx (%p) is 0x%02x, read by %s, and 0x%02x in plain "
+		"memory; by the CPU again 0x%02x; %zu of %zu differ; %s, %s, %s",
 		at + first, (void *)(w->base[DIFFER_MANAGED] + at + first),
-		managed[first], plain[first], again, count, bytes,
+		managed[first], w->read_by_device ? "the device" : "the CPU",
+		plain[first], again, count, bytes,
 		is_zero(managed, bytes) ? "managed is zero" :
 					  "managed is not zero",
 		is_zero(plain, bytes) ? "plain is zero" : "plain is not zero",
@@ -362,7 +363,9 @@ static size_t compare_piece(struct differ_world *w, size_t at, size_t bytes,
 			    at, a.ret, bytes,
 			    by_port ? "the device" : "the CPU", b.ret);
 	differ_same(w, &a, &b);
+	w->read_by_device = by_port;
 	differ_same_bytes(w, at, managed, plain, (size_t)b.ret);
+	w->read_by_device = false;
 	return b.signal ?
 		       hmmu_round_down(at + (size_t)b.ret, PAGE) + PAGE - at :
 		       bytes;
