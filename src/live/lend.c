@@ -137,6 +137,17 @@ static bool is_any_absent(const struct hmmu_lending *l)
 	return false;
 }
 
+/* Who takes a stamp away may wait for the caller's section, too. */
+static void unstamp(struct hmmu_space *s, uintptr_t start, uintptr_t end)
+{
+	struct hmmu_live *live = hmmu__live(s->mm);
+
+	if (!hmmu__is_stamped(live, start, end))
+		return;
+	hmmu__core_break_own(s);
+	hmmu__unstamp_lent(live);
+}
+
 static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 {
 	struct hmmu_thread *self = hmmu__enter();
@@ -145,11 +156,12 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 	uint32_t i;
 
 	if (s) {
-		if (hmmu__stamps_are_used())
-			hmmu__unstamp_lent(hmmu__live(s->mm));
-		for (i = 0; loan_of(l, i, &start, &end); i++)
+		for (i = 0; loan_of(l, i, &start, &end); i++) {
+			if (hmmu__stamps_are_used())
+				unstamp(s, start, end);
 			if (!is_present(start, end))
 				bring_home(s, start, end);
+		}
 		hmmu__space_return();
 	}
 	if (self)

@@ -118,6 +118,24 @@ int hmmu__unstamp_left(struct hmmu_live *l)
 	return err;
 }
 
+bool hmmu__is_stamped(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	struct hmmu__page_run runs[HMMU_COPY_RUNS];
+	uintptr_t next;
+	size_t n, i;
+
+	for (; start < end; start = next) {
+		if (hmmu__pagescan(&l->pages, start, end,
+				   HMMU__PAGE_PRESENT | HMMU__PAGE_WP, runs,
+				   HMMU_COPY_RUNS, &n, &next))
+			return true;
+		for (i = 0; i < n; i++)
+			if (runs[i].flags & HMMU__PAGE_WP)
+				return true;
+	}
+	return false;
+}
+
 /* So long a call is held up by a program that changes mappings all the time. */
 #define LENT_NS 1000000000ull
 
@@ -162,6 +180,8 @@ void hmmu__unstamp(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	while (unstamp_each(l, start, end)) {
 		if (hmmu__sys_clock_ns() - begun > UNSTAMP_NS) {
 			left_add(l, start, end);
+			/* It looks at these at the same time. */
+			hmmu__watch_release_later(l);
 			return;
 		}
 		if (hmmu__message_read(l, &msg)) {

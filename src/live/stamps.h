@@ -46,6 +46,9 @@ void hmmu__landed_put_back(struct hmmu_live *l, uintptr_t start,
 
 /* By the service, without a lock: somebody has stopped at @addr. -EAGAIN: again. */
 int hmmu__unstamp_fault(struct hmmu_live *l, uintptr_t addr);
+/* Without a lock. True, too, where that can not be known. */
+bool hmmu__is_stamped(const struct hmmu_live *l, uintptr_t start,
+		      uintptr_t end);
 /* Inside, without a lock: what the caller lends, so that no take stamps it anew. */
 void hmmu__unstamp_lent(struct hmmu_live *l);
 
