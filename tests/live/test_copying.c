@@ -174,6 +174,20 @@ static void lands_here(void)
 				  copier.p) == copier.p);
 }
 
+static void something_lands(void (*how)(void))
+{
+	struct live_teller program;
+
+	copier.p = live_map_small(PAGES, 1);
+	other = live_map_small(PAGES, 2);
+	open_copying(NULL);
+	look_at(other);
+	migration_starts(BYTES);
+	live_teller_start(&program, how);
+	migration_ends();
+	live_teller_end(&program);
+}
+
 /*
  *      migration               copier                  program
  *                              looks: no change
@@ -185,16 +199,7 @@ static void lands_here(void)
  */
 static void test_copying_something_lands(void)
 {
-	struct live_teller program;
-
-	copier.p = live_map_small(PAGES, 1);
-	other = live_map_small(PAGES, 2);
-	open_copying(NULL);
-	look_at(other);
-	migration_starts(BYTES);
-	live_teller_start(&program, lands_here);
-	migration_ends();
-	live_teller_end(&program);
+	something_lands(lands_here);
 	check_both(copier.p, 2);
 	live_close();
 }
@@ -602,16 +607,7 @@ static void lands_unreadable(void)
 /* What lands may be such that nobody can read it. */
 static void test_copying_something_unreadable_lands(void)
 {
-	struct live_teller program;
-
-	copier.p = live_map_small(PAGES, 1);
-	other = live_map_small(PAGES, 2);
-	open_copying(NULL);
-	look_at(other);
-	migration_starts(BYTES);
-	live_teller_start(&program, lands_unreadable);
-	migration_ends();
-	live_teller_end(&program);
+	something_lands(lands_unreadable);
 	HMMU_CHECK_OK(
 		live_raw.protect(copier.p, BYTES, PROT_READ | PROT_WRITE));
 	LIVE_CHECK(copier.p, BYTES, 2);
