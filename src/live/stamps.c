@@ -203,6 +203,11 @@ int hmmu__unstamp_fault(struct hmmu_live *l, uintptr_t addr) HMMU_NO_TSA
 	/* A large page as a whole, or it would be split. */
 	err = unstamp_each(l, start, start + HMMU_LARGE_BYTES);
 	hmmu__rw_read_unlock(&l->events);
+	/* Where he stopped there may be something else by now, or nothing. */
+	if (!err)
+		hmmu__uffd_wake(l, hmmu_round_down(addr, HMMU_PAGE_BYTES),
+				hmmu_round_down(addr, HMMU_PAGE_BYTES) +
+					HMMU_PAGE_BYTES);
 	return err;
 }
 
