@@ -853,7 +853,8 @@ static void test_copying_beside_changes_without_end(void)
 		migrate_home(copier.p);
 	}
 	storms_end(&thread, 1);
-	HMMU_CHECK(storm.longest_ns < 1000000000u);
+	/* Not as long as a taker may try: that was 10 s. */
+	HMMU_CHECK(storm.longest_ns < 5000000000u);
 	LIVE_CHECK(copier.p, BYTES, 1);
 	live_close();
 }
