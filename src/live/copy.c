@@ -285,23 +285,28 @@ void hmmu__copy_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		      size_t bytes)
 {
 	struct hmmu__page_run runs[RUNS];
-	uintptr_t at = to, next;
+	uintptr_t at = to, next, stamped = to;
 	size_t n, i;
 
 	for (; at < to + bytes; at = next) {
+		/* Unknown: there may be some. */
 		if (hmmu__pagescan(&l->pages, at, to + bytes,
 				   CONTENT | HMMU__PAGE_WP, runs, RUNS, &n,
-				   &next))
-			return;
+				   &next)) {
+			stamped = to + bytes;
+			break;
+		}
 		for (i = 0; i < n; i++) {
 			hmmu__core_drop_if(l->mm.space,
 					   from + (runs[i].start - to),
 					   from + (runs[i].end - to), is_zero,
 					   l);
 			if (runs[i].flags & HMMU__PAGE_WP)
-				hmmu__unstamp(l, runs[i].start, runs[i].end);
+				stamped = runs[i].end;
 		}
 	}
+	if (stamped > to)
+		hmmu__unstamp(l, to, stamped);
 }
 
 /* --- out: the range ------------------------------------------------------------ */

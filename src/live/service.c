@@ -329,6 +329,15 @@ static void growths_filled(struct hmmu_live *l)
 	}
 }
 
+static bool is_readable(const struct hmmu_live *l)
+{
+	struct pollfd fd = { .fd = hmmu__uffd(l), .events = POLLIN };
+
+	struct timespec now = { 0 };
+
+	return hmmu__sys_poll(&fd, 1, &now) > 0 && fd.revents & POLLIN;
+}
+
 static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	uintptr_t addr = msg->arg.pagefault.address;
@@ -349,6 +358,9 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 			hmmu__log(HMMU_LOG_ERROR,
 				  "CPU fault at %lx can not be served: %d",
 				  (unsigned long)addr, err);
+		/* The moment in which nothing changes may be right after that. */
+		if (is_readable(l))
+			round = 0;
 		service_read(l, true);
 		hmmu__backoff(&round);
 		if (err != -EAGAIN ||
@@ -365,15 +377,6 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 }
 
 /* --- the loop ------------------------------------------------------------------------ */
-
-static bool is_readable(const struct hmmu_live *l)
-{
-	struct pollfd fd = { .fd = hmmu__uffd(l), .events = POLLIN };
-
-	struct timespec now = { 0 };
-
-	return hmmu__sys_poll(&fd, 1, &now) > 0 && fd.revents & POLLIN;
-}
 
 /* So long a thread that made a change may take to tell it. */
 #define SETTLE_NS 2000000000ull
@@ -535,7 +538,7 @@ static uint64_t look_in_ns(const struct hmmu_live *l, uint64_t now)
 	return at > now ? at - now : 0;
 }
 
-/* Where pages are stamped nobody else disarms, nor takes away what is left. */
+/* Where pages are stamped nobody else disarms, nor is told of what is left. */
 static void look_at_stamped(struct hmmu_live *l)
 {
 	uint64_t now = hmmu__sys_clock_ns(), again = UINT64_MAX;

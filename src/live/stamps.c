@@ -68,7 +68,8 @@ static void left_set(struct hmmu_live *l, uintptr_t lo, uintptr_t hi)
 {
 	l->stamps.left_lo = lo;
 	l->stamps.left_hi = hi;
-	/* Release: before the take that left them ends, which enter() waits for. */
+	/* Release: before the take that left them ends, which enter() waits for;
+	 * of those that have moved it is known when that event is applied. */
 	atomic_store_explicit(&hmmu__windows_stamped, lo < hi,
 			      memory_order_release);
 	atomic_store_explicit(&l->stamps.are_left, lo < hi,
@@ -81,7 +82,7 @@ void hmmu__stamps_stop(struct hmmu_live *l)
 	hmmu__stamps_forget();
 }
 
-/* One range for all: what lies between has none, or none that counts. */
+/* One range for all. */
 static void left_add(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	if (l->stamps.left_lo < l->stamps.left_hi) {
@@ -108,11 +109,16 @@ static int unstamp_each(struct hmmu_live *l, uintptr_t at, uintptr_t end)
 
 int hmmu__unstamp_left(struct hmmu_live *l)
 {
-	int err;
+	uintptr_t at, lo, hi, end = l->stamps.left_hi;
+	int err = 0;
 
 	if (!hmmu__stamps_are_left(l))
 		return 0;
-	err = unstamp_each(l, l->stamps.left_lo, l->stamps.left_hi);
+	/* What lies between may be protected by the program's own userfaultfd. */
+	for (at = l->stamps.left_lo;
+	     !err && at < end && hmmu__watch_overlap(l, at, end, &lo, &hi);
+	     at = hi)
+		err = unstamp_each(l, lo, hi);
 	if (!err)
 		left_set(l, 0, 0);
 	return err;
@@ -196,12 +202,15 @@ void hmmu__unstamp(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 int hmmu__unstamp_fault(struct hmmu_live *l, uintptr_t addr) HMMU_NO_TSA
 {
 	uintptr_t start = hmmu_round_down(addr, HMMU_LARGE_BYTES);
-	int err;
+	struct hmmu_vma_info vma;
+	int err = 0;
 
 	/* Not between a stamp and the copier's call. */
 	hmmu__rw_read_lock(&l->events);
-	/* A large page as a whole, or it would be split. */
-	err = unstamp_each(l, start, start + HMMU_LARGE_BYTES);
+	/* A large page as a whole, or it would be split; nobody else's beside. */
+	if (!hmmu__live_describe(&l->mm, addr, &vma))
+		err = unstamp_each(l, hmmu_max(start, vma.start),
+				   hmmu_min(start + HMMU_LARGE_BYTES, vma.end));
 	hmmu__rw_read_unlock(&l->events);
 	/* Where he stopped there may be something else by now, or nothing. */
 	if (!err)

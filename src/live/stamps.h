@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/thread.h"
+
 struct hmmu_live;
 
 struct hmmu_stamps {
@@ -62,6 +64,8 @@ static inline bool hmmu__stamps_are_used(void)
 static inline void hmmu__stamps_forget(void)
 {
 	atomic_store_explicit(&hmmu__stamps_used, false, memory_order_relaxed);
+	atomic_store_explicit(&hmmu__windows_stamped, false,
+			      memory_order_relaxed);
 }
 
 #endif
