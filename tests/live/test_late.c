@@ -419,6 +419,8 @@ static void *stay_in_section(void *arg)
 
 static void section_begin(pthread_t *holder)
 {
+	/* What has just come home is disarmed before: that waits for sections. */
+	live_sleep_ms(30);
 	live_set(&section.is_open, 0);
 	live_set(&section.may_end, 0);
 	*holder = live_thread(stay_in_section, NULL);
