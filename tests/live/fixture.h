@@ -200,6 +200,14 @@ struct live_way {
 extern const struct live_way live_hooked;
 extern const struct live_way live_raw;
 
+/* At once; by copying the service does it. */
+#define LIVE_CHECK_DISARMED(expr)              \
+	do {                                   \
+		if (!live_can_move())          \
+			LIVE_CHECK_SOON(expr); \
+		HMMU_CHECK(expr);              \
+	} while (0)
+
 /* Counters follow a CPU touch that was served: soon, not at once. */
 #define LIVE_CHECK_SOON(expr) LIVE_CHECK_AFTER(&live_raw, expr)
 

@@ -302,6 +302,17 @@ static void test_copying_something_mixed_lands(void)
 	check_mix(on);
 }
 
+/* The migration has started, and he stands at the first page. */
+static pthread_t writer_stops(size_t bytes)
+{
+	pthread_t writer;
+
+	migration_starts(bytes);
+	writer = live_thread(writes, copier.p);
+	live_sleep_ms(20);
+	return writer;
+}
+
 /* Who writes to a page that is about to be taken waits, and nothing is lost. */
 static void test_copying_somebody_writes(void)
 {
@@ -309,9 +320,7 @@ static void test_copying_somebody_writes(void)
 
 	copier.p = live_map_small(PAGES, 1);
 	open_copying(NULL);
-	migration_starts(BYTES);
-	writer = live_thread(writes, copier.p);
-	live_sleep_ms(20);
+	writer = writer_stops(BYTES);
 	migration_ends();
 	live_join(writer);
 	check_written(copier.p);
@@ -337,9 +346,7 @@ static void test_copying_writer_of_what_goes(void)
 
 	copier.p = live_map_small(PAGES, 1);
 	open_copying(NULL);
-	migration_starts(BYTES);
-	writer = live_thread(writes, copier.p);
-	live_sleep_ms(20);
+	writer = writer_stops(BYTES);
 	live_teller_start(&program, is_mapped_over);
 	migration_ends();
 	live_teller_end(&program);
@@ -399,9 +406,7 @@ static void test_copying_fails_while_somebody_writes(void)
 
 	copier.p = live_map_small(2 * PAGES, 1);
 	open_copying(NULL);
-	migration_starts(2 * BYTES);
-	writer = live_thread(writes, copier.p);
-	live_sleep_ms(20);
+	writer = writer_stops(2 * BYTES);
 	live_teller_start(&program, cuts_the_range);
 	migration_ends();
 	live_teller_end(&program);

@@ -757,7 +757,7 @@ static void test_exclusive_home_and_evict(void)
 	HMMU_CHECK_OK(hmmu_migrate_evict(live_device, &r));
 	HMMU_CHECK_INT(r.pages_moved, 4);
 	HMMU_CHECK_INT(live_present(p, 8 * PAGE), 8);
-	LIVE_CHECK_SOON(!live_is_armed(p));
+	LIVE_CHECK_DISARMED(!live_is_armed(p));
 	LIVE_CHECK(p, 8 * PAGE, 1);
 	live_close();
 }

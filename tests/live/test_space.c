@@ -168,7 +168,7 @@ static void test_space_leaves_mappings_whole(void)
 	live_take(p + 300 * PAGE, 10 * PAGE);
 	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
 					(uintptr_t)p + 512 * PAGE, NULL));
-	LIVE_CHECK_SOON(!live_is_armed(p));
+	LIVE_CHECK_DISARMED(!live_is_armed(p));
 	HMMU_CHECK(live_count_maps() <= maps + 2);
 	/* mremap() of a mapping in two pieces would fail (E3). */
 	HMMU_CHECK(mremap(p, 512 * PAGE, 1024 * PAGE, MREMAP_MAYMOVE) !=
