@@ -510,7 +510,16 @@ static bool is_idle_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	       !hmmu__core_is_held(l->mm.space, vma->start, vma->end);
 }
 
+/* Who has armed it has taken something by then. */
+#define IDLE_MIN_NS 100000000ull
 #define IDLE_MAX_NS 10000000000ull
+
+static uint64_t idle_ns(const struct hmmu_vma_info *vma)
+{
+	uint64_t bytes = vma->end - vma->start;
+
+	return hmmu_min(hmmu_max(bytes, IDLE_MIN_NS), IDLE_MAX_NS);
+}
 
 /*
  * The kernel looks at every page of a mapping whose write protection ends: 60 ms
@@ -529,7 +538,7 @@ static bool is_idle_for_long_locked(struct hmmu_live *l, struct hmmu_watch *w,
 	}
 	if (!w->idle_ns)
 		w->idle_ns = now;
-	due = w->idle_ns + hmmu_min(vma->end - vma->start, IDLE_MAX_NS);
+	due = w->idle_ns + idle_ns(vma);
 	if (now >= due)
 		return true;
 	*again = hmmu_min(*again, due);
