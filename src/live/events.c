@@ -37,43 +37,65 @@ static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
  *                                          event: P moved to R
  *      event: R was unmapped
  *
- * Required: the second event does not drop what has landed. A record of ours
- * at R when the landing is told means that its end has not been: it is awaited.
- * The first unmapping told of such a page is the one that is awaited; if it was
- * the newer one after all, the other one does the same to the same pages.
+ * Required: the second event does not drop what has landed. Until no change is
+ * under way any more, the first unmapping told of a page where something has
+ * landed is the one that is awaited.
+ *
+ * A record of ours at R when the landing is told means that somebody stood there,
+ * whose end has not been told: if that unmapping was the newer one after all, the
+ * other one does the same to the same pages. Without a record - what has grown
+ * in place has none of that part - nobody may have been there:
+ *
+ *      one thread
+ *      mremap(P) lands in R
+ *      munmap(R)
+ *
+ * So when all is told the kernel is asked whether what landed is there still: it
+ * is registered, and whoever has mapped R anew is not.
  *
  * A move away is told by two events, a move and an unmapping. The first move
  * told of an awaited page is the older one, unless nothing is mapped there: then
- * what has landed has left, too.
+ * what has landed has left, too. Without a record it is the newer one.
  */
+static void await_part(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+		       bool is_known)
+{
+	if (start >= end)
+		return;
+	if (l->awaits == HMMU_AWAITED) {
+		hmmu__log(HMMU_LOG_WARN, "too many mappings change at once");
+		return;
+	}
+	l->awaited[l->awaits++] = (struct hmmu_awaited){
+		.start = start,
+		.end = end,
+		.is_known = is_known,
+	};
+}
+
 static void await(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	uintptr_t lo, hi;
 
-	for (; hmmu__watch_overlap(l, start, end, &lo, &hi); start = hi) {
-		if (l->awaits == HMMU_AWAITED) {
-			hmmu__log(HMMU_LOG_WARN,
-				  "too many mappings change at once");
-			return;
-		}
-		l->awaited[l->awaits++] = (struct hmmu_awaited){
-			.start = lo,
-			.end = hi,
-		};
-		if (hi >= end)
-			return;
+	for (; start < end; start = hi) {
+		if (!hmmu__watch_overlap(l, start, end, &lo, &hi))
+			lo = hi = end;
+		await_part(l, start, lo, false);
+		await_part(l, lo, hi, true);
 	}
 }
 
-/* The part of [at, end) that is awaited as a whole or not at all. */
+/* The part of [at, *end) that is awaited as a whole or not at all. */
 static struct hmmu_awaited *awaited_at(struct hmmu_live *l, uintptr_t at,
-				       uintptr_t *end)
+				       uintptr_t *end, bool is_known)
 {
 	unsigned int i;
 
 	for (i = 0; i < l->awaits; i++) {
 		struct hmmu_awaited *w = &l->awaited[i];
 
+		if (w->is_known != is_known)
+			continue;
 		if (w->start <= at && at < w->end) {
 			*end = w->end < *end ? w->end : *end;
 			return w;
@@ -102,14 +124,71 @@ static void awaited_told(struct hmmu_live *l, struct hmmu_awaited *w,
 	}
 }
 
-bool hmmu__events_awaited(const struct hmmu_live *l)
+/* What landed in [start, end) may have been what was unmapped. */
+static void doubt(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
-	return l->awaits > 0;
+	if (l->doubts == HMMU_DOUBTS) {
+		hmmu__log(HMMU_LOG_WARN, "too many mappings change at once");
+		changed(l, start, end, HMMU_EVENT_UNMAP);
+		return;
+	}
+	l->doubt[l->doubts++] =
+		(struct hmmu_doubt){ .start = start, .end = end };
+}
+
+/* The first mapping of [start, end), or [end, end); is it registered? */
+static bool is_there(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+		     uintptr_t *lo, uintptr_t *hi)
+{
+	struct hmmu_vma_info vma;
+
+	*lo = *hi = end;
+	if (hmmu__live_describe_next(&l->mm, start, &vma) || vma.start >= end)
+		return false;
+	*lo = hmmu_max(vma.start, start);
+	*hi = hmmu_min(vma.end, end);
+	return hmmu__uffd_is_registered(l, *lo);
+}
+
+static void doubt_settle(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	uintptr_t lo, hi;
+	bool stays;
+
+	for (; start < end; start = hi) {
+		stays = is_there(l, start, end, &lo, &hi);
+		if (start < lo)
+			changed(l, start, lo, HMMU_EVENT_UNMAP);
+		if (lo < hi && !stays)
+			changed(l, lo, hi, HMMU_EVENT_UNMAP);
+	}
+}
+
+/* So long a thread that made a change may take to tell it. */
+#define AWAITED_NS 2000000000ull
+/* And that long, where perhaps nobody has to. */
+#define PERHAPS_NS 10000000ull
+
+uint64_t hmmu__events_patience_ns(const struct hmmu_live *l)
+{
+	unsigned int i;
+
+	if (l->doubts)
+		return AWAITED_NS;
+	for (i = 0; i < l->awaits; i++)
+		if (l->awaited[i].is_known)
+			return AWAITED_NS;
+	return l->awaits ? PERHAPS_NS : 0;
 }
 
 void hmmu__events_settled(struct hmmu_live *l)
 {
 	l->awaits = 0;
+	while (l->doubts) {
+		struct hmmu_doubt d = l->doubt[--l->doubts];
+
+		doubt_settle(l, d.start, d.end);
+	}
 	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
 }
 
@@ -171,7 +250,7 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		hmmu__copy_moved(l, from, to, bytes);
 	for (at = from; at < from + bytes; at = next) {
 		next = from + bytes;
-		w = awaited_at(l, at, &next);
+		w = awaited_at(l, at, &next, true);
 		stale = w && move_is_older(l, w, at, &next);
 		part_moved(l, at, to + (at - from), next - at, stale);
 	}
@@ -188,12 +267,16 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 
 	for (; start < end; start = next) {
 		next = end;
-		w = awaited_at(l, start, &next);
+		w = awaited_at(l, start, &next, true);
+		if (!w)
+			w = awaited_at(l, start, &next, false);
 		if (!w) {
 			changed(l, start, next, HMMU_EVENT_UNMAP);
 			continue;
 		}
 		hmmu__core_displaced_drop(l->mm.space, start, next);
+		if (!w->is_known)
+			doubt(l, start, next);
 		awaited_told(l, w, start, next);
 	}
 }

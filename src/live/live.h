@@ -42,6 +42,7 @@ struct hmmu_stash {
 
 /* Departures that are still to be told, and discards still to be made. */
 #define HMMU_AWAITED	   256u
+#define HMMU_DOUBTS	   64u
 #define HMMU_DISCARDS	   32u
 
 /* Segments of libhmmu, libc and the loader: three each, and room. */
@@ -70,11 +71,21 @@ struct hmmu_static_range {
 	uintptr_t end;
 };
 
-/* See events.c. @move_told: its move away has been. */
+/*
+ * See events.c. @is_known: somebody stood there, for we had registered it.
+ * @move_told: its move away has been.
+ */
 struct hmmu_awaited {
 	uintptr_t start;
 	uintptr_t end;
+	bool is_known;
 	bool move_told;
+};
+
+/* What landed there may have gone since: see events.c. */
+struct hmmu_doubt {
+	uintptr_t start;
+	uintptr_t end;
 };
 
 /* A discard that may not have been made before @until_ns. */
@@ -154,6 +165,8 @@ struct hmmu_live {
 	/* The service's own. */
 	struct hmmu_awaited awaited[HMMU_AWAITED];
 	unsigned int awaits;
+	struct hmmu_doubt doubt[HMMU_DOUBTS];
+	unsigned int doubts;
 	/* Who was last woken in mremap, and where: see growth_filled(). */
 	int growth_tid;
 	uintptr_t growth_page;
@@ -164,6 +177,8 @@ struct hmmu_live {
 
 	/* One large zeroed page, to fill large holes; the service's own. */
 	void *zero_chunk;
+	/* One page that nobody can read: see hmmu__uffd_is_registered(). */
+	void *no_page;
 
 	struct hmmu_static_range keep[HMMU_STATIC_RANGES];
 	unsigned int keeps;
@@ -260,6 +275,8 @@ int hmmu__uffd_protect(const struct hmmu_live *l, uintptr_t start,
 bool hmmu__uffd_is_changing(const struct hmmu_live *l);
 /* That, or an event has been read and not been applied. */
 bool hmmu__live_is_changing(const struct hmmu_live *l);
+/* The mapping of @page is registered; true also while mappings change. */
+bool hmmu__uffd_is_registered(const struct hmmu_live *l, uintptr_t page);
 int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 			uintptr_t end, uint64_t mode);
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
@@ -318,9 +335,12 @@ bool hmmu__holds_thread(uintptr_t start, uintptr_t end);
 
 /* events.c: by the service with the events lock held exclusively. */
 void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg);
-/* An older change is still to be told: read on while one is under way. */
-bool hmmu__events_awaited(const struct hmmu_live *l);
-/* Everything has been told. */
+/*
+ * An older change may be still to be told: for so long it is read on while one is
+ * under way. 0: there is none.
+ */
+uint64_t hmmu__events_patience_ns(const struct hmmu_live *l);
+/* Everything has been told, or there is no more patience. */
 void hmmu__events_settled(struct hmmu_live *l);
 
 /* service.c */

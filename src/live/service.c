@@ -378,9 +378,6 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 
 /* --- the loop ------------------------------------------------------------------------ */
 
-/* So long a thread that made a change may take to tell it. */
-#define SETTLE_NS 2000000000ull
-
 /* With the events lock held: puts all there is behind @first, which was read. */
 static void gather(struct hmmu_live *l, const struct uffd_msg *first)
 {
@@ -413,14 +410,15 @@ void hmmu__events_end(struct hmmu_live *l) HMMU_NO_TSA
  */
 void hmmu__events_settle(struct hmmu_live *l)
 {
-	uint64_t begun = hmmu__sys_clock_ns();
+	uint64_t begun = hmmu__sys_clock_ns(), patience;
 	unsigned int round = 0;
 
 	for (;;) {
 		while (stashed_apply(l))
 			;
-		if (!hmmu__events_awaited(l) || !hmmu__uffd_is_changing(l) ||
-		    hmmu__sys_clock_ns() - begun > SETTLE_NS)
+		patience = hmmu__events_patience_ns(l);
+		if (!patience || !hmmu__uffd_is_changing(l) ||
+		    hmmu__sys_clock_ns() - begun > patience)
 			break;
 		gather(l, NULL);
 		hmmu__backoff(&round);

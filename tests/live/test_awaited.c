@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a thread does is told after what another one has done since (E4): who
+ * unmaps several mappings tells each userfaultfd in its turn, so one of the
+ * test's own, over a page that goes first, holds up him who is to tell ours.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "gate.h"
+
+enum {
+	PAGES = 16,
+};
+
+#define BYTES  ((size_t)PAGES * PAGE)
+/* Where the kernel maps nothing by itself: what is left stays empty. */
+#define PLACES 0x40000000ul
+
+static char *place(unsigned int i)
+{
+	return (char *)PLACES + i * 16 * BYTES;
+}
+
+static void map_at(char *p, size_t bytes)
+{
+	HMMU_CHECK(mmap(p, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			0) == p);
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+}
+
+/* Who unmaps [own page, end), and waits with the first of two things to tell. */
+static struct {
+	const struct live_way *way;
+	int file;
+	char *start;
+	size_t bytes;
+	struct live_teller teller;
+} held;
+
+static void own_page(char *p)
+{
+	struct uffdio_api api = { .api = UFFD_API,
+				  .features = UFFD_FEATURE_EVENT_UNMAP };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	map_at(p, PAGE);
+	held.file = (int)syscall(SYS_userfaultfd,
+				 O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	HMMU_CHECK(held.file >= 0);
+	HMMU_CHECK_OK(ioctl(held.file, UFFDIO_API, &api));
+	HMMU_CHECK_OK(ioctl(held.file, UFFDIO_REGISTER, &reg));
+}
+
+static void unmap_held(void)
+{
+	HMMU_CHECK_OK(held.way->unmap(held.start, held.bytes));
+}
+
+/* [p - PAGE, p + bytes) is gone, and of [p, p + bytes) it has not been told. */
+static void unmap_begin(const struct live_way *way, char *p, size_t bytes)
+{
+	held.way = way;
+	held.start = p - PAGE;
+	held.bytes = bytes + PAGE;
+	live_teller_start(&held.teller, unmap_held);
+	HMMU_CHECK(!live_is_mapped(p));
+}
+
+static void unmap_end(void)
+{
+	struct pollfd own = { .fd = held.file, .events = POLLIN };
+	struct uffd_msg msg;
+
+	HMMU_CHECK_INT(poll(&own, 1, (int)LIVE_SOON_MS), 1);
+	HMMU_CHECK_INT(read(held.file, &msg, sizeof(msg)), sizeof(msg));
+	HMMU_CHECK_INT(msg.event, UFFD_EVENT_UNMAP);
+	live_teller_end(&held.teller);
+	close(held.file);
+}
+
+/*
+ *      another                             program
+ *      munmap(R): it is gone
+ *                                          mremap(X) lands in R
+ *                                          event: X moved there
+ *      event: R was unmapped
+ *
+ * Forbidden: what has landed is dropped.
+ */
+static void check_landing(const struct live_way *way, char *r, size_t bytes,
+			  char *to)
+{
+	own_page(r - PAGE);
+	map_at(place(2), BYTES);
+	live_fill(place(2), BYTES, 2);
+	live_take(place(2), BYTES);
+	unmap_begin(way, r, bytes);
+	HMMU_CHECK(live_raw.remap(place(2), BYTES, BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	unmap_end();
+	LIVE_CHECK(to, BYTES, 2);
+	live_take(to, BYTES);
+	LIVE_CHECK(to, BYTES, 2);
+	HMMU_CHECK_OK(munmap(to, BYTES));
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+}
+
+static void test_awaited_end_of_a_mapping(const struct live_way *way)
+{
+	char *r = place(1);
+
+	live_open();
+	map_at(r, BYTES);
+	live_fill(r, BYTES, 1);
+	live_take(r, BYTES);
+	check_landing(way, r, BYTES, r);
+	live_close();
+}
+BOTH_WAYS(test_awaited_end_of_a_mapping)
+
+/* What has grown in place has no record as a whole. */
+static void test_awaited_end_of_what_has_grown(const struct live_way *way)
+{
+	char *r = place(1);
+
+	live_open();
+	map_at(r, BYTES);
+	live_fill(r, BYTES, 1);
+	live_take(r, BYTES);
+	HMMU_CHECK(live_raw.remap(r, BYTES, 3 * BYTES, 0, NULL) == r);
+	check_landing(way, r, 3 * BYTES, r + BYTES);
+	live_close();
+}
+BOTH_WAYS(test_awaited_end_of_what_has_grown)
+
+/* Something else changes, so that it is not known that all has been told. */
+static void change_begin(void)
+{
+	char *w = place(3);
+
+	own_page(w - PAGE);
+	map_at(w, BYTES);
+	live_fill(w, BYTES, 3);
+	live_take(w, BYTES);
+	unmap_begin(&live_raw, w, BYTES);
+}
+
+static void land(char *from, char *to, uint64_t seed)
+{
+	map_at(from, BYTES);
+	live_fill(from, BYTES, seed);
+	live_take(from, BYTES);
+	change_begin();
+	HMMU_CHECK(live_raw.remap(from, BYTES, BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+}
+
+static void check_by_device(char *p, uint64_t seed)
+{
+	struct hmmu_port *port = live_port();
+	size_t at;
+
+	for (at = 0; at < BYTES; at += PAGE)
+		HMMU_CHECK_INT(live_load(port, p + at),
+			       live_word(seed, at / sizeof(uint64_t)));
+	hmmu_port_close(port);
+}
+
+/*
+ *      another                             program
+ *      something else: is to be told
+ *                                          mremap(X) lands in R
+ *                                          munmap(R)
+ *                                          mmap: R, and writes
+ *      tells
+ *
+ * Forbidden: what had landed is kept for what is there now.
+ */
+static void test_awaited_by_nobody(void)
+{
+	char *to = place(1);
+
+	live_open();
+	land(place(2), to, 2);
+	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
+	map_at(to, BYTES);
+	live_fill(to, BYTES, 4);
+	unmap_end();
+	check_by_device(to, 4);
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	live_take(to, BYTES);
+	LIVE_CHECK(to, BYTES, 4);
+	live_close();
+}
+
+/* The same with half of it. */
+static void test_awaited_by_a_part(void)
+{
+	char *to = place(1);
+
+	live_open();
+	land(place(2), to, 2);
+	HMMU_CHECK_OK(live_raw.unmap(to, BYTES / 2));
+	unmap_end();
+	LIVE_CHECK_SOON(live_memory_stats().used_pages == PAGES / 2);
+	HMMU_CHECK(!live_is_mapped(to));
+	LIVE_CHECK_AT(to + BYTES / 2, BYTES / 2, 2, BYTES / 2);
+	live_close();
+}
+
+/* What landed moves on, and something else is mapped there. */
+static void test_awaited_landed_moves_on(void)
+{
+	char *r = place(1), *to = place(4);
+
+	live_open();
+	land(place(2), r, 2);
+	HMMU_CHECK(live_raw.remap(r, BYTES, BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	map_at(r, BYTES);
+	live_fill(r, BYTES, 4);
+	unmap_end();
+	LIVE_CHECK(to, BYTES, 2);
+	check_by_device(r, 4);
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	live_close();
+}
+
+HMMU_TEST_MAIN(TEST_BOTH(test_awaited_end_of_a_mapping),
+	       TEST_BOTH(test_awaited_end_of_what_has_grown),
+	       HMMU_TEST(test_awaited_by_nobody),
+	       HMMU_TEST(test_awaited_by_a_part),
+	       HMMU_TEST(test_awaited_landed_moves_on))
