@@ -60,6 +60,8 @@ struct hmmu_watch {
 	bool armed;
 	/* A large page was seen in it: holes are filled with large ones. */
 	bool saw_large;
+	/* Armed, but an ordinary user's holes have not been filled then. */
+	bool has_holes;
 	/* Where something was away when last looked at: see is_away_locked(). */
 	uintptr_t away_at;
 	/* Since when nothing is away, where that is asked; 0: something may be. */

@@ -254,7 +254,8 @@ static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	struct hmmu_watch *w =
 		hmmu__watch_first_locked(l, vma->start, vma->end);
 
-	*fresh = !hmmu__watch_covers(w, vma->start, vma->end) || !w->armed;
+	*fresh = !hmmu__watch_covers(w, vma->start, vma->end) || !w->armed ||
+		 w->has_holes;
 	if (*fresh || w->node.start != vma->start ||
 	    w->node.last != vma->end - 1)
 		return register_locked(l, vma, true);
@@ -334,7 +335,8 @@ static void files_register_down(struct hmmu_live *l, uintptr_t start,
 
 /*
  * What is copied from is registered for both: see copy.c. Without it the mapping
- * is armed, and is so anew (@fresh) when it is next asked for.
+ * is armed, and is so anew (@fresh) when it is next asked for. It keeps its record:
+ * it was there when it was registered, so its end will be told.
  */
 static int let_stamp_locked(struct hmmu_live *l,
 			    const struct hmmu_vma_info *vma, bool fresh)
@@ -342,16 +344,17 @@ static int let_stamp_locked(struct hmmu_live *l,
 {
 	int err = hmmu__uffd_register(l, vma->start, vma->end,
 				      MODE_ARMED | MODE_WATCH);
-	struct hmmu_watch *w;
+	struct hmmu_watch *w =
+		hmmu__watch_first_locked(l, vma->start, vma->end);
 
 	if (!err && !is_whole(l, vma)) {
 		files_register_down(l, vma->start, vma->end);
 		err = -EAGAIN;
 	}
-	if (err && fresh)
-		(void)hmmu__watch_cut_locked(l, vma->start, vma->end);
-	else if ((w = hmmu__watch_first_locked(l, vma->start, vma->end)))
+	if (w) {
+		w->has_holes = err && fresh;
 		w->idle_ns = 0;
+	}
 	return err;
 }
 
@@ -570,7 +573,7 @@ static void idle_disarm_locked(struct hmmu_live *l,
 	struct hmmu_watch *w =
 		hmmu__watch_armed_locked(l, vma->start, vma->end);
 	struct hmmu_vma_info now;
-	bool is_changing;
+	bool is_there;
 	int err;
 
 	/* Nor while somebody may have come whose event is only read. */
@@ -585,12 +588,13 @@ static void idle_disarm_locked(struct hmmu_live *l,
 		return;
 	}
 	err = register_down(l, vma->start, vma->end);
-	is_changing = hmmu__uffd_is_changing(l);
-	if (is_changing) {
+	/* Before the other look: of what goes from now on it will be told. */
+	is_there = !err && is_whole(l, vma);
+	if (hmmu__uffd_is_changing(l)) {
 		/* Something with pages away may have moved here. */
 		register_each(l, vma->start, vma->end);
 		hmmu__watch_release_later(l);
-	} else if (err || !is_whole(l, vma)) {
+	} else if (!is_there) {
 		(void)hmmu__watch_cut_locked(l, vma->start, vma->end);
 	} else {
 		w->armed = false;

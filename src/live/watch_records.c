@@ -53,6 +53,7 @@ static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 	if (!w)
 		return;
 	w->armed = old->armed;
+	w->has_holes = old->has_holes;
 	w->saw_large = old->saw_large;
 	insert_locked(l, w, start, end);
 }
@@ -169,6 +170,7 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	if (!w)
 		return;
 	w->armed = old.armed;
+	w->has_holes = old.has_holes;
 	w->saw_large = old.saw_large;
 	hmmu__mutex_lock(&l->watch_lock);
 	hmmu__watch_replace_locked(l, w, to, to + bytes);
