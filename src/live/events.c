@@ -27,6 +27,23 @@ static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 
 /* --- what is still to be told --------------------------------------------------- */
 
+static void awaiting_set(struct hmmu_live *l, bool is_awaiting)
+{
+	/* Relaxed: the service looks again. */
+	atomic_store_explicit(&l->is_awaiting, is_awaiting,
+			      memory_order_relaxed);
+}
+
+static void forget_unknown(struct hmmu_live *l)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < l->awaits; i++)
+		if (l->awaited[i].is_known)
+			l->awaited[n++] = l->awaited[i];
+	l->awaits = n;
+}
+
 /*
  * The departure of what stood at an address may be told after what has come
  * there since:
@@ -55,13 +72,16 @@ static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
  *
  * A move away is told by two events, a move and an unmapping. The first move
  * told of an awaited page is the older one, unless nothing is mapped there: then
- * what has landed has left, too. Without a record it is the newer one.
+ * what has landed has left, too. Without a record it counts as the newer one until
+ * the kernel can be asked; what is there still then is taken back.
  */
 static void await_part(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 		       bool is_known)
 {
 	if (start >= end)
 		return;
+	if (l->awaits == HMMU_AWAITED && is_known)
+		forget_unknown(l);
 	if (l->awaits == HMMU_AWAITED) {
 		hmmu__log(HMMU_LOG_WARN, "too many mappings change at once");
 		return;
@@ -71,6 +91,7 @@ static void await_part(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 		.end = end,
 		.is_known = is_known,
 	};
+	awaiting_set(l, false);
 }
 
 static void await(struct hmmu_live *l, uintptr_t start, uintptr_t end)
@@ -124,16 +145,36 @@ static void awaited_told(struct hmmu_live *l, struct hmmu_awaited *w,
 	}
 }
 
-/* What landed in [start, end) may have been what was unmapped. */
-static void doubt(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+/*
+ * What landed in [start, end) may have been what was unmapped, or has moved to
+ * @to. Without room it was.
+ */
+static void doubt(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+		  uintptr_t to)
 {
-	if (l->doubts == HMMU_DOUBTS) {
-		hmmu__log(HMMU_LOG_WARN, "too many mappings change at once");
-		changed(l, start, end, HMMU_EVENT_UNMAP);
+	if (l->doubts < HMMU_DOUBTS) {
+		l->doubt[l->doubts++] = (struct hmmu_doubt){ .start = start,
+							     .end = end,
+							     .to = to };
 		return;
 	}
-	l->doubt[l->doubts++] =
-		(struct hmmu_doubt){ .start = start, .end = end };
+	hmmu__log(HMMU_LOG_WARN, "too many mappings change at once");
+	if (!to)
+		changed(l, start, end, HMMU_EVENT_UNMAP);
+}
+
+/* Something else lands there: so what had landed before has moved away. */
+static void doubts_end(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < l->doubts; i++) {
+		const struct hmmu_doubt *d = &l->doubt[i];
+
+		if (!d->to || d->end <= start || d->start >= end)
+			l->doubt[n++] = *d;
+	}
+	l->doubts = n;
 }
 
 /* The first mapping of [start, end), or [end, end); is it registered? */
@@ -150,46 +191,116 @@ static bool is_there(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 	return hmmu__uffd_is_registered(l, *lo);
 }
 
-static void doubt_settle(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+static void unmapping_settle(struct hmmu_live *l, const struct hmmu_doubt *d)
 {
-	uintptr_t lo, hi;
+	uintptr_t at, lo, hi;
 	bool stays;
 
-	for (; start < end; start = hi) {
-		stays = is_there(l, start, end, &lo, &hi);
-		if (start < lo)
-			changed(l, start, lo, HMMU_EVENT_UNMAP);
+	for (at = d->start; at < d->end; at = hi) {
+		stays = is_there(l, at, d->end, &lo, &hi);
+		if (at < lo)
+			changed(l, at, lo, HMMU_EVENT_UNMAP);
 		if (lo < hi && !stays)
 			changed(l, lo, hi, HMMU_EVENT_UNMAP);
 	}
 }
 
-/* So long a thread that made a change may take to tell it. */
-#define AWAITED_NS 2000000000ull
-/* And that long, where perhaps nobody has to. */
-#define PERHAPS_NS 10000000ull
+/* What is there still has not moved to @m's place. */
+static void take_back(struct hmmu_live *l, const struct hmmu_doubt *m,
+		      uintptr_t start, uintptr_t end)
+{
+	uintptr_t to = m->to + (start - m->start), lo, hi;
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = to,
+			 .end = to + (end - start),
+			 .event = HMMU_EVENT_UNMAP },
+	};
 
-uint64_t hmmu__events_patience_ns(const struct hmmu_live *l)
+	hmmu__core_invalidate_begin(l->mm.space, &call);
+	for (; start < end; start = hi)
+		if (is_there(l, start, end, &lo, &hi))
+			hmmu__core_moved(l->mm.space, m->to + (lo - m->start),
+					 lo, hi - lo);
+	hmmu__core_invalidate_end(l->mm.space, &call);
+}
+
+/*
+ * It was the older one only if that has been told to be unmapped, too: else it is
+ * what landed, and left its mapping there (MREMAP_DONTUNMAP).
+ */
+static void move_settle(struct hmmu_live *l, const struct hmmu_doubt *m)
 {
 	unsigned int i;
 
-	if (l->doubts)
-		return AWAITED_NS;
+	for (i = 0; i < l->doubts; i++) {
+		const struct hmmu_doubt *d = &l->doubt[i];
+		uintptr_t start = hmmu_max(d->start, m->start);
+		uintptr_t end = hmmu_min(d->end, m->end);
+
+		if (!d->to && start < end)
+			take_back(l, m, start, end);
+	}
+}
+
+/* Moves first: where they went may have been unmapped. */
+static void doubts_settle(struct hmmu_live *l)
+{
+	unsigned int i;
+
+	for (i = 0; i < l->doubts; i++)
+		if (l->doubt[i].to)
+			move_settle(l, &l->doubt[i]);
+	for (i = 0; i < l->doubts; i++)
+		if (!l->doubt[i].to)
+			unmapping_settle(l, &l->doubt[i]);
+	l->doubts = 0;
+}
+
+static bool is_known_awaited(const struct hmmu_live *l)
+{
+	unsigned int i;
+
 	for (i = 0; i < l->awaits; i++)
 		if (l->awaited[i].is_known)
-			return AWAITED_NS;
-	return l->awaits ? PERHAPS_NS : 0;
+			return true;
+	return false;
+}
+
+/* So long a thread that made a change may take to tell it. */
+#define AWAITED_NS 2000000000ull
+/* And so long everybody waits for the chance that all has been told. */
+#define PERHAPS_NS 1000000ull
+
+bool hmmu__events_awaited(const struct hmmu_live *l)
+{
+	return l->awaits || l->doubts;
+}
+
+uint64_t hmmu__events_patience_ns(const struct hmmu_live *l)
+{
+	if (l->doubts || is_known_awaited(l))
+		return AWAITED_NS;
+	/* Relaxed: under the same lock. Once for all that are not known. */
+	return atomic_load_explicit(&l->is_awaiting, memory_order_relaxed) ?
+		       0 :
+		       PERHAPS_NS;
 }
 
 void hmmu__events_settled(struct hmmu_live *l)
 {
 	l->awaits = 0;
-	while (l->doubts) {
-		struct hmmu_doubt d = l->doubt[--l->doubts];
-
-		doubt_settle(l, d.start, d.end);
-	}
+	doubts_settle(l);
 	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
+	awaiting_set(l, false);
+}
+
+/* Where perhaps nobody is awaited he is so for longer: it holds up nobody. */
+void hmmu__events_unsettled(struct hmmu_live *l)
+{
+	if (l->doubts || is_known_awaited(l))
+		hmmu__events_settled(l);
+	else
+		awaiting_set(l, true);
 }
 
 /* A move of the awaited [at, *end), all mapped or all not: is it the older? */
@@ -245,6 +356,7 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	/* What stood there is gone, whenever that is told. */
 	hmmu__core_invalidate_begin(l->mm.space, &over);
 	hmmu__core_displace(l->mm.space, to, to + bytes);
+	doubts_end(l, to, to + bytes);
 	hmmu__core_invalidate_begin(l->mm.space, &call);
 	if (hmmu__live_copies(l))
 		hmmu__copy_moved(l, from, to, bytes);
@@ -252,6 +364,8 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		next = from + bytes;
 		w = awaited_at(l, at, &next, true);
 		stale = w && move_is_older(l, w, at, &next);
+		if (!w && awaited_at(l, at, &next, false))
+			doubt(l, at, next, to + (at - from));
 		part_moved(l, at, to + (at - from), next - at, stale);
 	}
 	hmmu__core_invalidate_end(l->mm.space, &call);
@@ -276,7 +390,7 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		}
 		hmmu__core_displaced_drop(l->mm.space, start, next);
 		if (!w->is_known)
-			doubt(l, start, next);
+			doubt(l, start, next, 0);
 		awaited_told(l, w, start, next);
 	}
 }

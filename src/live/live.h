@@ -84,10 +84,11 @@ struct hmmu_awaited {
 	bool move_told;
 };
 
-/* What landed there may have gone since: see events.c. */
+/* What landed there may have gone since, to @to or (0) for good: see events.c. */
 struct hmmu_doubt {
 	uintptr_t start;
 	uintptr_t end;
+	uintptr_t to;
 };
 
 /* A discard that may not have been made before @until_ns. */
@@ -169,6 +170,9 @@ struct hmmu_live {
 	unsigned int awaits;
 	struct hmmu_doubt doubt[HMMU_DOUBTS];
 	unsigned int doubts;
+	/* Some still are: the service looks whether all has been told. Written
+	 * with @events held exclusively. */
+	_Atomic bool is_awaiting;
 	/* Who was last woken in mremap, and where: see growth_filled(). */
 	int growth_tid;
 	uintptr_t growth_page;
@@ -337,13 +341,14 @@ bool hmmu__holds_thread(uintptr_t start, uintptr_t end);
 
 /* events.c: by the service with the events lock held exclusively. */
 void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg);
-/*
- * An older change may be still to be told: for so long it is read on while one is
- * under way. 0: there is none.
- */
+/* An older change may be still to be told: read on while one is under way. */
+bool hmmu__events_awaited(const struct hmmu_live *l);
+/* For so long. */
 uint64_t hmmu__events_patience_ns(const struct hmmu_live *l);
-/* Everything has been told, or there is no more patience. */
+/* Everything has been told. */
 void hmmu__events_settled(struct hmmu_live *l);
+/* Or there is no more patience. */
+void hmmu__events_unsettled(struct hmmu_live *l);
 
 /* service.c */
 int hmmu__service_start(struct hmmu_live *l);

@@ -38,6 +38,8 @@ static struct {
 	int file;
 	char *start;
 	size_t bytes;
+	/* Where it moves, instead. */
+	char *to;
 	struct live_teller teller;
 } held;
 
@@ -63,6 +65,13 @@ static void unmap_held(void)
 	HMMU_CHECK_OK(held.way->unmap(held.start, held.bytes));
 }
 
+static void move_held(void)
+{
+	HMMU_CHECK(held.way->remap(held.start, held.bytes, held.bytes,
+				   MREMAP_MAYMOVE | MREMAP_FIXED,
+				   held.to) == held.to);
+}
+
 /* [p - PAGE, p + bytes) is gone, and of [p, p + bytes) it has not been told. */
 static void unmap_begin(const struct live_way *way, char *p, size_t bytes)
 {
@@ -73,7 +82,26 @@ static void unmap_begin(const struct live_way *way, char *p, size_t bytes)
 	HMMU_CHECK(!live_is_mapped(p));
 }
 
-static void unmap_end(void)
+/* [p, p + bytes) moves over the own page at @to, and has not told of it. */
+static void move_begin(const struct live_way *way, char *p, size_t bytes,
+		       char *to)
+{
+	held.way = way;
+	held.start = p;
+	held.bytes = bytes;
+	held.to = to;
+	live_teller_start(&held.teller, move_held);
+	HMMU_CHECK(!live_is_mapped(p));
+}
+
+/* Longer than the service waits for what may not come. */
+static void be_late(const struct live_way *way)
+{
+	if (way->hooked)
+		live_sleep_ms(20);
+}
+
+static void held_end(void)
 {
 	struct pollfd own = { .fd = held.file, .events = POLLIN };
 	struct uffd_msg msg;
@@ -104,7 +132,8 @@ static void check_landing(const struct live_way *way, char *r, size_t bytes,
 	unmap_begin(way, r, bytes);
 	HMMU_CHECK(live_raw.remap(place(2), BYTES, BYTES,
 				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
-	unmap_end();
+	be_late(way);
+	held_end();
 	LIVE_CHECK(to, BYTES, 2);
 	live_take(to, BYTES);
 	LIVE_CHECK(to, BYTES, 2);
@@ -139,6 +168,35 @@ static void test_awaited_end_of_what_has_grown(const struct live_way *way)
 	live_close();
 }
 BOTH_WAYS(test_awaited_end_of_what_has_grown)
+
+/* A part of it moves away: told after what has landed there. */
+static void test_awaited_move_of_what_has_grown(const struct live_way *way)
+{
+	char *r = place(1), *landed = r + BYTES, *to = place(4);
+
+	live_open();
+	map_at(r, BYTES);
+	live_fill(r, BYTES, 1);
+	live_take(r, BYTES);
+	HMMU_CHECK(live_raw.remap(r, BYTES, 3 * BYTES, 0, NULL) == r);
+	live_fill(landed, BYTES, 3);
+	map_at(place(2), BYTES);
+	live_fill(place(2), BYTES, 2);
+	live_take(place(2), BYTES);
+	own_page(to);
+	move_begin(way, landed, BYTES, to);
+	HMMU_CHECK(live_raw.remap(place(2), BYTES, BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED,
+				  landed) == landed);
+	be_late(way);
+	held_end();
+	LIVE_CHECK(landed, BYTES, 2);
+	LIVE_CHECK(to, BYTES, 3);
+	LIVE_CHECK(r, BYTES, 1);
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	live_close();
+}
+BOTH_WAYS(test_awaited_move_of_what_has_grown)
 
 /* Something else changes, so that it is not known that all has been told. */
 static void change_begin(void)
@@ -192,7 +250,7 @@ static void test_awaited_by_nobody(void)
 	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
 	map_at(to, BYTES);
 	live_fill(to, BYTES, 4);
-	unmap_end();
+	held_end();
 	check_by_device(to, 4);
 	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
 	live_take(to, BYTES);
@@ -208,7 +266,7 @@ static void test_awaited_by_a_part(void)
 	live_open();
 	land(place(2), to, 2);
 	HMMU_CHECK_OK(live_raw.unmap(to, BYTES / 2));
-	unmap_end();
+	held_end();
 	LIVE_CHECK_SOON(live_memory_stats().used_pages == PAGES / 2);
 	HMMU_CHECK(!live_is_mapped(to));
 	LIVE_CHECK_AT(to + BYTES / 2, BYTES / 2, 2, BYTES / 2);
@@ -226,15 +284,35 @@ static void test_awaited_landed_moves_on(void)
 				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
 	map_at(r, BYTES);
 	live_fill(r, BYTES, 4);
-	unmap_end();
+	held_end();
 	LIVE_CHECK(to, BYTES, 2);
 	check_by_device(r, 4);
 	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
 	live_close();
 }
 
+/* The mapping stays, and is empty: it has not been told to be unmapped. */
+static void test_awaited_landed_leaves_its_mapping(void)
+{
+	char *r = place(1), *to = place(4);
+
+	live_open();
+	land(place(2), r, 2);
+	HMMU_CHECK(
+		live_raw.remap(r, BYTES, BYTES,
+			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+			       to) == to);
+	held_end();
+	LIVE_CHECK(to, BYTES, 2);
+	LIVE_CHECK_ZERO(r, BYTES);
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	live_close();
+}
+
 HMMU_TEST_MAIN(TEST_BOTH(test_awaited_end_of_a_mapping),
 	       TEST_BOTH(test_awaited_end_of_what_has_grown),
+	       TEST_BOTH(test_awaited_move_of_what_has_grown),
 	       HMMU_TEST(test_awaited_by_nobody),
 	       HMMU_TEST(test_awaited_by_a_part),
-	       HMMU_TEST(test_awaited_landed_moves_on))
+	       HMMU_TEST(test_awaited_landed_moves_on),
+	       HMMU_TEST(test_awaited_landed_leaves_its_mapping))
