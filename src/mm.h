@@ -186,9 +186,9 @@ struct hmmu_mm_ops {
 
 	/*
 	 * Waits until every change of a mapping that was under way has been
-	 * told to core. Caller holds no lock.
+	 * told to core, or for so long. Caller holds no lock.
 	 */
-	void (*quiet)(struct hmmu_mm *mm);
+	void (*quiet)(struct hmmu_mm *mm, uint64_t timeout_ns);
 
 	/*
 	 * Between begin and end no thread newly relies on a page that

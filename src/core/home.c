@@ -374,18 +374,15 @@ static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
 	return pages;
 }
 
-/* A mapping that changes all the time gets so long before -EBUSY. */
-#define HOME_TIMEOUT_NS 10000000000ull
-
 static int homing_surely(struct homing *h, struct telling t)
 {
 	uint64_t begun = hmmu__sys_clock_ns();
 	int err;
 
 	while ((err = homing_run(h, t)) == -EAGAIN) {
-		if (hmmu__sys_clock_ns() - begun > HOME_TIMEOUT_NS)
+		if (hmmu__sys_clock_ns() - begun > HMMU_CHANGING_NS)
 			return -EBUSY;
-		h->space->mm->ops->quiet(h->space->mm);
+		h->space->mm->ops->quiet(h->space->mm, HMMU_QUIET_NS);
 	}
 	return err;
 }
@@ -440,7 +437,7 @@ int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 	struct telling t = { HMMU_EVENT_MIGRATE, NULL };
 	int err = 0;
 
-	space->mm->ops->quiet(space->mm);
+	space->mm->ops->quiet(space->mm, HMMU_QUIET_NS);
 	while (start < end) {
 		start = homing_collect(&h, start, end, &t);
 		if (h.blocks) {

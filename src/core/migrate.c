@@ -307,25 +307,29 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 			uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
+	uint64_t since = hmmu__sys_clock_ns();
 	unsigned int rounds = 0;
+	bool is_late;
 	int err = 0;
 
 	m->at = start;
-	mm->ops->quiet(mm);
+	mm->ops->quiet(mm, HMMU_QUIET_NS);
 	while (m->at < end) {
 		uintptr_t before = m->at;
 
 		err = step(m, end);
 		if (err && err != -EAGAIN)
 			break;
+		is_late = hmmu__sys_clock_ns() - since > HMMU_CHANGING_NS;
 		if (m->at != before) {
 			rounds = 0;
-		} else if (++rounds > CHANGED_ROUNDS) {
+			since = hmmu__sys_clock_ns();
+		} else if (++rounds > CHANGED_ROUNDS || is_late) {
 			hmmu__stayed(m, HMMU_STAY_CHANGED, 1);
 			m->at += HMMU_PAGE_BYTES;
 			rounds = 0;
 		} else if (err) {
-			mm->ops->quiet(mm);
+			mm->ops->quiet(mm, HMMU_QUIET_NS);
 		}
 		err = 0;
 	}

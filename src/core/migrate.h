@@ -12,6 +12,14 @@
 #define HMMU_BATCH_BLOCKS 16u
 #define HMMU_BATCH_BYTES  (HMMU_BATCH_BLOCKS * HMMU_LARGE_BYTES)
 
+/*
+ * While a program changes its mappings all the time there may be no moment to move
+ * a page in. So long it is tried without any success, both ways; and so long one
+ * waits for the moment.
+ */
+#define HMMU_CHANGING_NS  10000000000ull
+#define HMMU_QUIET_NS	  100000000ull
+
 struct hmmu_migration {
 	struct hmmu_space *space;
 	struct hmmu_device *device;

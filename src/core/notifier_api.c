@@ -30,7 +30,7 @@ static int watch_interval(struct hmmu_space *space, uintptr_t start,
 		if (watched == -ENOMEM)
 			return watched;
 		if (watched == -EAGAIN && rounds++ < WATCH_ROUNDS) {
-			mm->ops->quiet(mm);
+			mm->ops->quiet(mm, HMMU_FOREVER);
 			continue;
 		}
 		at = vma.end;

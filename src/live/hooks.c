@@ -264,7 +264,7 @@ static void discarded(struct hmmu_hook *h, int advice, bool done)
 {
 	if (advice != MADV_GUARD_INSTALL)
 		return;
-	hmmu__live_quiet(h->space->mm);
+	hmmu__live_quiet(h->space->mm, HMMU_FOREVER);
 	if (done)
 		hmmu__core_drop(h->space, h->call.inv.start, h->call.inv.end);
 	else
@@ -367,11 +367,11 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 	else
 		ret = remap(old_addr, old_len, new_len, flags, to);
 	if (has_over) {
-		hmmu__live_quiet(over.space->mm);
+		hmmu__live_quiet(over.space->mm, HMMU_FOREVER);
 		hmmu__hook_end(&over);
 	}
 	if (has_from) {
-		hmmu__live_quiet(from.space->mm);
+		hmmu__live_quiet(from.space->mm, HMMU_FOREVER);
 		hmmu__hook_end(&from);
 	}
 	return ret;

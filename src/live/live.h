@@ -356,7 +356,7 @@ void hmmu__service_stop(struct hmmu_live *l);
 bool hmmu__live_is_service(struct hmmu_mm *mm);
 void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
 void hmmu__live_events_wait(struct hmmu_mm *mm);
-void hmmu__live_quiet(struct hmmu_mm *mm);
+void hmmu__live_quiet(struct hmmu_mm *mm, uint64_t timeout_ns);
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
 bool hmmu__live_is_in_mremap(int tid);
 /* What a thread of the process sleeps for in the kernel. */

@@ -702,13 +702,15 @@ void hmmu__live_events_wait(struct hmmu_mm *mm)
 		hmmu__backoff(&round);
 }
 
-void hmmu__live_quiet(struct hmmu_mm *mm)
+void hmmu__live_quiet(struct hmmu_mm *mm, uint64_t timeout_ns)
 {
+	uint64_t begun = hmmu__sys_clock_ns();
 	unsigned int round = 0;
 
 	if (hmmu__live_is_service(mm))
 		return;
-	while (hmmu__uffd_is_changing(hmmu__live(mm)))
+	while (hmmu__uffd_is_changing(hmmu__live(mm)) &&
+	       hmmu__sys_clock_ns() - begun < timeout_ns)
 		hmmu__backoff(&round);
 	hmmu__live_events_wait(mm);
 }

@@ -222,7 +222,7 @@ static void fill_one(struct hmmu_live *l, uintptr_t at)
 
 	while (hmmu__core_fill(l->mm.space, at) == -EAGAIN &&
 	       round++ < FILL_ROUNDS)
-		hmmu__live_quiet(&l->mm);
+		hmmu__live_quiet(&l->mm, HMMU_FOREVER);
 }
 
 /*
