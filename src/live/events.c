@@ -177,39 +177,53 @@ static void doubts_end(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	l->doubts = n;
 }
 
-/* The first mapping of [start, end), or [end, end); is it registered? */
-static bool is_there(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-		     uintptr_t *lo, uintptr_t *hi)
+/* What is at the start of @d, and to where: 0 or -EAGAIN. */
+static int doubt_ask(struct hmmu_live *l, struct hmmu_doubt *d, uintptr_t *end)
 {
 	struct hmmu_vma_info vma;
+	int is_there = 0;
 
-	*lo = *hi = end;
-	if (hmmu__live_describe_next(&l->mm, start, &vma) || vma.start >= end)
-		return false;
-	*lo = hmmu_max(vma.start, start);
-	*hi = hmmu_min(vma.end, end);
-	return hmmu__uffd_is_registered(l, *lo);
+	*end = d->end;
+	if (!hmmu__live_describe_next(&l->mm, d->start, &vma)) {
+		if (vma.start > d->start) {
+			*end = hmmu_min(vma.start, d->end);
+		} else {
+			*end = hmmu_min(vma.end, d->end);
+			is_there = hmmu__uffd_is_registered(l, d->start);
+		}
+	}
+	d->is_there = is_there > 0;
+	return is_there < 0 ? is_there : 0;
 }
 
-static void unmapping_settle(struct hmmu_live *l, const struct hmmu_doubt *d)
+/* One for each mapping and each hole. False: something changes again. */
+static bool doubts_ask(struct hmmu_live *l)
 {
-	uintptr_t at, lo, hi;
-	bool stays;
+	uintptr_t end;
+	unsigned int i;
 
-	for (at = d->start; at < d->end; at = hi) {
-		stays = is_there(l, at, d->end, &lo, &hi);
-		if (at < lo)
-			changed(l, at, lo, HMMU_EVENT_UNMAP);
-		if (lo < hi && !stays)
-			changed(l, lo, hi, HMMU_EVENT_UNMAP);
+	for (i = 0; i < l->doubts; i++) {
+		struct hmmu_doubt *d = &l->doubt[i];
+		struct hmmu_doubt rest = *d;
+
+		if (doubt_ask(l, d, &end))
+			return false;
+		/* Without room the first part speaks for all. */
+		if (end == d->end || l->doubts == HMMU_DOUBTS)
+			continue;
+		rest.start = end;
+		rest.to += d->to ? end - d->start : 0;
+		d->end = end;
+		l->doubt[l->doubts++] = rest;
 	}
+	return true;
 }
 
 /* What is there still has not moved to @m's place. */
 static void take_back(struct hmmu_live *l, const struct hmmu_doubt *m,
 		      uintptr_t start, uintptr_t end)
 {
-	uintptr_t to = m->to + (start - m->start), lo, hi;
+	uintptr_t to = m->to + (start - m->start);
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = to,
 			 .end = to + (end - start),
@@ -217,10 +231,7 @@ static void take_back(struct hmmu_live *l, const struct hmmu_doubt *m,
 	};
 
 	hmmu__core_invalidate_begin(l->mm.space, &call);
-	for (; start < end; start = hi)
-		if (is_there(l, start, end, &lo, &hi))
-			hmmu__core_moved(l->mm.space, m->to + (lo - m->start),
-					 lo, hi - lo);
+	hmmu__core_moved(l->mm.space, to, start, end - start);
 	hmmu__core_invalidate_end(l->mm.space, &call);
 }
 
@@ -248,12 +259,23 @@ static void doubts_settle(struct hmmu_live *l)
 	unsigned int i;
 
 	for (i = 0; i < l->doubts; i++)
-		if (l->doubt[i].to)
+		if (l->doubt[i].to && l->doubt[i].is_there)
 			move_settle(l, &l->doubt[i]);
 	for (i = 0; i < l->doubts; i++)
-		if (!l->doubt[i].to)
-			unmapping_settle(l, &l->doubt[i]);
+		if (!l->doubt[i].to && !l->doubt[i].is_there)
+			changed(l, l->doubt[i].start, l->doubt[i].end,
+				HMMU_EVENT_UNMAP);
 	l->doubts = 0;
+}
+
+/* Nobody can say: what was told last counts. */
+static void doubts_drop(struct hmmu_live *l)
+{
+	unsigned int i;
+
+	for (i = 0; i < l->doubts; i++)
+		l->doubt[i].is_there = false;
+	doubts_settle(l);
 }
 
 static bool is_known_awaited(const struct hmmu_live *l)
@@ -286,21 +308,32 @@ uint64_t hmmu__events_patience_ns(const struct hmmu_live *l)
 		       PERHAPS_NS;
 }
 
-void hmmu__events_settled(struct hmmu_live *l)
+static void forget_all(struct hmmu_live *l)
 {
 	l->awaits = 0;
-	doubts_settle(l);
 	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
 	awaiting_set(l, false);
+}
+
+bool hmmu__events_settled(struct hmmu_live *l)
+{
+	if (!doubts_ask(l))
+		return false;
+	doubts_settle(l);
+	forget_all(l);
+	return true;
 }
 
 /* Where perhaps nobody is awaited he is so for longer: it holds up nobody. */
 void hmmu__events_unsettled(struct hmmu_live *l)
 {
-	if (l->doubts || is_known_awaited(l))
-		hmmu__events_settled(l);
-	else
+	if (l->doubts || is_known_awaited(l)) {
+		hmmu__log(HMMU_LOG_WARN, "mappings change all the time");
+		doubts_drop(l);
+		forget_all(l);
+	} else {
 		awaiting_set(l, true);
+	}
 }
 
 /* A move of the awaited [at, *end), all mapped or all not: is it the older? */

@@ -89,6 +89,8 @@ struct hmmu_doubt {
 	uintptr_t start;
 	uintptr_t end;
 	uintptr_t to;
+	/* The kernel's answer: something registered is. */
+	bool is_there;
 };
 
 /* A discard that may not have been made before @until_ns. */
@@ -281,8 +283,8 @@ int hmmu__uffd_protect(const struct hmmu_live *l, uintptr_t start,
 bool hmmu__uffd_is_changing(const struct hmmu_live *l);
 /* That, or an event has been read and not been applied. */
 bool hmmu__live_is_changing(const struct hmmu_live *l);
-/* The mapping of @page is registered; true also while mappings change. */
-bool hmmu__uffd_is_registered(const struct hmmu_live *l, uintptr_t page);
+/* Is the mapping of @page registered? 1, 0, or -EAGAIN: mappings change. */
+int hmmu__uffd_is_registered(const struct hmmu_live *l, uintptr_t page);
 int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 			uintptr_t end, uint64_t mode);
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
@@ -345,9 +347,9 @@ void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg);
 bool hmmu__events_awaited(const struct hmmu_live *l);
 /* For so long. */
 uint64_t hmmu__events_patience_ns(const struct hmmu_live *l);
-/* Everything has been told. */
-void hmmu__events_settled(struct hmmu_live *l);
-/* Or there is no more patience. */
+/* Everything has been told; false: something changes again. */
+bool hmmu__events_settled(struct hmmu_live *l);
+/* There is no more patience. */
 void hmmu__events_unsettled(struct hmmu_live *l);
 
 /* service.c */

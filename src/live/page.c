@@ -80,9 +80,11 @@ static int copy_page(const struct hmmu_live *l, uintptr_t dst, uintptr_t src)
 }
 
 /* The mapping is looked for before what can not be read is copied. */
-bool hmmu__uffd_is_registered(const struct hmmu_live *l, uintptr_t page)
+int hmmu__uffd_is_registered(const struct hmmu_live *l, uintptr_t page)
 {
-	return copy_page(l, page, (uintptr_t)l->no_page) != -ENOENT;
+	int err = copy_page(l, page, (uintptr_t)l->no_page);
+
+	return err == -EAGAIN ? err : err != -ENOENT;
 }
 
 /* One call; *@moved is what it did even when it failed. */

@@ -416,10 +416,9 @@ void hmmu__events_settle(struct hmmu_live *l)
 	for (;;) {
 		while (stashed_apply(l))
 			;
-		if (!hmmu__events_awaited(l) || !hmmu__uffd_is_changing(l)) {
-			hmmu__events_settled(l);
+		if (!hmmu__events_awaited(l) ||
+		    (!hmmu__uffd_is_changing(l) && hmmu__events_settled(l)))
 			return;
-		}
 		if (hmmu__sys_clock_ns() - begun >=
 		    hmmu__events_patience_ns(l)) {
 			hmmu__events_unsettled(l);
