@@ -258,7 +258,25 @@ static void test_awaited_by_nobody(void)
 	live_close();
 }
 
-/* The same with half of it. */
+/* What changes besides takes longer than the service has patience. */
+static void test_awaited_for_too_long(void)
+{
+	char *to = place(1);
+
+	live_open();
+	land(place(2), to, 2);
+	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
+	map_at(to, BYTES);
+	live_fill(to, BYTES, 4);
+	live_sleep_ms(2200);
+	held_end();
+	check_by_device(to, 4);
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	LIVE_CHECK(to, BYTES, 4);
+	live_close();
+}
+
+/* Half of it. */
 static void test_awaited_by_a_part(void)
 {
 	char *to = place(1);
@@ -313,6 +331,7 @@ HMMU_TEST_MAIN(TEST_BOTH(test_awaited_end_of_a_mapping),
 	       TEST_BOTH(test_awaited_end_of_what_has_grown),
 	       TEST_BOTH(test_awaited_move_of_what_has_grown),
 	       HMMU_TEST(test_awaited_by_nobody),
+	       HMMU_TEST(test_awaited_for_too_long),
 	       HMMU_TEST(test_awaited_by_a_part),
 	       HMMU_TEST(test_awaited_landed_moves_on),
 	       HMMU_TEST(test_awaited_landed_leaves_its_mapping))
