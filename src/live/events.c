@@ -27,23 +27,6 @@ static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 
 /* --- what is still to be told --------------------------------------------------- */
 
-static void awaiting_set(struct hmmu_live *l, bool is_awaiting)
-{
-	/* Relaxed: the service looks again. */
-	atomic_store_explicit(&l->is_awaiting, is_awaiting,
-			      memory_order_relaxed);
-}
-
-static void forget_unknown(struct hmmu_live *l)
-{
-	unsigned int i, n = 0;
-
-	for (i = 0; i < l->awaits; i++)
-		if (l->awaited[i].is_known)
-			l->awaited[n++] = l->awaited[i];
-	l->awaits = n;
-}
-
 /*
  * The departure of what stood at an address may be told after what has come
  * there since:
@@ -54,69 +37,43 @@ static void forget_unknown(struct hmmu_live *l)
  *                                          event: P moved to R
  *      event: R was unmapped
  *
- * Required: the second event does not drop what has landed. Until no change is
- * under way any more, the first unmapping told of a page where something has
- * landed is the one that is awaited.
- *
- * A record of ours at R when the landing is told means that somebody stood there,
- * whose end has not been told: if that unmapping was the newer one after all, the
- * other one does the same to the same pages. Without a record - what has grown
- * in place has none of that part - nobody may have been there:
- *
- *      one thread
- *      mremap(P) lands in R
- *      munmap(R)
- *
- * So when all is told the kernel is asked whether what landed is there still: it
- * is registered, and whoever has mapped R anew is not.
+ * Required: the second event does not drop what has landed. A record of ours
+ * at R when the landing is told means that its end has not been: it is awaited.
+ * The first unmapping told of such a page is the one that is awaited; if it was
+ * the newer one after all, the other one does the same to the same pages.
  *
  * A move away is told by two events, a move and an unmapping. The first move
  * told of an awaited page is the older one, unless nothing is mapped there: then
- * what has landed has left, too. Without a record it counts as the newer one until
- * the kernel can be asked; what is there still then is taken back.
+ * what has landed has left, too.
  */
-static void await_part(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-		       bool is_known)
-{
-	if (start >= end)
-		return;
-	if (l->awaits == HMMU_AWAITED && is_known)
-		forget_unknown(l);
-	if (l->awaits == HMMU_AWAITED) {
-		hmmu__log(HMMU_LOG_WARN, "too many mappings change at once");
-		return;
-	}
-	l->awaited[l->awaits++] = (struct hmmu_awaited){
-		.start = start,
-		.end = end,
-		.is_known = is_known,
-	};
-	awaiting_set(l, false);
-}
-
 static void await(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	uintptr_t lo, hi;
 
-	for (; start < end; start = hi) {
-		if (!hmmu__watch_overlap(l, start, end, &lo, &hi))
-			lo = hi = end;
-		await_part(l, start, lo, false);
-		await_part(l, lo, hi, true);
+	for (; hmmu__watch_overlap(l, start, end, &lo, &hi); start = hi) {
+		if (l->awaits == HMMU_AWAITED) {
+			hmmu__log(HMMU_LOG_WARN,
+				  "too many mappings change at once");
+			return;
+		}
+		l->awaited[l->awaits++] = (struct hmmu_awaited){
+			.start = lo,
+			.end = hi,
+		};
+		if (hi >= end)
+			return;
 	}
 }
 
-/* The part of [at, *end) that is awaited as a whole or not at all. */
+/* The part of [at, end) that is awaited as a whole or not at all. */
 static struct hmmu_awaited *awaited_at(struct hmmu_live *l, uintptr_t at,
-				       uintptr_t *end, bool is_known)
+				       uintptr_t *end)
 {
 	unsigned int i;
 
 	for (i = 0; i < l->awaits; i++) {
 		struct hmmu_awaited *w = &l->awaited[i];
 
-		if (w->is_known != is_known)
-			continue;
 		if (w->start <= at && at < w->end) {
 			*end = w->end < *end ? w->end : *end;
 			return w;
@@ -145,195 +102,15 @@ static void awaited_told(struct hmmu_live *l, struct hmmu_awaited *w,
 	}
 }
 
-/*
- * What landed in [start, end) may have been what was unmapped, or has moved to
- * @to. Without room it was.
- */
-static void doubt(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-		  uintptr_t to)
-{
-	if (l->doubts < HMMU_DOUBTS) {
-		l->doubt[l->doubts++] = (struct hmmu_doubt){ .start = start,
-							     .end = end,
-							     .to = to };
-		return;
-	}
-	hmmu__log(HMMU_LOG_WARN, "too many mappings change at once");
-	if (!to)
-		changed(l, start, end, HMMU_EVENT_UNMAP);
-}
-
-/* Something else lands there: so what had landed before has moved away. */
-static void doubts_end(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	unsigned int i, n = 0;
-
-	for (i = 0; i < l->doubts; i++) {
-		const struct hmmu_doubt *d = &l->doubt[i];
-
-		if (!d->to || d->end <= start || d->start >= end)
-			l->doubt[n++] = *d;
-	}
-	l->doubts = n;
-}
-
-/* What is at the start of @d, and to where: 0 or -EAGAIN. */
-static int doubt_ask(struct hmmu_live *l, struct hmmu_doubt *d, uintptr_t *end)
-{
-	struct hmmu_vma_info vma;
-	int is_there = 0;
-
-	*end = d->end;
-	if (!hmmu__live_describe_next(&l->mm, d->start, &vma)) {
-		if (vma.start > d->start) {
-			*end = hmmu_min(vma.start, d->end);
-		} else {
-			*end = hmmu_min(vma.end, d->end);
-			is_there = hmmu__uffd_is_registered(l, d->start);
-		}
-	}
-	d->is_there = is_there > 0;
-	return is_there < 0 ? is_there : 0;
-}
-
-/* One for each mapping and each hole. False: something changes again. */
-static bool doubts_ask(struct hmmu_live *l)
-{
-	uintptr_t end;
-	unsigned int i;
-
-	for (i = 0; i < l->doubts; i++) {
-		struct hmmu_doubt *d = &l->doubt[i];
-		struct hmmu_doubt rest = *d;
-
-		if (doubt_ask(l, d, &end))
-			return false;
-		/* Without room the first part speaks for all. */
-		if (end == d->end || l->doubts == HMMU_DOUBTS)
-			continue;
-		rest.start = end;
-		rest.to += d->to ? end - d->start : 0;
-		d->end = end;
-		l->doubt[l->doubts++] = rest;
-	}
-	return true;
-}
-
-/* What is there still has not moved to @m's place. */
-static void take_back(struct hmmu_live *l, const struct hmmu_doubt *m,
-		      uintptr_t start, uintptr_t end)
-{
-	uintptr_t to = m->to + (start - m->start);
-	struct hmmu_invalidate_call call = {
-		.inv = { .start = to,
-			 .end = to + (end - start),
-			 .event = HMMU_EVENT_UNMAP },
-	};
-
-	hmmu__core_invalidate_begin(l->mm.space, &call);
-	hmmu__core_moved(l->mm.space, to, start, end - start);
-	hmmu__core_invalidate_end(l->mm.space, &call);
-}
-
-/*
- * It was the older one only if that has been told to be unmapped, too: else it is
- * what landed, and left its mapping there (MREMAP_DONTUNMAP).
- */
-static void move_settle(struct hmmu_live *l, const struct hmmu_doubt *m)
-{
-	unsigned int i;
-
-	for (i = 0; i < l->doubts; i++) {
-		const struct hmmu_doubt *d = &l->doubt[i];
-		uintptr_t start = hmmu_max(d->start, m->start);
-		uintptr_t end = hmmu_min(d->end, m->end);
-
-		if (!d->to && start < end)
-			take_back(l, m, start, end);
-	}
-}
-
-/* Moves first: where they went may have been unmapped. */
-static void doubts_settle(struct hmmu_live *l)
-{
-	unsigned int i;
-
-	for (i = 0; i < l->doubts; i++)
-		if (l->doubt[i].to && l->doubt[i].is_there)
-			move_settle(l, &l->doubt[i]);
-	for (i = 0; i < l->doubts; i++)
-		if (!l->doubt[i].to && !l->doubt[i].is_there)
-			changed(l, l->doubt[i].start, l->doubt[i].end,
-				HMMU_EVENT_UNMAP);
-	l->doubts = 0;
-}
-
-/* Nobody can say: what was told last counts. */
-static void doubts_drop(struct hmmu_live *l)
-{
-	unsigned int i;
-
-	for (i = 0; i < l->doubts; i++)
-		l->doubt[i].is_there = false;
-	doubts_settle(l);
-}
-
-static bool is_known_awaited(const struct hmmu_live *l)
-{
-	unsigned int i;
-
-	for (i = 0; i < l->awaits; i++)
-		if (l->awaited[i].is_known)
-			return true;
-	return false;
-}
-
-/* So long a thread that made a change may take to tell it. */
-#define AWAITED_NS 2000000000ull
-/* And so long everybody waits for the chance that all has been told. */
-#define PERHAPS_NS 1000000ull
-
 bool hmmu__events_awaited(const struct hmmu_live *l)
 {
-	return l->awaits || l->doubts;
+	return l->awaits > 0;
 }
 
-uint64_t hmmu__events_patience_ns(const struct hmmu_live *l)
-{
-	if (l->doubts || is_known_awaited(l))
-		return AWAITED_NS;
-	/* Relaxed: under the same lock. Once for all that are not known. */
-	return atomic_load_explicit(&l->is_awaiting, memory_order_relaxed) ?
-		       0 :
-		       PERHAPS_NS;
-}
-
-static void forget_all(struct hmmu_live *l)
+void hmmu__events_settled(struct hmmu_live *l)
 {
 	l->awaits = 0;
 	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
-	awaiting_set(l, false);
-}
-
-bool hmmu__events_settled(struct hmmu_live *l)
-{
-	if (!doubts_ask(l))
-		return false;
-	doubts_settle(l);
-	forget_all(l);
-	return true;
-}
-
-/* Where perhaps nobody is awaited he is so for longer: it holds up nobody. */
-void hmmu__events_unsettled(struct hmmu_live *l)
-{
-	if (l->doubts || is_known_awaited(l)) {
-		hmmu__log(HMMU_LOG_WARN, "mappings change all the time");
-		doubts_drop(l);
-		forget_all(l);
-	} else {
-		awaiting_set(l, true);
-	}
 }
 
 /* A move of the awaited [at, *end), all mapped or all not: is it the older? */
@@ -389,16 +166,13 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	/* What stood there is gone, whenever that is told. */
 	hmmu__core_invalidate_begin(l->mm.space, &over);
 	hmmu__core_displace(l->mm.space, to, to + bytes);
-	doubts_end(l, to, to + bytes);
 	hmmu__core_invalidate_begin(l->mm.space, &call);
 	if (hmmu__live_copies(l))
 		hmmu__copy_moved(l, from, to, bytes);
 	for (at = from; at < from + bytes; at = next) {
 		next = from + bytes;
-		w = awaited_at(l, at, &next, true);
+		w = awaited_at(l, at, &next);
 		stale = w && move_is_older(l, w, at, &next);
-		if (!w && awaited_at(l, at, &next, false))
-			doubt(l, at, next, to + (at - from));
 		part_moved(l, at, to + (at - from), next - at, stale);
 	}
 	hmmu__core_invalidate_end(l->mm.space, &call);
@@ -414,16 +188,12 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 
 	for (; start < end; start = next) {
 		next = end;
-		w = awaited_at(l, start, &next, true);
-		if (!w)
-			w = awaited_at(l, start, &next, false);
+		w = awaited_at(l, start, &next);
 		if (!w) {
 			changed(l, start, next, HMMU_EVENT_UNMAP);
 			continue;
 		}
 		hmmu__core_displaced_drop(l->mm.space, start, next);
-		if (!w->is_known)
-			doubt(l, start, next, 0);
 		awaited_told(l, w, start, next);
 	}
 }

@@ -339,6 +339,28 @@ static void *remap_unwatched(struct hmmu_hook *h, void *old, size_t old_bytes,
 }
 
 /*
+ * What has grown, in place or elsewhere, has one record again: also where nothing
+ * of it is used any more, for it is still registered. Before the call returns
+ * nobody may change what it has made.
+ */
+static void grown(uintptr_t to, size_t old_bytes, size_t new_bytes)
+{
+	struct hmmu_space *s = hooked_space();
+	struct hmmu_thread *self;
+
+	if (!s || new_bytes <= old_bytes || !hmmu__thread_may_enter())
+		return;
+	self = hmmu__enter();
+	if (!self)
+		return;
+	/* Where it has moved, that is known first. */
+	hmmu__live_events_wait(s->mm);
+	hmmu__watch_grown(hmmu__live(s->mm), page_up(to + old_bytes),
+			  page_up(to + new_bytes));
+	hmmu__leave(self);
+}
+
+/*
  * The kernel tells by events where registered memory went, and the call waits
  * for the service to read them; what is added here is that subscribers are
  * told before, and that everything is recorded when the call returns.
@@ -366,6 +388,8 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 				      to);
 	else
 		ret = remap(old_addr, old_len, new_len, flags, to);
+	if (old_len && ret != MAP_FAILED && !inside)
+		grown((uintptr_t)ret, old_len, new_len);
 	if (has_over) {
 		hmmu__live_quiet(over.space->mm, HMMU_FOREVER);
 		hmmu__hook_end(&over);

@@ -170,14 +170,11 @@ static int stash_make(struct hmmu_live *l)
 	l->stashed_faults.msg = hmmu__alloc(STASH_BYTES);
 	l->stashed_events.msg = hmmu__alloc(STASH_BYTES);
 	l->zero_chunk = hmmu__arena_reserve(HMMU_LARGE_BYTES, HMMU_LARGE_BYTES);
-	l->no_page = hmmu__arena_reserve(HMMU_PAGE_BYTES, HMMU_PAGE_BYTES);
-	if (!l->stashed_faults.msg || !l->stashed_events.msg ||
-	    !l->zero_chunk || !l->no_page)
+	if (!l->stashed_faults.msg || !l->stashed_events.msg || !l->zero_chunk)
 		return -ENOMEM;
 	(void)hmmu__sys_madvise((uintptr_t)l->zero_chunk, HMMU_LARGE_BYTES,
 				MADV_HUGEPAGE);
-	return hmmu__sys_mprotect((uintptr_t)l->no_page, HMMU_PAGE_BYTES,
-				  PROT_NONE);
+	return 0;
 }
 
 static void live_free(struct hmmu_live *l)
@@ -193,8 +190,6 @@ static void live_free(struct hmmu_live *l)
 	hmmu__platform_close(&l->platform);
 	if (l->zero_chunk)
 		hmmu__arena_release(l->zero_chunk, HMMU_LARGE_BYTES);
-	if (l->no_page)
-		hmmu__arena_release(l->no_page, HMMU_PAGE_BYTES);
 	hmmu__free(l->stashed_faults.msg, STASH_BYTES);
 	hmmu__free(l->stashed_events.msg, STASH_BYTES);
 	hmmu__rw_fini(&l->events);

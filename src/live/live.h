@@ -42,7 +42,6 @@ struct hmmu_stash {
 
 /* Departures that are still to be told, and discards still to be made. */
 #define HMMU_AWAITED	   256u
-#define HMMU_DOUBTS	   64u
 #define HMMU_DISCARDS	   32u
 
 /* Segments of libhmmu, libc and the loader: three each, and room. */
@@ -60,7 +59,7 @@ struct hmmu_watch {
 	bool armed;
 	/* A large page was seen in it: holes are filled with large ones. */
 	bool saw_large;
-	/* Armed, but an ordinary user's holes have not been filled then. */
+	/* Armed, but an ordinary user's holes have not been filled since. */
 	bool has_holes;
 	/* Where something was away when last looked at: see is_away_locked(). */
 	uintptr_t away_at;
@@ -73,24 +72,11 @@ struct hmmu_static_range {
 	uintptr_t end;
 };
 
-/*
- * See events.c. @is_known: somebody stood there, for we had registered it.
- * @move_told: its move away has been.
- */
+/* See events.c. @move_told: its move away has been. */
 struct hmmu_awaited {
 	uintptr_t start;
 	uintptr_t end;
-	bool is_known;
 	bool move_told;
-};
-
-/* What landed there may have gone since, to @to or (0) for good: see events.c. */
-struct hmmu_doubt {
-	uintptr_t start;
-	uintptr_t end;
-	uintptr_t to;
-	/* The kernel's answer: something registered is. */
-	bool is_there;
 };
 
 /* A discard that may not have been made before @until_ns. */
@@ -170,11 +156,6 @@ struct hmmu_live {
 	/* The service's own. */
 	struct hmmu_awaited awaited[HMMU_AWAITED];
 	unsigned int awaits;
-	struct hmmu_doubt doubt[HMMU_DOUBTS];
-	unsigned int doubts;
-	/* Some still are: the service looks whether all has been told. Written
-	 * with @events held exclusively. */
-	_Atomic bool is_awaiting;
 	/* Who was last woken in mremap, and where: see growth_filled(). */
 	int growth_tid;
 	uintptr_t growth_page;
@@ -185,8 +166,6 @@ struct hmmu_live {
 
 	/* One large zeroed page, to fill large holes; the service's own. */
 	void *zero_chunk;
-	/* One page that nobody can read: see hmmu__uffd_is_registered(). */
-	void *no_page;
 
 	struct hmmu_static_range keep[HMMU_STATIC_RANGES];
 	unsigned int keeps;
@@ -253,6 +232,8 @@ void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 /* A watched mapping appeared at @to with the registration it had at @from. */
 void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		       size_t bytes);
+/* What ended at @end goes on to @new_end: the record, too. */
+void hmmu__watch_grown(struct hmmu_live *l, uintptr_t end, uintptr_t new_end);
 /* Ends the registration of a part without telling; and back again. */
 bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end);
@@ -283,8 +264,6 @@ int hmmu__uffd_protect(const struct hmmu_live *l, uintptr_t start,
 bool hmmu__uffd_is_changing(const struct hmmu_live *l);
 /* That, or an event has been read and not been applied. */
 bool hmmu__live_is_changing(const struct hmmu_live *l);
-/* Is the mapping of @page registered? 1, 0, or -EAGAIN: mappings change. */
-int hmmu__uffd_is_registered(const struct hmmu_live *l, uintptr_t page);
 int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 			uintptr_t end, uint64_t mode);
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
@@ -343,14 +322,10 @@ bool hmmu__holds_thread(uintptr_t start, uintptr_t end);
 
 /* events.c: by the service with the events lock held exclusively. */
 void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg);
-/* An older change may be still to be told: read on while one is under way. */
+/* An older change is still to be told: read on while one is under way. */
 bool hmmu__events_awaited(const struct hmmu_live *l);
-/* For so long. */
-uint64_t hmmu__events_patience_ns(const struct hmmu_live *l);
-/* Everything has been told; false: something changes again. */
-bool hmmu__events_settled(struct hmmu_live *l);
-/* There is no more patience. */
-void hmmu__events_unsettled(struct hmmu_live *l);
+/* Everything has been told. */
+void hmmu__events_settled(struct hmmu_live *l);
 
 /* service.c */
 int hmmu__service_start(struct hmmu_live *l);

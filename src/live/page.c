@@ -70,23 +70,6 @@ bool hmmu__live_is_changing(const struct hmmu_live *l)
 	       hmmu__uffd_is_changing(l);
 }
 
-static int copy_page(const struct hmmu_live *l, uintptr_t dst, uintptr_t src)
-{
-	struct uffdio_copy c = { .dst = dst,
-				 .src = src,
-				 .len = HMMU_PAGE_BYTES };
-
-	return uffd_ioctl(l, UFFDIO_COPY, &c);
-}
-
-/* The mapping is looked for before what can not be read is copied. */
-int hmmu__uffd_is_registered(const struct hmmu_live *l, uintptr_t page)
-{
-	int err = copy_page(l, page, (uintptr_t)l->no_page);
-
-	return err == -EAGAIN ? err : err != -ENOENT;
-}
-
 /* One call; *@moved is what it did even when it failed. */
 static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 		     size_t bytes, size_t *moved)
@@ -297,6 +280,15 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 }
 
 /* --- home ------------------------------------------------------------------- */
+
+static int copy_page(const struct hmmu_live *l, uintptr_t dst, uintptr_t src)
+{
+	struct uffdio_copy c = { .dst = dst,
+				 .src = src,
+				 .len = HMMU_PAGE_BYTES };
+
+	return uffd_ioctl(l, UFFDIO_COPY, &c);
+}
 
 static int zero_page(const struct hmmu_live *l, uintptr_t start, size_t bytes,
 		     size_t *done)

@@ -378,6 +378,9 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 
 /* --- the loop ------------------------------------------------------------------------ */
 
+/* So long a thread that made a change may take to tell it. */
+#define SETTLE_NS 2000000000ull
+
 /* With the events lock held: puts all there is behind @first, which was read. */
 static void gather(struct hmmu_live *l, const struct uffd_msg *first)
 {
@@ -416,17 +419,13 @@ void hmmu__events_settle(struct hmmu_live *l)
 	for (;;) {
 		while (stashed_apply(l))
 			;
-		if (!hmmu__events_awaited(l) ||
-		    (!hmmu__uffd_is_changing(l) && hmmu__events_settled(l)))
-			return;
-		if (hmmu__sys_clock_ns() - begun >=
-		    hmmu__events_patience_ns(l)) {
-			hmmu__events_unsettled(l);
-			return;
-		}
+		if (!hmmu__events_awaited(l) || !hmmu__uffd_is_changing(l) ||
+		    hmmu__sys_clock_ns() - begun > SETTLE_NS)
+			break;
 		gather(l, NULL);
 		hmmu__backoff(&round);
 	}
+	hmmu__events_settled(l);
 }
 
 /*
@@ -507,17 +506,11 @@ static void service_read(struct hmmu_live *l, bool only_events)
 		fault_serve(l, &msg);
 }
 
-static bool is_awaiting(const struct hmmu_live *l)
-{
-	return atomic_load_explicit(&l->is_awaiting, memory_order_relaxed);
-}
-
 static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 {
 	struct uffd_msg msg;
 
-	if (has_unprocessed(l) ||
-	    (is_awaiting(l) && !hmmu__uffd_is_changing(l))) {
+	if (has_unprocessed(l)) {
 		hmmu__events_begin(l);
 		hmmu__events_settle(l);
 		hmmu__events_end(l);
@@ -579,8 +572,7 @@ static void look(struct hmmu_live *l, bool is_quiet)
 /* True: a message, or somebody has woken it. */
 static bool wait_for_message(const struct hmmu_live *l, struct pollfd *fds)
 {
-	uint64_t look = look_in_ns(l, hmmu__sys_clock_ns());
-	uint64_t ns = is_awaiting(l) ? hmmu_min(look, LATER_NS) : look;
+	uint64_t ns = look_in_ns(l, hmmu__sys_clock_ns());
 	struct timespec timeout = { .tv_sec = (time_t)(ns / 1000000000u),
 				    .tv_nsec = (long)(ns % 1000000000u) };
 

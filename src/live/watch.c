@@ -335,11 +335,11 @@ static void files_register_down(struct hmmu_live *l, uintptr_t start,
 
 /*
  * What is copied from is registered for both: see copy.c. Without it the mapping
- * is armed, and is so anew (@fresh) when it is next asked for. It keeps its record:
- * it was there when it was registered, so its end will be told.
+ * is armed, and is so anew when it is next asked for. It keeps its record: it was
+ * there when it was registered, so its end will be told.
  */
 static int let_stamp_locked(struct hmmu_live *l,
-			    const struct hmmu_vma_info *vma, bool fresh)
+			    const struct hmmu_vma_info *vma)
 	HMMU_REQUIRES(&l->watch_lock)
 {
 	int err = hmmu__uffd_register(l, vma->start, vma->end,
@@ -351,11 +351,21 @@ static int let_stamp_locked(struct hmmu_live *l,
 		files_register_down(l, vma->start, vma->end);
 		err = -EAGAIN;
 	}
-	if (w) {
-		w->has_holes = err && fresh;
+	if (w)
 		w->idle_ns = 0;
-	}
 	return err;
+}
+
+/* Who arms it fills them, where he has to; without success the next one does. */
+static void holes_note_locked(struct hmmu_live *l,
+			      const struct hmmu_vma_info *vma, bool has_holes)
+	HMMU_REQUIRES(&l->watch_lock)
+{
+	struct hmmu_watch *w =
+		hmmu__watch_first_locked(l, vma->start, vma->end);
+
+	if (w)
+		w->has_holes = has_holes;
 }
 
 /*
@@ -365,13 +375,17 @@ static int let_stamp_locked(struct hmmu_live *l,
 static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	       bool *fresh) HMMU_NO_TSA
 {
-	int err;
+	int err = -EAGAIN;
 
 	hmmu__rw_read_lock(&l->events);
 	hmmu__mutex_lock(&l->watch_lock);
-	err = hmmu__live_is_changing(l) ? -EAGAIN : arm_locked(l, vma, fresh);
-	if (!err && hmmu__live_stamps(l))
-		err = let_stamp_locked(l, vma, *fresh);
+	if (!hmmu__live_is_changing(l)) {
+		err = arm_locked(l, vma, fresh);
+		if (!err && hmmu__live_stamps(l))
+			err = let_stamp_locked(l, vma);
+		if (*fresh)
+			holes_note_locked(l, vma, err);
+	}
 	hmmu__mutex_unlock(&l->watch_lock);
 	hmmu__rw_read_unlock(&l->events);
 	return err;
@@ -595,7 +609,7 @@ static void idle_disarm_locked(struct hmmu_live *l,
 		register_each(l, vma->start, vma->end);
 		hmmu__watch_release_later(l);
 	} else if (!is_there) {
-		(void)hmmu__watch_cut_locked(l, vma->start, vma->end);
+		hmmu__watch_cut_locked(l, vma->start, vma->end, NULL);
 	} else {
 		w->armed = false;
 		hmmu__armed_add(-1);

@@ -26,8 +26,9 @@ struct hmmu_watch *hmmu__watch_first_locked(struct hmmu_live *l,
 					    uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock);
 
-/* Nothing of the range has a record any more. True: a large page was seen. */
-bool hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+/* Nothing of the range has a record any more. @heir, or NULL, gets what was noted. */
+void hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			    struct hmmu_watch *heir)
 	HMMU_REQUIRES(&l->watch_lock);
 
 /*

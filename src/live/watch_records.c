@@ -58,20 +58,22 @@ static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 	insert_locked(l, w, start, end);
 }
 
-bool hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+void hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			    struct hmmu_watch *heir)
 	HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_watch *w, old;
-	bool saw_large = false;
 
 	while ((w = hmmu__watch_first_locked(l, start, end))) {
 		old = *w;
-		saw_large |= w->saw_large;
+		if (heir) {
+			heir->saw_large |= w->saw_large;
+			heir->has_holes |= w->has_holes;
+		}
 		remove_locked(l, w);
 		rest_locked(l, &old, old.node.start, start);
 		rest_locked(l, &old, end, old.node.last + 1);
 	}
-	return saw_large;
 }
 
 /*
@@ -82,7 +84,7 @@ void hmmu__watch_replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
 				uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock)
 {
-	w->saw_large |= hmmu__watch_cut_locked(l, start, end);
+	hmmu__watch_cut_locked(l, start, end, w);
 	insert_locked(l, w, start, end);
 }
 
@@ -154,7 +156,7 @@ bool hmmu__watch_overlap(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	hmmu__mutex_lock(&l->watch_lock);
-	(void)hmmu__watch_cut_locked(l, start, end);
+	hmmu__watch_cut_locked(l, start, end, NULL);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
@@ -175,6 +177,31 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	hmmu__mutex_lock(&l->watch_lock);
 	hmmu__watch_replace_locked(l, w, to, to + bytes);
 	hmmu__mutex_unlock(&l->watch_lock);
+}
+
+/*
+ * A mapping that has grown is registered as a whole, and told to be unmapped as a
+ * whole; one record for it, so that whatever comes there next is known to come
+ * after it (events.c). The new part is empty.
+ */
+void hmmu__watch_grown(struct hmmu_live *l, uintptr_t end, uintptr_t new_end)
+{
+	struct hmmu_watch *w, *old;
+
+	w = hmmu__alloc(sizeof(*w));
+	if (!w)
+		return;
+	hmmu__mutex_lock(&l->watch_lock);
+	old = hmmu__watch_first_locked(l, end - 1, end);
+	if (old && old->node.last == end - 1) {
+		w->armed = old->armed;
+		w->has_holes = true;
+		hmmu__watch_replace_locked(l, w, old->node.start, new_end);
+		w = NULL;
+	}
+	hmmu__mutex_unlock(&l->watch_lock);
+	if (w)
+		hmmu__free(w, sizeof(*w));
 }
 
 void hmmu__watches_free(struct hmmu_live *l)

@@ -32,6 +32,20 @@ static void map_at(char *p, size_t bytes)
 	madvise(p, bytes, MADV_NOHUGEPAGE);
 }
 
+static void go(char *from, char *to)
+{
+	HMMU_CHECK(live_raw.remap(from, BYTES, BYTES,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+}
+
+/* Away: on the device. */
+static void map_away(char *p, uint64_t seed)
+{
+	map_at(p, BYTES);
+	live_fill(p, BYTES, seed);
+	live_take(p, BYTES);
+}
+
 /* Who unmaps [own page, end), and waits with the first of two things to tell. */
 static struct {
 	const struct live_way *way;
@@ -126,12 +140,9 @@ static void check_landing(const struct live_way *way, char *r, size_t bytes,
 			  char *to)
 {
 	own_page(r - PAGE);
-	map_at(place(2), BYTES);
-	live_fill(place(2), BYTES, 2);
-	live_take(place(2), BYTES);
+	map_away(place(2), 2);
 	unmap_begin(way, r, bytes);
-	HMMU_CHECK(live_raw.remap(place(2), BYTES, BYTES,
-				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	go(place(2), to);
 	be_late(way);
 	held_end();
 	LIVE_CHECK(to, BYTES, 2);
@@ -146,24 +157,27 @@ static void test_awaited_end_of_a_mapping(const struct live_way *way)
 	char *r = place(1);
 
 	live_open();
-	map_at(r, BYTES);
-	live_fill(r, BYTES, 1);
-	live_take(r, BYTES);
+	map_away(r, 1);
 	check_landing(way, r, BYTES, r);
 	live_close();
 }
 BOTH_WAYS(test_awaited_end_of_a_mapping)
 
-/* What has grown in place has no record as a whole. */
+/* In place. Behind the hooks nobody knows of it. */
+static void grow(char *r)
+{
+	if (live_is_forced("NO_HOOKS"))
+		HMMU_SKIP("hooks");
+	HMMU_CHECK(live_hooked.remap(r, BYTES, 3 * BYTES, 0, NULL) == r);
+}
+
 static void test_awaited_end_of_what_has_grown(const struct live_way *way)
 {
 	char *r = place(1);
 
 	live_open();
-	map_at(r, BYTES);
-	live_fill(r, BYTES, 1);
-	live_take(r, BYTES);
-	HMMU_CHECK(live_raw.remap(r, BYTES, 3 * BYTES, 0, NULL) == r);
+	map_away(r, 1);
+	grow(r);
 	check_landing(way, r, 3 * BYTES, r + BYTES);
 	live_close();
 }
@@ -175,19 +189,13 @@ static void test_awaited_move_of_what_has_grown(const struct live_way *way)
 	char *r = place(1), *landed = r + BYTES, *to = place(4);
 
 	live_open();
-	map_at(r, BYTES);
-	live_fill(r, BYTES, 1);
-	live_take(r, BYTES);
-	HMMU_CHECK(live_raw.remap(r, BYTES, 3 * BYTES, 0, NULL) == r);
+	map_away(r, 1);
+	grow(r);
 	live_fill(landed, BYTES, 3);
-	map_at(place(2), BYTES);
-	live_fill(place(2), BYTES, 2);
-	live_take(place(2), BYTES);
+	map_away(place(2), 2);
 	own_page(to);
 	move_begin(way, landed, BYTES, to);
-	HMMU_CHECK(live_raw.remap(place(2), BYTES, BYTES,
-				  MREMAP_MAYMOVE | MREMAP_FIXED,
-				  landed) == landed);
+	go(place(2), landed);
 	be_late(way);
 	held_end();
 	LIVE_CHECK(landed, BYTES, 2);
@@ -204,20 +212,15 @@ static void change_begin(void)
 	char *w = place(3);
 
 	own_page(w - PAGE);
-	map_at(w, BYTES);
-	live_fill(w, BYTES, 3);
-	live_take(w, BYTES);
+	map_away(w, 3);
 	unmap_begin(&live_raw, w, BYTES);
 }
 
 static void land(char *from, char *to, uint64_t seed)
 {
-	map_at(from, BYTES);
-	live_fill(from, BYTES, seed);
-	live_take(from, BYTES);
+	map_away(from, seed);
 	change_begin();
-	HMMU_CHECK(live_raw.remap(from, BYTES, BYTES,
-				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	go(from, to);
 }
 
 static void check_by_device(char *p, uint64_t seed)
@@ -255,6 +258,25 @@ static void test_awaited_by_nobody(void)
 	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
 	live_take(to, BYTES);
 	LIVE_CHECK(to, BYTES, 4);
+	live_close();
+}
+
+/* And then another one lands there, and is unmapped. */
+static void test_awaited_by_nobody_twice(void)
+{
+	char *to = place(1);
+
+	live_open();
+	map_away(place(5), 5);
+	land(place(2), to, 2);
+	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
+	go(place(5), to);
+	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
+	map_at(to, BYTES);
+	live_fill(to, BYTES, 4);
+	held_end();
+	check_by_device(to, 4);
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
 	live_close();
 }
 
@@ -298,8 +320,7 @@ static void test_awaited_landed_moves_on(void)
 
 	live_open();
 	land(place(2), r, 2);
-	HMMU_CHECK(live_raw.remap(r, BYTES, BYTES,
-				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	go(r, to);
 	map_at(r, BYTES);
 	live_fill(r, BYTES, 4);
 	held_end();
@@ -331,6 +352,7 @@ HMMU_TEST_MAIN(TEST_BOTH(test_awaited_end_of_a_mapping),
 	       TEST_BOTH(test_awaited_end_of_what_has_grown),
 	       TEST_BOTH(test_awaited_move_of_what_has_grown),
 	       HMMU_TEST(test_awaited_by_nobody),
+	       HMMU_TEST(test_awaited_by_nobody_twice),
 	       HMMU_TEST(test_awaited_for_too_long),
 	       HMMU_TEST(test_awaited_by_a_part),
 	       HMMU_TEST(test_awaited_landed_moves_on),

@@ -356,12 +356,14 @@ static size_t compare_piece(struct differ_world *w, size_t at, size_t bytes,
 	} else {
 		a = differ_access(w, DIFFER_MANAGED, at, managed, bytes, false);
 	}
-	if (a.ret != b.ret)
+	if (a.ret != b.ret) {
+		w->fails_at = at + (size_t)hmmu_min(a.ret, b.ret);
 		differ_fail(w,
 			    "from 0x%zx on 0x%lx of 0x%zx bytes can be read "
 			    "by %s, and 0x%lx of plain memory",
 			    at, a.ret, bytes,
 			    by_port ? "the device" : "the CPU", b.ret);
+	}
 	differ_same(w, &a, &b);
 	w->read_by_device = by_port;
 	differ_same_bytes(w, at, managed, plain, (size_t)b.ret);
