@@ -353,6 +353,8 @@ static void grown(uintptr_t to, size_t old_bytes, size_t new_bytes)
 	self = hmmu__enter();
 	if (!self)
 		return;
+	/* What follows waits for sections of others who may wait for his. */
+	hmmu__core_break_own(s);
 	/* Where it has moved, that is known first. */
 	hmmu__live_events_wait(s->mm);
 	hmmu__watch_grown(hmmu__live(s->mm), page_up(to + old_bytes),
