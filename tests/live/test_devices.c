@@ -332,8 +332,6 @@ static void test_devices_mv24_no_large_place_at_home(void)
 		HMMU_SKIP("UFFDIO_MOVE");
 	if (live_is_forced("NO_PAGEMAP_SCAN"))
 		HMMU_SKIP("PAGEMAP_SCAN");
-	/* Or the kernel makes them large again by itself, now and then. */
-	madvise(p, 3 * LARGE, MADV_NOHUGEPAGE);
 	open_both();
 	live_take(p, 3 * LARGE);
 	/* Another memory's is not meant. */
