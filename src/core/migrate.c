@@ -307,9 +307,8 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 			uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
-	uint64_t since = hmmu__sys_clock_ns();
+	uint64_t since = hmmu__sys_clock_ns(), now;
 	unsigned int rounds = 0;
-	bool is_late;
 	int err = 0;
 
 	m->at = start;
@@ -320,11 +319,12 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 		err = step(m, end);
 		if (err && err != -EAGAIN)
 			break;
-		is_late = hmmu__sys_clock_ns() - since > HMMU_CHANGING_NS;
+		now = hmmu__sys_clock_ns();
 		if (m->at != before) {
 			rounds = 0;
-			since = hmmu__sys_clock_ns();
-		} else if (++rounds > CHANGED_ROUNDS || is_late) {
+			since = now;
+		} else if (++rounds > CHANGED_ROUNDS ||
+			   now - since > HMMU_CHANGING_NS) {
 			hmmu__stayed(m, HMMU_STAY_CHANGED, 1);
 			m->at += HMMU_PAGE_BYTES;
 			rounds = 0;

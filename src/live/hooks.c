@@ -69,6 +69,12 @@ static uintptr_t page_up(uintptr_t v)
 	return (v + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
 }
 
+/* NULL: he may not, or there is no memory; the events remain. */
+static struct hmmu_thread *try_enter(void)
+{
+	return hmmu__thread_may_enter() ? hmmu__enter() : NULL;
+}
+
 /* True: the range is used, and h is begun. The caller may have begun another. */
 static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 			    enum hmmu_event event)
@@ -81,10 +87,7 @@ static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 	if (!bytes || start % HMMU_PAGE_BYTES || end <= start ||
 	    !hmmu__core_may_be_used(h->space, start, end))
 		return false;
-	if (!hmmu__thread_may_enter())
-		return false;
-	h->self = hmmu__enter();
-	/* Without memory the events remain. */
+	h->self = try_enter();
 	if (!h->self)
 		return false;
 	if (!hmmu__core_is_used(h->space, start, end)) {
@@ -348,9 +351,9 @@ static void grown(uintptr_t to, size_t old_bytes, size_t new_bytes)
 	struct hmmu_space *s = hooked_space();
 	struct hmmu_thread *self;
 
-	if (!s || new_bytes <= old_bytes || !hmmu__thread_may_enter())
+	if (!s || new_bytes <= old_bytes)
 		return;
-	self = hmmu__enter();
+	self = try_enter();
 	if (!self)
 		return;
 	/* What follows waits for sections of others who may wait for his. */

@@ -39,6 +39,19 @@ static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	hmmu__free(w, sizeof(*w));
 }
 
+/* A record of nothing yet, with what is noted of @old; NULL: no memory. */
+static struct hmmu_watch *record_like(const struct hmmu_watch *old)
+{
+	struct hmmu_watch *w = hmmu__alloc(sizeof(*w));
+
+	if (w) {
+		w->armed = old->armed;
+		w->has_holes = old->has_holes;
+		w->saw_large = old->saw_large;
+	}
+	return w;
+}
+
 /* What is left of a record beside a cut. */
 static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 			uintptr_t start, uintptr_t end)
@@ -48,14 +61,10 @@ static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 
 	if (start >= end)
 		return;
-	w = hmmu__alloc(sizeof(*w));
+	w = record_like(old);
 	/* Without a record it stays armed; who arms it registers it anew. */
-	if (!w)
-		return;
-	w->armed = old->armed;
-	w->has_holes = old->has_holes;
-	w->saw_large = old->saw_large;
-	insert_locked(l, w, start, end);
+	if (w)
+		insert_locked(l, w, start, end);
 }
 
 void hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
@@ -168,12 +177,9 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	if (!hmmu__watch_get(l, from, &old))
 		return;
 	hmmu__watch_cut(l, to, to + bytes);
-	w = hmmu__alloc(sizeof(*w));
+	w = record_like(&old);
 	if (!w)
 		return;
-	w->armed = old.armed;
-	w->has_holes = old.has_holes;
-	w->saw_large = old.saw_large;
 	hmmu__mutex_lock(&l->watch_lock);
 	hmmu__watch_replace_locked(l, w, to, to + bytes);
 	hmmu__mutex_unlock(&l->watch_lock);
@@ -186,22 +192,17 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
  */
 void hmmu__watch_grown(struct hmmu_live *l, uintptr_t end, uintptr_t new_end)
 {
-	struct hmmu_watch *w, *old;
+	struct hmmu_watch *w = NULL, *old;
 
-	w = hmmu__alloc(sizeof(*w));
-	if (!w)
-		return;
 	hmmu__mutex_lock(&l->watch_lock);
 	old = hmmu__watch_first_locked(l, end - 1, end);
-	if (old && old->node.last == end - 1) {
-		w->armed = old->armed;
+	if (old && old->node.last == end - 1)
+		w = record_like(old);
+	if (w) {
 		w->has_holes = true;
 		hmmu__watch_replace_locked(l, w, old->node.start, new_end);
-		w = NULL;
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
-	if (w)
-		hmmu__free(w, sizeof(*w));
 }
 
 void hmmu__watches_free(struct hmmu_live *l)
