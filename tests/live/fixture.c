@@ -179,6 +179,30 @@ static int open_userfaultfd(int *ret_full)
 			    O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 }
 
+int live_userfaultfd(int flags, uint64_t features, const char *what)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	int file, err;
+
+	file = (int)syscall(SYS_userfaultfd,
+			    O_CLOEXEC | UFFD_USER_MODE_ONLY | flags);
+	HMMU_CHECK(file >= 0);
+	err = ioctl(file, UFFDIO_API, &api);
+	if (err && what)
+		HMMU_SKIP(what);
+	HMMU_CHECK_OK(err);
+	return file;
+}
+
+void live_userfaultfd_register(int file, const void *p, size_t bytes,
+			       uint64_t mode)
+{
+	struct uffdio_register reg = { .range = { (uintptr_t)p, bytes },
+				       .mode = mode };
+
+	HMMU_CHECK_OK(ioctl(file, UFFDIO_REGISTER, &reg));
+}
+
 bool live_serves_kernel(void)
 {
 	int full, file = open_userfaultfd(&full);

@@ -88,6 +88,15 @@ void live_need_libc_heap(void);
  */
 void live_need_program_alone(void);
 
+/*
+ * The program's own userfaultfd, opened with @flags and @features. Without them a
+ * skip that names @what, or a failure where that is NULL.
+ */
+int live_userfaultfd(int flags, uint64_t features, const char *what);
+/* From now on @file watches the memory. */
+void live_userfaultfd_register(int file, const void *p, size_t bytes,
+			       uint64_t mode);
+
 /* One word per 8 bytes, different at each place and for each seed. */
 static inline uint64_t live_word(uint64_t seed, uint64_t index)
 {

@@ -575,31 +575,17 @@ void kind_secret(struct kind_memory *m)
 
 /* The program's own userfaultfd --------------------------------------------- */
 
-static void open_userfaultfd(struct kind_memory *m, uint64_t features)
-{
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-
-	m->file = (int)syscall(SYS_userfaultfd,
-			       O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	HMMU_CHECK(m->file >= 0);
-	if (ioctl(m->file, UFFDIO_API, &api))
-		HMMU_SKIP("UFFDIO_POISON");
-}
-
 static void register_missing(const struct kind_memory *m)
 {
-	struct uffdio_register reg = { .range = { (uintptr_t)m->p,
-						  m->pages * PAGE },
-				       .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	HMMU_CHECK_OK(ioctl(m->file, UFFDIO_REGISTER, &reg));
+	live_userfaultfd_register(m->file, m->p, m->pages * PAGE,
+				  UFFDIO_REGISTER_MODE_MISSING);
 }
 
 /* All pages are present, so nobody needs to serve it: see test_foreign.c. */
 void kind_userfaultfd(struct kind_memory *m)
 {
 	set(m, live_map_small(PAGES, SEED), PAGES);
-	open_userfaultfd(m, 0);
+	m->file = live_userfaultfd(O_NONBLOCK, 0, NULL);
 	register_missing(m);
 	m->kept = true;
 }
@@ -610,7 +596,8 @@ void kind_poison(struct kind_memory *m)
 	struct uffdio_poison poison;
 
 	set(m, live_map(BYTES), PAGES);
-	open_userfaultfd(m, UFFD_FEATURE_POISON);
+	m->file = live_userfaultfd(O_NONBLOCK, UFFD_FEATURE_POISON,
+				   "UFFDIO_POISON");
 	register_missing(m);
 	poison = (struct uffdio_poison){ .range = { (uintptr_t)m->p, BYTES } };
 	if (ioctl(m->file, UFFDIO_POISON, &poison))

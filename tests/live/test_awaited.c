@@ -6,7 +6,6 @@
  */
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "gate.h"
@@ -38,11 +37,16 @@ static void go(char *from, char *to)
 				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
 }
 
-/* Away: on the device. */
-static void map_away(char *p, uint64_t seed)
+static void map_filled(char *p, uint64_t seed)
 {
 	map_at(p, BYTES);
 	live_fill(p, BYTES, seed);
+}
+
+/* Away: on the device. */
+static void map_away(char *p, uint64_t seed)
+{
+	map_filled(p, seed);
 	live_take(p, BYTES);
 }
 
@@ -59,19 +63,11 @@ static struct {
 
 static void own_page(char *p)
 {
-	struct uffdio_api api = { .api = UFFD_API,
-				  .features = UFFD_FEATURE_EVENT_UNMAP };
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)p, PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
 	map_at(p, PAGE);
-	held.file = (int)syscall(SYS_userfaultfd,
-				 O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	HMMU_CHECK(held.file >= 0);
-	HMMU_CHECK_OK(ioctl(held.file, UFFDIO_API, &api));
-	HMMU_CHECK_OK(ioctl(held.file, UFFDIO_REGISTER, &reg));
+	held.file =
+		live_userfaultfd(O_NONBLOCK, UFFD_FEATURE_EVENT_UNMAP, NULL);
+	live_userfaultfd_register(held.file, p, PAGE,
+				  UFFDIO_REGISTER_MODE_MISSING);
 }
 
 static void unmap_held(void)
@@ -108,7 +104,7 @@ static void move_begin(const struct live_way *way, char *p, size_t bytes,
 	HMMU_CHECK(!live_is_mapped(p));
 }
 
-/* Longer than the service waits for what may not come. */
+/* One of them takes his time. */
 static void be_late(const struct live_way *way)
 {
 	if (way->hooked)
@@ -223,15 +219,24 @@ static void land(char *from, char *to, uint64_t seed)
 	go(from, to);
 }
 
-static void check_by_device(char *p, uint64_t seed)
+/* What landed there is gone, and something new is there. */
+static void replace(char *p)
+{
+	HMMU_CHECK_OK(live_raw.unmap(p, BYTES));
+	map_filled(p, 4);
+}
+
+/* The device sees the new one, and keeps nothing. */
+static void check_replaced(char *p)
 {
 	struct hmmu_port *port = live_port();
 	size_t at;
 
 	for (at = 0; at < BYTES; at += PAGE)
 		HMMU_CHECK_INT(live_load(port, p + at),
-			       live_word(seed, at / sizeof(uint64_t)));
+			       live_word(4, at / sizeof(uint64_t)));
 	hmmu_port_close(port);
+	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
 }
 
 /*
@@ -250,12 +255,9 @@ static void test_awaited_by_nobody(void)
 
 	live_open();
 	land(place(2), to, 2);
-	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
-	map_at(to, BYTES);
-	live_fill(to, BYTES, 4);
+	replace(to);
 	held_end();
-	check_by_device(to, 4);
-	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	check_replaced(to);
 	live_take(to, BYTES);
 	LIVE_CHECK(to, BYTES, 4);
 	live_close();
@@ -271,12 +273,9 @@ static void test_awaited_by_nobody_twice(void)
 	land(place(2), to, 2);
 	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
 	go(place(5), to);
-	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
-	map_at(to, BYTES);
-	live_fill(to, BYTES, 4);
+	replace(to);
 	held_end();
-	check_by_device(to, 4);
-	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	check_replaced(to);
 	live_close();
 }
 
@@ -287,13 +286,10 @@ static void test_awaited_for_too_long(void)
 
 	live_open();
 	land(place(2), to, 2);
-	HMMU_CHECK_OK(live_raw.unmap(to, BYTES));
-	map_at(to, BYTES);
-	live_fill(to, BYTES, 4);
+	replace(to);
 	live_sleep_ms(2200);
 	held_end();
-	check_by_device(to, 4);
-	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	check_replaced(to);
 	LIVE_CHECK(to, BYTES, 4);
 	live_close();
 }
@@ -321,12 +317,10 @@ static void test_awaited_landed_moves_on(void)
 	live_open();
 	land(place(2), r, 2);
 	go(r, to);
-	map_at(r, BYTES);
-	live_fill(r, BYTES, 4);
+	map_filled(r, 4);
 	held_end();
 	LIVE_CHECK(to, BYTES, 2);
-	check_by_device(r, 4);
-	LIVE_CHECK_SOON(!live_memory_stats().used_pages);
+	check_replaced(r);
 	live_close();
 }
 

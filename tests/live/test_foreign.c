@@ -25,16 +25,9 @@ static char *watched;
 /* Its own userfaultfd over @watched; @features may be refused by the kernel. */
 static void open_own(uint64_t features, uint64_t mode)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	struct uffdio_register reg = { .range = { (uintptr_t)watched, BYTES },
-				       .mode = mode };
-
-	program_file = (int)syscall(
-		SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	HMMU_CHECK(program_file >= 0);
-	if (ioctl(program_file, UFFDIO_API, &api))
-		HMMU_SKIP("a feature of userfaultfd");
-	HMMU_CHECK_OK(ioctl(program_file, UFFDIO_REGISTER, &reg));
+	program_file = live_userfaultfd(O_NONBLOCK, features,
+					"a feature of userfaultfd");
+	live_userfaultfd_register(program_file, watched, BYTES, mode);
 }
 
 /* Nothing is present: each touch is for the program's handler. */

@@ -484,18 +484,14 @@ static void test_migrate_pn1_pin_brings_home(void)
 static void test_migrate_foreign_userfaultfd_is_respected(void)
 {
 	char *p = live_map_small(8, 1);
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .range = { (uintptr_t)p, 8 * PAGE },
-				       .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_range range = { (uintptr_t)p, 8 * PAGE };
 	struct hmmu_port *port;
 	int file;
 
 	live_open();
-	file = (int)syscall(SYS_userfaultfd,
-			    O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	HMMU_CHECK(file >= 0);
-	HMMU_CHECK_OK(ioctl(file, UFFDIO_API, &api));
-	HMMU_CHECK_OK(ioctl(file, UFFDIO_REGISTER, &reg));
+	file = live_userfaultfd(O_NONBLOCK, 0, NULL);
+	live_userfaultfd_register(file, p, 8 * PAGE,
+				  UFFDIO_REGISTER_MODE_MISSING);
 	check_stays(p, 8, HMMU_STAY_FOREIGN);
 	/* The device uses the memory all the same. */
 	port = live_port();
@@ -503,7 +499,7 @@ static void test_migrate_foreign_userfaultfd_is_respected(void)
 	live_store(port, p, live_word(1, 0));
 	hmmu_port_close(port);
 	/* It is the program's still. */
-	HMMU_CHECK_OK(ioctl(file, UFFDIO_UNREGISTER, &reg.range));
+	HMMU_CHECK_OK(ioctl(file, UFFDIO_UNREGISTER, &range));
 	close(file);
 	live_take(p, 8 * PAGE);
 	LIVE_CHECK(p, 8 * PAGE, 1);

@@ -701,17 +701,9 @@ static void *serve_foreign(void *arg)
 
 static void open_foreign(char *p, size_t bytes)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register r = {
-		.range = { .start = (uintptr_t)p, .len = bytes },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
-	foreign.fd =
-		(int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-	HMMU_CHECK(foreign.fd >= 0);
-	HMMU_CHECK_INT(ioctl(foreign.fd, UFFDIO_API, &api), 0);
-	HMMU_CHECK_INT(ioctl(foreign.fd, UFFDIO_REGISTER, &r), 0);
+	foreign.fd = live_userfaultfd(0, 0, NULL);
+	live_userfaultfd_register(foreign.fd, p, bytes,
+				  UFFDIO_REGISTER_MODE_MISSING);
 	foreign.page = live_map_small(1, 9);
 	/* It reads until the process ends. */
 	(void)live_thread(serve_foreign, NULL);
