@@ -35,7 +35,8 @@ struct hmmu_device;
  * @HMMU_STAY_KERNEL:    a thread's stack, which the kernel itself writes, and
  *                       an ordinary user's userfaultfd does not serve that.
  * @HMMU_STAY_FULL:      the device memory is full.
- * @HMMU_STAY_CHANGED:   the program kept changing the mapping meanwhile.
+ * @HMMU_STAY_CHANGED:   the program kept changing the mapping meanwhile, or for
+ *                       ten seconds any that a device may use.
  * @HMMU_STAY_EXCLUSIVE: a device has the page exclusively (exclusive.h).
  * @HMMU_STAY_REASONS:   how many reasons there are.
  */
