@@ -16,7 +16,7 @@
 
 #include <hmmu/mirror.h>
 
-#include "core/mirror_internal.h"
+#include "pagetable/mirror_internal.h"
 
 #define PAGE	HMMU_PAGE_BYTES
 #define LARGE	HMMU_LARGE_BYTES

@@ -21,7 +21,7 @@
  * the answers cannot change in between because the locks are held over both.
  */
 #include "base/compiler.h"
-#include "core/mirror_internal.h"
+#include "pagetable/mirror_internal.h"
 
 enum slot_action {
 	SLOT_SKIP,

@@ -53,8 +53,8 @@
  * unmapped as a whole, with live entries, spans more regions than there are
  * locks: who does that holds lock(B) too.)
  */
-#ifndef HMMU_CORE_MIRROR_INTERNAL_H
-#define HMMU_CORE_MIRROR_INTERNAL_H
+#ifndef HMMU_PAGETABLE_MIRROR_INTERNAL_H
+#define HMMU_PAGETABLE_MIRROR_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -28,7 +28,7 @@
 #include "base/thread.h"
 #include "base/compiler.h"
 #include "base/fault_point.h"
-#include "core/mirror_internal.h"
+#include "pagetable/mirror_internal.h"
 
 /*
  * Graves that may gather before an update looks after them. Each look can cost

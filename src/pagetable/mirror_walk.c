@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "core/mirror_internal.h"
+#include "pagetable/mirror_internal.h"
 
 /**
  * struct cursor - a position in a mirror

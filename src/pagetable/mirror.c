@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/thread.h"
 #include "base/compiler.h"
-#include "core/mirror_internal.h"
+#include "pagetable/mirror_internal.h"
 
 /* Entries that are copied to the stack; more are copied to the arena. */
 #define ENTRIES_ON_STACK 64u
