@@ -114,18 +114,6 @@ static inline bool hmmu__range_is_valid(uintptr_t start, uintptr_t end)
 	       end % HMMU_PAGE_BYTES == 0;
 }
 
-/*
- * What a caller's options struct of @caller_bytes says, in a struct of ours:
- * 0, -EINVAL when it is shorter than @least, -E2BIG when its unknown tail is
- * not zero.
- */
-int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
-		     const void *theirs);
-
-/* Writes as much of @ours as the caller's size, its first word, has room. */
-void hmmu__copy_out(void *theirs, size_t their_bytes, const void *ours,
-		    size_t our_bytes);
-
 /* The live space's maker; space.c calls it. Sets @space->mm and @hooks. */
 int hmmu__live_create(struct hmmu_space *space,
 		      const struct hmmu_space_options *o, const char **why);

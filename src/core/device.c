@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/sized.h"
 #include "core/core.h"
 #include "memory/pool.h"
 

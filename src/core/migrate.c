@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/sized.h"
 #include "base/sys.h"
 #include "core/migrate.h"
 #include "memory/pool.h"

@@ -7,6 +7,7 @@
 #include <hmmu/range.h>
 
 #include "base/arena.h"
+#include "base/sized.h"
 #include "base/sys.h"
 #include "core/residency.h"
 #include "memory/pool.h"

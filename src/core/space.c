@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/sized.h"
 #include "base/sys.h"
 #include "core/core.h"
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/arena.h"
+#include "base/sized.h"
 #include "core/core.h"
 #include "memory/pool.h"
 

@@ -216,15 +216,6 @@ bool hmmu__soft_serve_call(struct hmmu_soft_worker *worker);
 bool hmmu__soft_serve_queues(struct hmmu_soft_worker *worker);
 void hmmu__soft_queues_fini(struct hmmu_soft *soft);
 
-/* options.c */
-
-/*
- * Copy a struct that begins with its size. @bytes is what this library knows.
- * Returns 0, -EINVAL for less than that, -E2BIG for more that is not zero.
- */
-int hmmu__soft_copy_options(void *to, const void *from, size_t bytes)
-	HMMU_MUST_CHECK;
-
 /* execute.c */
 
 /* Runs a descriptor of a queue to its end and writes its record. */

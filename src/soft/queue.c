@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/lock.h"
+#include "base/sized.h"
 #include "soft/internal.h"
 
 static int read_options(const struct hmmu_soft_queue_options *from,
@@ -14,7 +15,7 @@ static int read_options(const struct hmmu_soft_queue_options *from,
 
 	*to = (struct hmmu_soft_queue_options){ .kind = HMMU_SOFT_SHARED };
 	if (from) {
-		err = hmmu__soft_copy_options(to, from, sizeof(*to));
+		err = hmmu__copy_sized(to, sizeof(*to), sizeof(*to), from);
 		if (err)
 			return err;
 	}

@@ -8,6 +8,7 @@
 #include <hmmu/space.h>
 
 #include "base/lock.h"
+#include "base/sized.h"
 #include "base/sys.h"
 #include "soft/crc32c.h"
 #include "soft/internal.h"
@@ -36,7 +37,7 @@ static int read_options(const struct hmmu_soft_options *from,
 
 	*to = (struct hmmu_soft_options){ .name = NULL };
 	if (from) {
-		err = hmmu__soft_copy_options(to, from, sizeof(*to));
+		err = hmmu__copy_sized(to, sizeof(*to), sizeof(*to), from);
 		if (err)
 			return err;
 	}

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Structs whose first word is their size: reading a caller's, writing to it.
+ * Structs that begin with their size. No locks, no state.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "base/compiler.h"
-#include "core/core.h"
+#include "base/sized.h"
 
 int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
 		     const void *theirs)
@@ -14,6 +13,7 @@ int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
 	const uint8_t *p = theirs;
 	size_t size, i;
 
+	/* One read decides: the caller's other threads may write it. */
 	memcpy(&size, theirs, sizeof(size));
 	if (size < least)
 		return -EINVAL;
@@ -23,14 +23,14 @@ int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
 	if (size > HMMU_PAGE_BYTES)
 		return -E2BIG;
 	memset(ours, 0, our_bytes);
-	memcpy(ours, theirs, size < our_bytes ? size : our_bytes);
+	memcpy(ours, theirs, hmmu_min(size, our_bytes));
 	return 0;
 }
 
 void hmmu__copy_out(void *theirs, size_t their_bytes, const void *ours,
 		    size_t our_bytes)
 {
-	size_t n = their_bytes < our_bytes ? their_bytes : our_bytes;
+	size_t n = hmmu_min(their_bytes, our_bytes);
 
 	if (n > sizeof(size_t))
 		memcpy((uint8_t *)theirs + sizeof(size_t),
