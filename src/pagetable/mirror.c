@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/thread.h"
 #include "base/compiler.h"
+#include "base/sized.h"
+#include "base/thread.h"
 #include "pagetable/mirror_internal.h"
 
 /* Entries that are copied to the stack; more are copied to the arena. */
@@ -17,32 +18,22 @@
 /* The flags an owner may pass in. */
 #define FLAGS_IN	 (HMMU_MIRROR_FLAGS | HMMU_MIRROR_VALID)
 
-static bool bytes_are_zero(const unsigned char *p, size_t n)
+/* Check the caller's options @in and return the address bits. */
+static int mirror_options_read(const struct hmmu_mirror_options *in,
+			       unsigned int *ret_va_bits)
 {
-	while (n && !*p) {
-		p++;
-		n--;
+	struct hmmu_mirror_options o = { .size = sizeof(o) };
+	int err;
+
+	if (in) {
+		err = hmmu__copy_sized(&o, sizeof(o), sizeof(o), in);
+		if (err)
+			return err;
 	}
-	return n == 0;
-}
-
-/* Check @opts and return the address bits through @ret. */
-static int options_read(const struct hmmu_mirror_options *opts,
-			unsigned int *ret)
-{
-	const size_t known = sizeof(*opts);
-
-	*ret = 48;
-	if (!opts)
-		return 0;
-	if (opts->size < known || opts->pad)
+	if (o.pad)
 		return -EINVAL;
-	if (!bytes_are_zero((const unsigned char *)opts + known,
-			    opts->size - known))
-		return -E2BIG;
-	if (opts->va_bits)
-		*ret = opts->va_bits;
-	return *ret == 48 || *ret == 57 ? 0 : -EOPNOTSUPP;
+	*ret_va_bits = o.va_bits ? o.va_bits : 48;
+	return *ret_va_bits == 48 || *ret_va_bits == 57 ? 0 : -EOPNOTSUPP;
 }
 
 /* Regions and statistics bring their own reader: whoever holds the lock may
@@ -86,7 +77,7 @@ int hmmu_mirror_create(const struct hmmu_mirror_options *opts,
 
 	if (!ret)
 		return -EINVAL;
-	err = options_read(opts, &va_bits);
+	err = mirror_options_read(opts, &va_bits);
 	if (err)
 		return err;
 	mirror = hmmu__alloc_inside(sizeof(*mirror));
