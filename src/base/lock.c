@@ -5,7 +5,7 @@
 #include <linux/futex.h>
 #include <stdlib.h>
 
-#include "base/log.h"
+#include "base/format.h"
 #include "base/sys.h"
 
 /*
@@ -34,7 +34,7 @@ static HMMU_TLS struct held_list held;
 
 static void violation_default(const struct hmmu_rank_report *report)
 {
-	char text[HMMU_LOG_LINE_BYTES];
+	char text[HMMU_LINE_BYTES];
 	size_t bytes = hmmu__format(
 		text, sizeof(text),
 		"hmmu: lock: %s: %s (rank %u) while holding %s (rank %u)\n",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/compiler.h"
-#include "base/log.h"
+#include "base/format.h"
 #include "base/sys.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 _Noreturn void hmmu__assert_failed(const char *expression, const char *file,
 				   unsigned int line)
 {
-	char text[HMMU_LOG_LINE_BYTES];
+	char text[HMMU_LINE_BYTES];
 	size_t bytes = hmmu__format(text, sizeof(text),
 				    "hmmu: %s:%u: assertion failed: %s\n", file,
 				    line, expression);

@@ -11,13 +11,14 @@
 
 #include <cmocka.h>
 
+#include "base/format.h"
 #include "base/log.h"
 #include "base/sys.h"
 
 struct inbox {
 	unsigned int count;
 	enum hmmu_log_level level;
-	char text[2 * HMMU_LOG_LINE_BYTES];
+	char text[2 * HMMU_LINE_BYTES];
 };
 
 static void receive(void *arg, enum hmmu_log_level level, const char *message)
@@ -86,7 +87,7 @@ static void test_log_cuts_long_messages(void **state)
 	hmmu_log_set(receive, &inbox, HMMU_LOG_ERROR);
 	hmmu__log(HMMU_LOG_ERROR, "%s", text);
 	hmmu_log_set(NULL, NULL, HMMU_LOG_ERROR);
-	assert_int_equal(strlen(inbox.text), HMMU_LOG_LINE_BYTES - 1);
+	assert_int_equal(strlen(inbox.text), HMMU_LINE_BYTES - 1);
 }
 
 /* Both formatters, all bytes and the returned length. */
