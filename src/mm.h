@@ -131,15 +131,9 @@ struct hmmu_mm_ops {
 	void (*release)(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
 
 	/*
-	 * Around the takes of one batch, begun without locks: the events lock,
-	 * and where take() reads events, that exclusively and no section open.
-	 */
-	void (*batch_begin)(struct hmmu_mm *mm);
-	void (*batch_end)(struct hmmu_mm *mm);
-
-	/*
-	 * Takes pages out of the CPU's reach. Absent pages count as taken.
-	 * Holding block locks, in a batch. 0: all;
+	 * Takes pages out of the CPU's reach. Absent pages count as taken. NULL:
+	 * this address space can not, and then nothing is armed either.
+	 * Holding block locks and the events lock (shared). 0: all;
 	 * -EAGAIN: the mapping is changing or not armed any more: let go of
 	 * every lock, call @quiet and begin again; -EBUSY: some stay.
 	 */
@@ -241,6 +235,8 @@ struct hmmu_mm_ops {
 /* The base of an address space; the live one embeds it first. */
 struct hmmu_mm {
 	const struct hmmu_mm_ops *ops;
+	/* Where ops->take is NULL, what that means: a static sentence. */
+	const char *no_take;
 	struct hmmu_space *space;
 };
 
@@ -282,13 +278,6 @@ bool hmmu__core_is_clearing(struct hmmu_space *space, uintptr_t start,
 
 /* Device pages of the range are garbage: mapping or content is gone (DP14). */
 void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end);
-/*
- * The same for those at whose place @is_garbage, page by page; coherent ones stay.
- * NULL: for all.
- */
-void hmmu__core_drop_if(struct hmmu_space *space, uintptr_t start,
-			uintptr_t end,
-			bool (*is_garbage)(void *arg, void *host), void *arg);
 
 /*
  * Something has moved to [start, end) before it was told that what stood there

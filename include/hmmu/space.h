@@ -28,13 +28,8 @@ struct hmmu_space;
  *            subscriber is told after the change, and not at all of what has no
  *            event: mprotect, shmdt, guards, mappings of files. An ordinary
  *            user's read, write and their like bring nothing home.
- * @allow_copy: non-zero: where the kernel can not move pages (Linux before
- *            6.8), hmmu_migrate_to_device() copies them. Linux does not tell
- *            there whether a page is pinned: the program answers for it that no
- *            direct I/O, RDMA, process_vm_writev(2) or vmsplice(2) is reading
- *            into memory while it is migrated, for what arrives meanwhile is
- *            lost. As long as the process has long-term pins (VmPin of
- *            /proc/self/status), nothing is copied.
+ * @allow_copy: ignored; any value is accepted. It asked for migration by copying
+ *            where the kernel cannot move pages, which HMMU does no more.
  */
 struct hmmu_space_options {
 	size_t size;

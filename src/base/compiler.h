@@ -119,12 +119,6 @@ static inline void hmmu__fence_seq_cst(void)
 	__asm__ volatile("lock; orl $0, (%%rsp)" ::: "memory", "cc");
 }
 
-/* Writes to it and changes nothing, whoever else writes there. */
-static inline void hmmu__write_nothing(volatile char *p)
-{
-	__asm__ volatile("lock; orb $0, %0" : "+m"(*p) : : "cc");
-}
-
 /* Tells the processor that this is a waiting loop. */
 static inline void hmmu__cpu_relax(void)
 {

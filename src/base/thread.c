@@ -20,7 +20,6 @@
 #define SCRATCH_BYTES	(HMMU_PAGES_PER_LARGE * sizeof(uint64_t))
 
 int (*_Atomic hmmu__thread_bounds)(uintptr_t sp, uintptr_t *lo, uintptr_t *hi);
-_Atomic bool hmmu__windows_stamped;
 
 /* @in_slot: has no record, but has published its windows in a slot. */
 struct local {
@@ -193,15 +192,8 @@ static HMMU_COLD void wait_for_takes(void)
 HMMU_NOINLINE HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD static void
 touch(uintptr_t lo, uintptr_t hi)
 {
-	/* Acquire: pairs with who has left something that only a write finds. */
-	bool writes = atomic_load_explicit(&hmmu__windows_stamped,
-					   memory_order_acquire);
-
 	for (; lo < hi; lo += HMMU_PAGE_BYTES)
-		if (hmmu_unlikely(writes))
-			hmmu__write_nothing((volatile char *)lo);
-		else
-			(void)*(const volatile char *)lo;
+		(void)*(const volatile char *)lo;
 }
 
 /* Relaxed: the caller's own stores. */

@@ -93,11 +93,6 @@ struct hmmu_thread {
  */
 extern int (*_Atomic hmmu__thread_bounds)(uintptr_t sp, uintptr_t *lo,
 					  uintptr_t *hi);
-/*
- * Who writes to a page may have to wait though it can be read: enter() writes to
- * the caller's. Set by the live space before the take that made it so has ended.
- */
-extern _Atomic bool hmmu__windows_stamped;
 
 /*
  * Goes inside. NULL: no memory for the record (-ENOMEM to the caller).

@@ -65,8 +65,7 @@ static void places_drop(struct hmmu_space *space, struct hmmu_memory *m,
 }
 
 static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
-		       uintptr_t start, uintptr_t end,
-		       bool (*is_garbage)(void *arg, void *host), void *arg)
+		       uintptr_t start, uintptr_t end)
 {
 	struct hmmu_block_run r;
 	unsigned int page, stop;
@@ -75,13 +74,6 @@ static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
 	hmmu__block_clip(b, start, end, &page, &stop);
 	hmmu__block_lock(b);
 	for (; hmmu__block_run(b, page, stop, &r); page = r.page + r.n) {
-		/* Each page is asked for. */
-		if (is_garbage)
-			r.n = 1;
-		if (is_garbage &&
-		    (r.memory->kind == HMMU_MEMORY_COHERENT ||
-		     !is_garbage(arg, hmmu__memory_host(r.memory, r.place))))
-			continue;
 		places_drop(space, r.memory, r.place, r.n);
 		hmmu__block_clear(b, r.page, r.n);
 		n += r.n;
@@ -90,22 +82,15 @@ static void block_drop(struct hmmu_space *space, struct hmmu_block *b,
 	hmmu__count(&space->counters.pages_dropped, n);
 }
 
-void hmmu__core_drop_if(struct hmmu_space *space, uintptr_t start,
-			uintptr_t end,
-			bool (*is_garbage)(void *arg, void *host), void *arg)
+void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_block *b;
 
 	hmmu__block_for_each(b, &space->blocks, start, end)
 	{
 		if (atomic_load_explicit(&b->held_pages, memory_order_acquire))
-			block_drop(space, b, start, end, is_garbage, arg);
+			block_drop(space, b, start, end);
 	}
-}
-
-void hmmu__core_drop(struct hmmu_space *space, uintptr_t start, uintptr_t end)
-{
-	hmmu__core_drop_if(space, start, end, NULL, NULL);
 }
 
 /* A run of device pages on its way from one address to another. */

@@ -62,6 +62,8 @@ struct hmmu_space {
 	struct hmmu_displaced *displaced;
 	/* Devices, memories and subscriptions that stand in close's way. */
 	_Atomic uint32_t users;
+	/* The log has the reason why no page can be taken. */
+	_Atomic bool no_take_logged;
 	/* A fork child has the memory of the space, not the space. */
 	_Atomic bool forked;
 	bool hooks;

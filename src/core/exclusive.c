@@ -219,8 +219,9 @@ int hmmu_make_exclusive(struct hmmu_device *device, uintptr_t start,
 		return -EINVAL;
 	if (!hmmu__space_is_usable(device->space))
 		return -ECHILD;
-	if (!device->space->mm->ops->take)
-		return -EOPNOTSUPP;
+	err = hmmu__take_check(device->space);
+	if (err)
+		return err;
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/sized.h"
 #include "base/sys.h"
 #include "core/migrate.h"
@@ -94,7 +95,7 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 	struct hmmu_mm *mm = m->space->mm;
 	int err = -EAGAIN;
 
-	mm->ops->batch_begin(mm);
+	mm->ops->events_lock_shared(mm);
 	blocks_lock(m);
 	if (!hmmu__notifiers_conflict(&m->space->notifiers, call)) {
 		m->refused = !mm->ops->take_begin(mm);
@@ -104,7 +105,7 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 		}
 	}
 	blocks_unlock(m);
-	mm->ops->batch_end(mm);
+	mm->ops->events_unlock_shared(mm);
 	return err;
 }
 
@@ -338,6 +339,17 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 	return err;
 }
 
+int hmmu__take_check(struct hmmu_space *space)
+{
+	if (space->mm->ops->take)
+		return 0;
+	/* Relaxed: a second message would do no harm. */
+	if (!atomic_exchange_explicit(&space->no_take_logged, true,
+				      memory_order_relaxed))
+		hmmu__log(HMMU_LOG_WARN, "%s", space->mm->no_take);
+	return -EOPNOTSUPP;
+}
+
 static void result_give(struct hmmu_migrate_result *out,
 			const struct hmmu_migrate_result *r)
 {
@@ -356,20 +368,22 @@ int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
 	struct hmmu_migration *m;
 	struct hmmu_migrate_result r = { 0 };
 	struct hmmu_thread *self;
-	int err = -ENOMEM;
+	int err = 0;
 
 	if (!device || !device->memory || !hmmu__range_is_valid(start, end) ||
 	    !result_is_valid(result))
 		return -EINVAL;
 	if (!hmmu__space_is_usable(device->space))
 		return -ECHILD;
-	if (device->memory->kind != HMMU_MEMORY_COHERENT &&
-	    !device->space->mm->ops->take)
-		return -EOPNOTSUPP;
+	if (device->memory->kind != HMMU_MEMORY_COHERENT)
+		err = hmmu__take_check(device->space);
+	if (err)
+		return err;
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
 	hmmu__core_break_own(device->space);
+	err = -ENOMEM;
 	m = hmmu__alloc(sizeof(*m));
 	if (m) {
 		m->space = device->space;

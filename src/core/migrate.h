@@ -50,6 +50,12 @@ static inline void hmmu__stayed(struct hmmu_migration *m, enum hmmu_stay why,
 }
 
 /*
+ * -EOPNOTSUPP where the address space can not take pages. The first call that
+ * meets this logs the reason.
+ */
+int hmmu__take_check(struct hmmu_space *space);
+
+/*
  * Moves what can be moved of [start, end), as @m says and into its result.
  * Holding nothing. 0 or -ENOMEM.
  */

@@ -167,8 +167,6 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	hmmu__core_invalidate_begin(l->mm.space, &over);
 	hmmu__core_displace(l->mm.space, to, to + bytes);
 	hmmu__core_invalidate_begin(l->mm.space, &call);
-	if (hmmu__live_copies(l))
-		hmmu__copy_moved(l, from, to, bytes);
 	for (at = from; at < from + bytes; at = next) {
 		next = from + bytes;
 		w = awaited_at(l, at, &next);

@@ -123,7 +123,6 @@ static void after_child(void)
 	hmmu__log_fork_after_child();
 	hmmu__space_forked(s);
 	hmmu__armed_forget();
-	hmmu__stamps_forget();
 	files_close(hmmu__live(s->mm));
 	hmmu__leave(forking_thread);
 }

@@ -8,7 +8,6 @@
 #include "base/process.h"
 #include "live/armed.h"
 #include "live/live.h"
-#include "live/stamps.h"
 
 /* More the kernel takes from nobody: MAX_RW_COUNT. */
 #define MAX_BYTES (INT_MAX & ~(HMMU_PAGE_BYTES - 1))
@@ -137,17 +136,6 @@ static bool is_any_absent(const struct hmmu_lending *l)
 	return false;
 }
 
-/* Who takes a stamp away may wait for the caller's section, too. */
-static void unstamp(struct hmmu_space *s, uintptr_t start, uintptr_t end)
-{
-	struct hmmu_live *live = hmmu__live(s->mm);
-
-	if (!hmmu__is_stamped(live, start, end))
-		return;
-	hmmu__core_break_own(s);
-	hmmu__unstamp_lent(live);
-}
-
 static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 {
 	struct hmmu_thread *self = hmmu__enter();
@@ -156,12 +144,9 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 	uint32_t i;
 
 	if (s) {
-		for (i = 0; loan_of(l, i, &start, &end); i++) {
-			if (hmmu__stamps_are_used())
-				unstamp(s, start, end);
+		for (i = 0; loan_of(l, i, &start, &end); i++)
 			if (!is_present(start, end))
 				bring_home(s, start, end);
-		}
 		hmmu__space_return();
 	}
 	if (self)
@@ -171,8 +156,7 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *l)
 void hmmu__lend_done(struct hmmu_lending *l)
 {
 	hmmu__loans_settle();
-	if (hmmu__is_any_armed() &&
-	    (hmmu__stamps_are_used() || is_any_absent(l)))
+	if (hmmu__is_any_armed() && is_any_absent(l))
 		bring_loans_home(l);
 	errno = l->error_number;
 }

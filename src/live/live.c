@@ -40,39 +40,11 @@ static void take_end(struct hmmu_mm *mm)
 	hmmu__take_end();
 }
 
-/* Copying reads events: see copy.c. */
-static void batch_begin(struct hmmu_mm *mm) HMMU_NO_TSA
-{
-	struct hmmu_live *l = hmmu__live(mm);
-
-	if (!hmmu__live_copies(l)) {
-		hmmu__rw_read_lock(&l->events);
-		return;
-	}
-	hmmu__core_ports_hold(mm->space);
-	hmmu__events_begin(l);
-}
-
-static void batch_end(struct hmmu_mm *mm) HMMU_NO_TSA
-{
-	struct hmmu_live *l = hmmu__live(mm);
-
-	if (!hmmu__live_copies(l)) {
-		hmmu__rw_read_unlock(&l->events);
-		return;
-	}
-	/* What take() has read: no section begins before it has been applied. */
-	hmmu__events_settle(l);
-	hmmu__events_end(l);
-	hmmu__core_ports_release(mm->space);
-}
-
 #define OPS_BUT_TAKE                                                      \
 	.describe = hmmu__live_describe,                                  \
 	.describe_next = hmmu__live_describe_next,                        \
 	.fault_in = hmmu__live_fault_in, .snapshot = hmmu__live_snapshot, \
 	.watch = hmmu__live_watch, .arm = hmmu__live_arm,                 \
-	.batch_begin = batch_begin, .batch_end = batch_end,               \
 	.release = hmmu__live_release, .put = hmmu__live_put,             \
 	.fill_hole = hmmu__live_fill_hole, .empty = hmmu__live_empty,     \
 	.add_pool = hmmu__live_add_pool,                                  \
@@ -184,7 +156,6 @@ static void live_free(struct hmmu_live *l)
 		hmmu__sys_close(l->fdinfo_fd);
 	if (l->wake_fd >= 0)
 		hmmu__sys_close(l->wake_fd);
-	hmmu__copier_stop(l);
 	hmmu__pagescan_close(&l->pages);
 	hmmu__vma_close(&l->vmas);
 	hmmu__platform_close(&l->platform);
@@ -205,12 +176,10 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 
 	if (err)
 		return err;
-	l->platform.copy_allowed |= o->allow_copy != 0;
 	l->mm.space->hooks = !o->no_hooks && l->platform.hooks_allowed;
 	l->mm.space->lends = l->mm.space->hooks && l->platform.user_mode_only;
-	l->mm.ops = l->platform.have_move || hmmu__live_copies(l) ?
-			    &live_ops :
-			    &live_ops_without_take;
+	l->mm.no_take = l->platform.have_move ? NULL : HMMU__WITHOUT_MOVE;
+	l->mm.ops = l->platform.have_move ? &live_ops : &live_ops_without_take;
 	if (l->platform.uffd == -EMFILE || l->platform.uffd == -ENFILE ||
 	    l->platform.uffd == -ENOMEM)
 		return l->platform.uffd;
@@ -238,8 +207,6 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 	err = hmmu__fork_install();
 	if (!err)
 		err = hmmu__process_mark();
-	if (!err && hmmu__live_copies(l))
-		err = hmmu__copier_start(l);
 	return err ? err : hmmu__service_start(l);
 }
 

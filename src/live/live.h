@@ -7,9 +7,9 @@
  *
  * Files: live.c makes and ends it; service.c is the fault service and reads
  * events; events.c applies them; watch.c registers mappings; page.c moves
- * pages; copy.c copies them; look.c looks and faults; exclude.c says what must
- * not leave; hooks.c and its like stand around the C library's calls, lend.c
- * brings home what those of I/O work on; fork.c stands around fork.
+ * pages; look.c looks and faults; exclude.c says what must not leave; hooks.c
+ * and its like stand around the C library's calls, lend.c brings home what
+ * those of I/O work on; fork.c stands around fork.
  *
  * Locks, in the order of their ranks: events (EVENTS), watch_lock (WATCH),
  * stash_lock (LEAF).
@@ -25,7 +25,6 @@
 #include "core/core.h"
 #include "live/pagescan.h"
 #include "live/probe.h"
-#include "live/stamps.h"
 #include "live/vma.h"
 #include "mm.h"
 #include "uapi/linux_mm.h"
@@ -63,8 +62,6 @@ struct hmmu_watch {
 	bool has_holes;
 	/* Where something was away when last looked at: see is_away_locked(). */
 	uintptr_t away_at;
-	/* Since when nothing is away, where that is asked; 0: something may be. */
-	uint64_t idle_ns;
 };
 
 struct hmmu_static_range {
@@ -84,36 +81,6 @@ struct hmmu_discard {
 	uintptr_t start;
 	uintptr_t end;
 	uint64_t until_ns;
-};
-
-struct hmmu_live;
-
-/* See copy.c. */
-enum hmmu_copier_job {
-	HMMU_COPIER_MOVE,
-	HMMU_COPIER_LOCK,
-	HMMU_COPIER_END,
-};
-
-struct hmmu_copier {
-	const struct hmmu_live *live;
-	pthread_t thread;
-	bool is_running;
-	_Atomic int tid;
-	/* The kernel says what it sleeps for. */
-	bool is_visible;
-	/* Its call waits for its event to be read, or nobody can tell. */
-	_Atomic bool is_told_of;
-	void *stack;
-	void *alias;
-	/* Futex words: the turn that is asked for, and the one that is done. */
-	_Atomic uint32_t wanted;
-	_Atomic uint32_t done;
-	enum hmmu_copier_job job;
-	uintptr_t from;
-	uintptr_t to;
-	size_t bytes;
-	long result;
 };
 
 struct hmmu_live {
@@ -143,15 +110,8 @@ struct hmmu_live {
 	/* The thread that reads and applies events, holding @events so; 0: none. */
 	_Atomic int events_owner;
 
-	struct hmmu_copier copier;
-	struct hmmu_stamps stamps;
-
 	/* Something armed has nothing away; told to the service. */
 	_Atomic bool disarm_later;
-	/* Where pages are stamped: when the service looked at what is armed, and
-	 * when it will; its own. */
-	uint64_t looked_ns;
-	uint64_t look_ns;
 
 	/* The service's own. */
 	struct hmmu_awaited awaited[HMMU_AWAITED];
@@ -181,40 +141,11 @@ static inline int hmmu__uffd(const struct hmmu_live *l)
 	return l->platform.uffd;
 }
 
-/* Pages are copied, for they can not be moved and the program allows it. */
-static inline bool hmmu__live_copies(const struct hmmu_live *l)
-{
-	return !l->platform.have_move && l->platform.copy_allowed;
-}
-
-/* What is copied is stamped before: see stamps.c. */
-static inline bool hmmu__live_stamps(const struct hmmu_live *l)
-{
-	return hmmu__live_copies(l) && l->stamps.known;
-}
-
-/* Without a lock; true until they are gone. */
-static inline bool hmmu__stamps_are_left(const struct hmmu_live *l)
-{
-	/* Acquire: pairs with what was left, or has gone. */
-	return atomic_load_explicit(&l->stamps.are_left, memory_order_acquire);
-}
-
 /* watch.c */
 int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma);
 int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 		   enum hmmu_stay *why);
 void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start, uintptr_t end);
-/* A look without the events lock: is there anything to disarm? */
-bool hmmu__watch_may_release(struct hmmu_live *l, uintptr_t start,
-			     uintptr_t end);
-/*
- * By the service with the events lock held exclusively: disarms where what is
- * copied is stamped. When it is to look again; UINT64_MAX: when something goes home.
- */
-uint64_t hmmu__watch_release_stamped(struct hmmu_live *l);
-/* What is armed may have nothing away any more: the service is to look. */
-void hmmu__watch_release_later(struct hmmu_live *l);
 /* The same for the service while it holds the events lock exclusively. */
 void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 				   uintptr_t end);
@@ -247,19 +178,9 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *put);
 int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 			 const struct hmmu_bitmap512 *device_pages);
 int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes);
-/* Some of it is: mlock(2) and mlockall(2). */
-bool hmmu__live_is_locked(uintptr_t start, size_t bytes);
-/* The kernel finds no mapping for a page of ours: -ENOENT, or -EAGAIN if one may come. */
-int hmmu__live_gone(const struct hmmu_live *l, uintptr_t at);
 int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
-/*
- * Write-protects what is present there, or ends that. -EAGAIN: a mapping is
- * changing. -ENOENT: not all of it is registered for write protection.
- */
-int hmmu__uffd_protect(const struct hmmu_live *l, uintptr_t start,
-		       uintptr_t end, bool protect);
 /* A mapping is being changed and its event, or its caller, is pending. */
 bool hmmu__uffd_is_changing(const struct hmmu_live *l);
 /* That, or an event has been read and not been applied. */
@@ -269,12 +190,8 @@ int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
 			  uintptr_t end);
 
-/*
- * Around reading and applying events: the lock, exclusively. Settle: what has
- * been read is applied.
- */
+/* Around reading and applying events: the lock, exclusively. */
 void hmmu__events_begin(struct hmmu_live *l);
-void hmmu__events_settle(struct hmmu_live *l);
 void hmmu__events_end(struct hmmu_live *l);
 /* The caller is between the two. */
 static inline bool hmmu__events_are_own(struct hmmu_live *l)
@@ -283,15 +200,6 @@ static inline bool hmmu__events_are_own(struct hmmu_live *l)
 	return atomic_load_explicit(&l->events_owner, memory_order_relaxed) ==
 	       hmmu__thread_id();
 }
-
-/* copy.c: where pages can not be moved. Take and put as those of mm.h. */
-int hmmu__copier_start(struct hmmu_live *l);
-void hmmu__copier_stop(struct hmmu_live *l);
-int hmmu__copy_take(struct hmmu_live *l, struct hmmu_mm_take *t);
-int hmmu__copy_put(struct hmmu_live *l, struct hmmu_mm_put *p);
-/* Before device pages of @from follow to @to. */
-void hmmu__copy_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
-		      size_t bytes);
 
 /* look.c */
 int hmmu__live_describe(struct hmmu_mm *mm, uintptr_t addr,
@@ -335,21 +243,7 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns);
 void hmmu__live_events_wait(struct hmmu_mm *mm);
 void hmmu__live_quiet(struct hmmu_mm *mm, uint64_t timeout_ns);
 bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid);
-bool hmmu__live_is_in_mremap(int tid);
-/* What a thread of the process sleeps for in the kernel. */
-enum hmmu_sleep {
-	HMMU_SLEEP_UNKNOWN,
-	HMMU_SLEEP_FOR_EVENT,
-	HMMU_SLEEP_OTHERWISE,
-};
-enum hmmu_sleep hmmu__live_sleep(int tid);
 void hmmu__live_drain(struct hmmu_mm *mm);
-/*
- * For who holds the events lock and keeps the service from reading: one message,
- * false if there is none or no room for it, and what to do with it.
- */
-bool hmmu__message_read(struct hmmu_live *l, struct uffd_msg *msg);
-void hmmu__message_put_aside(struct hmmu_live *l, const struct uffd_msg *msg);
 
 /* In the child of a fork, whether there was a space or not. */
 void hmmu__bounds_fork_after_child(void);

@@ -38,17 +38,6 @@ int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
 	return uffd_ioctl(l, UFFDIO_UNREGISTER, &r);
 }
 
-int hmmu__uffd_protect(const struct hmmu_live *l, uintptr_t start,
-		       uintptr_t end, bool protect)
-{
-	struct uffdio_writeprotect wp = {
-		.range = { .start = start, .len = end - start },
-		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
-	};
-
-	return uffd_ioctl(l, UFFDIO_WRITEPROTECT, &wp);
-}
-
 void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct uffdio_range r = { .start = start, .len = end - start };
@@ -143,7 +132,7 @@ static bool must_wait_for_events(struct hmmu_live *l)
 /* --- locked memory ---------------------------------------------------------- */
 
 /* Refused for locked memory, and nothing else but a look at the mappings. */
-bool hmmu__live_is_locked(uintptr_t start, size_t bytes)
+static bool is_locked_memory(uintptr_t start, size_t bytes)
 {
 	return hmmu__syscall(SYS_msync, (long)start, (long)bytes, MS_INVALIDATE,
 			     0, 0, 0) == -EBUSY;
@@ -160,12 +149,12 @@ static bool pool_unlock(struct hmmu_live *l, uintptr_t start, size_t bytes)
 {
 	struct hmmu_vma_info first, last;
 
-	if (!hmmu__live_is_locked(start, bytes) ||
+	if (!is_locked_memory(start, bytes) ||
 	    hmmu__live_describe(&l->mm, start, &first) ||
 	    hmmu__live_describe(&l->mm, start + bytes - 1, &last) ||
 	    hmmu__sys_munlock(first.start, last.end - first.start))
 		return false;
-	return !hmmu__live_is_locked(start, bytes);
+	return !is_locked_memory(start, bytes);
 }
 
 /* --- out -------------------------------------------------------------------- */
@@ -273,7 +262,7 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 	/* Not armed (any more): a page taken now would read as zeroes. */
 	if (!hmmu__watch_is_armed(l, t->start, t->start + t->bytes))
 		return -EAGAIN;
-	err = l->platform.have_move ? take_moves(l, t) : hmmu__copy_take(l, t);
+	err = take_moves(l, t);
 	if (t->large)
 		hmmu__watch_saw_large(l, t->start);
 	return err;
@@ -307,7 +296,7 @@ static int zero_page(const struct hmmu_live *l, uintptr_t start, size_t bytes,
  * it may have moved a moment ago, and then the page belongs elsewhere, as its
  * event will tell.
  */
-int hmmu__live_gone(const struct hmmu_live *l, uintptr_t at)
+static int vma_gone_error(const struct hmmu_live *l, uintptr_t at)
 {
 	unsigned char vec;
 
@@ -336,7 +325,7 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 		if (err && err != -EEXIST)
 			return err == -EAGAIN || err == -ENOMEM ?
 				       err :
-				       hmmu__live_gone(l, dst);
+				       vma_gone_error(l, dst);
 		p->copied++;
 	}
 	p->unmoved = true;
@@ -363,7 +352,7 @@ static int put_rest(struct hmmu_live *l, struct hmmu_mm_put *p, int err)
 	case -EBUSY:
 		return put_copy(l, p);
 	case -ENOENT:
-		return hmmu__live_gone(l, p->start + p->done_bytes);
+		return vma_gone_error(l, p->start + p->done_bytes);
 	default:
 		return err;
 	}
@@ -432,7 +421,7 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 
 	if (must_wait_for_events(l))
 		return -EAGAIN;
-	err = l->platform.have_move ? put_moves(l, p) : hmmu__copy_put(l, p);
+	err = put_moves(l, p);
 	if (p->done_bytes == p->bytes && !p->copied)
 		p->large = large;
 	else if (p->copied)
@@ -459,7 +448,7 @@ static bool wants_large(struct hmmu_live *l, uintptr_t block,
 	struct hmmu_watch w;
 
 	/* An ordinary user's mappings are filled as a whole: sparingly. */
-	return !l->platform.user_mode_only && l->platform.have_move &&
+	return !l->platform.user_mode_only &&
 	       hmmu__bitmap_is_empty(device_pages) &&
 	       hmmu__watch_get(l, block, &w) && w.saw_large &&
 	       w.node.last >= block + HMMU_LARGE_BYTES - 1 &&

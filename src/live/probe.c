@@ -253,7 +253,6 @@ static int probe_move(struct hmmu__platform *p)
 {
 	long scratch;
 
-	p->copy_allowed = hmmu__force_is_set(HMMU__FORCE_NO_MOVE);
 	if (p->uffd < 0 || !(p->features & UFFD_FEATURE_MOVE))
 		return 0;
 	scratch = hmmu__sys_mmap(0, 2 * HMMU_PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -421,15 +420,6 @@ static bool has_thread_id(const struct hmmu__platform *p)
 static bool has_move(const struct hmmu__platform *p)
 {
 	return p->have_move;
-}
-
-static void refine_move(const struct hmmu__platform *p,
-			struct hmmu_facility *out)
-{
-	if (!out->available && p->copy_allowed)
-		out->instead = "migration copies, as HMMU_FORCE_NO_MOVE "
-			       "allows; pages that are pinned meanwhile lose "
-			       "what is written through the pin";
 }
 
 static bool has_write_protect(const struct hmmu__platform *p)
@@ -614,10 +604,7 @@ static const struct facility_row rows[] = {
 		.has = has_move,
 		.yes = "UFFDIO_MOVE works: pages migrate without being copied",
 		.no = "UFFDIO_MOVE does not work here (Linux 6.8)",
-		.instead = "no migration, unless the program allows copying "
-			   "(allow_copy of struct hmmu_space_options, or "
-			   "HMMU_FORCE_NO_MOVE=1), which can not see all pins",
-		.refine = refine_move,
+		.instead = HMMU__WITHOUT_MOVE,
 	},
 	{
 		.name = "write-protect",

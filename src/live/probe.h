@@ -16,10 +16,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What HMMU does without UFFDIO_MOVE, and how to get it. */
+#define HMMU__WITHOUT_MOVE                                                    \
+	"no migration to host-private memory and no exclusive access "        \
+	"(-EOPNOTSUPP): both need Linux 6.8 (Debian 12: apt install "         \
+	"linux-image-6.12-amd64); notifiers, ranges, page tables, ports and " \
+	"coherent memory work"
+
 enum hmmu__force {
 	HMMU__FORCE_NO_UFFD,
 	HMMU__FORCE_USER_MODE,
-	/* Also allows migration by copying, which cannot see pins (E11). */
 	HMMU__FORCE_NO_MOVE,
 	HMMU__FORCE_NO_PAGEMAP_SCAN,
 	HMMU__FORCE_NO_PROCMAP_QUERY,
@@ -48,8 +54,6 @@ struct hmmu__platform {
 	/* Events of all three kinds arrive: unmap, remove, remap. */
 	bool have_events;
 	bool have_move;
-	/* Migration may copy where it can not move. */
-	bool copy_allowed;
 	bool have_pagemap_scan;
 	bool have_procmap_query;
 	bool have_populate;

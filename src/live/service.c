@@ -3,10 +3,10 @@
  * The fault service: one thread that reads the userfaultfd.
  *
  * Two kinds of messages come out of it. A CPU fault: its thread waits until
- * the page is there, or may be written (copy.c). An event - a mapping was changed
- * behind the hooks: its thread waits until the event is read, no longer, so by then
- * no device may be using the memory. read() hands out faults before events and does
- * not say beforehand which comes (E4):
+ * the page is there. An event - a mapping was changed behind the hooks: its
+ * thread waits until the event is read, no longer, so by then no device may be
+ * using the memory. read() hands out faults before events and does not say
+ * beforehand which comes (E4):
  *
  *      service                             program
  *      readable                            munmap() by a raw system call
@@ -177,12 +177,6 @@ static uintptr_t page_of(uintptr_t addr)
 	return addr & ~(HMMU_PAGE_BYTES - 1);
 }
 
-/* A write to a page that is there: see copy.c. */
-static bool is_at_stamp(const struct uffd_msg *msg)
-{
-	return msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP;
-}
-
 /*
  * Whoever has stopped inside a section can not end it, and who has read that may
  * be waiting for the section. With the events lock held exclusively nobody puts
@@ -202,16 +196,10 @@ static void look_at_toucher(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	int tid = (int)msg->arg.pagefault.feat.ptid;
 	uintptr_t page = page_of(msg->arg.pagefault.address);
-	bool stays;
 
 	if (!hmmu__core_is_in_section(l->mm.space, tid))
 		return;
-	if (is_at_stamp(msg))
-		stays = hmmu__uffd_protect(l, page, page + HMMU_PAGE_BYTES,
-					   false);
-	else
-		stays = hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES);
-	if (stays)
+	if (hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES))
 		hmmu__core_break(l->mm.space, tid);
 	else
 		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
@@ -261,6 +249,94 @@ static bool stashed_apply(struct hmmu_live *l)
 	return true;
 }
 
+/* --- other threads, as /proc says ------------------------------------------------- */
+
+#define TASKS "/proc/self/task/"
+
+/* System calls that raise events. */
+static bool changes_mappings(long nr)
+{
+	return nr == SYS_munmap || nr == SYS_mmap || nr == SYS_mremap ||
+	       nr == SYS_madvise || nr == SYS_brk;
+}
+
+/* Reads "NUMBER ..." of a file; -1 for anything else ("running"). */
+static long first_number(const char *path)
+{
+	int fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	char text[32];
+	long nr = 0;
+	ssize_t n, i;
+
+	if (fd < 0)
+		return -1;
+	n = hmmu__sys_read(fd, text, sizeof(text));
+	hmmu__sys_close(fd);
+	for (i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+		nr = nr * 10 + (text[i] - '0');
+	return i > 0 ? nr : -1;
+}
+
+static void append_number(char *path, int number)
+{
+	char *at = path + strlen(path);
+	char digits[12];
+	int n = 0;
+
+	do {
+		digits[n++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	while (n)
+		*at++ = digits[--n];
+	*at = '\0';
+}
+
+/* "/proc/self/task/TID/NAME" */
+static void task_path(char *path, size_t room, int tid, const char *name)
+{
+	memcpy(path, TASKS, sizeof(TASKS));
+	append_number(path, tid);
+	(void)strncat(path, name, room - strlen(path) - 1);
+}
+
+/* What a thread of the process sleeps for in the kernel. */
+enum hmmu_sleep {
+	HMMU_SLEEP_UNKNOWN,
+	HMMU_SLEEP_FOR_EVENT,
+	HMMU_SLEEP_OTHERWISE,
+};
+
+/* "0" is said of a thread that runs, and where it is not to be known. */
+static enum hmmu_sleep sleep_of(int tid)
+{
+	static const char wait[] = "userfaultfd_event_wait_completion";
+	char path[64], text[64] = "";
+	ssize_t n = -1;
+	int fd;
+
+	task_path(path, sizeof(path), tid, "/wchan");
+	fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd >= 0) {
+		n = hmmu__sys_read(fd, text, sizeof(text) - 1);
+		hmmu__sys_close(fd);
+	}
+	if (n <= 1)
+		return HMMU_SLEEP_UNKNOWN;
+	return strncmp(text, wait, sizeof(wait) - 1) ? HMMU_SLEEP_OTHERWISE :
+						       HMMU_SLEEP_FOR_EVENT;
+}
+
+/* Stopped there, at a page, while its change is under way. */
+static bool is_in_mremap(int tid)
+{
+	char path[64];
+
+	task_path(path, sizeof(path), tid, "/syscall");
+	return first_number(path) == SYS_mremap &&
+	       sleep_of(tid) != HMMU_SLEEP_FOR_EVENT;
+}
+
 /* --- CPU faults -------------------------------------------------------------------- */
 
 static void service_read(struct hmmu_live *l, bool only_events);
@@ -287,7 +363,7 @@ static bool growth_filled(struct hmmu_live *l, const struct uffd_msg *msg)
 	bool again = l->growth_tid == tid && l->growth_page == page &&
 		     !l->growth_is_filled;
 
-	if (!tid || is_at_stamp(msg) || !hmmu__live_is_in_mremap(tid))
+	if (!tid || !is_in_mremap(tid))
 		return false;
 	l->growth_tid = tid;
 	l->growth_page = page;
@@ -322,7 +398,7 @@ static void growths_filled(struct hmmu_live *l)
 
 	while (stash_fault(l, i, 0, &msg)) {
 		tid = (int)msg.arg.pagefault.feat.ptid;
-		if (!tid || is_at_stamp(&msg) || !hmmu__live_is_in_mremap(tid))
+		if (!tid || !is_in_mremap(tid))
 			i++;
 		else if (stash_fault(l, i, tid, &msg))
 			(void)growth_filled(l, &msg);
@@ -346,9 +422,7 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 	int err;
 
 	for (;;) {
-		err = is_at_stamp(msg) ?
-			      hmmu__unstamp_fault(l, addr) :
-			      hmmu__core_cpu_fault(l->mm.space, addr, write);
+		err = hmmu__core_cpu_fault(l->mm.space, addr, write);
 		if (err != -EAGAIN && err != -ENOMEM)
 			break;
 		if (atomic_load_explicit(&l->stop, memory_order_acquire) &&
@@ -411,11 +485,12 @@ void hmmu__events_end(struct hmmu_live *l) HMMU_NO_TSA
  * With the events lock held: applies what was put aside, and where something
  * older is still to be told, reads on until no change is under way.
  */
-void hmmu__events_settle(struct hmmu_live *l)
+static void events_settle(struct hmmu_live *l)
 {
 	uint64_t begun = hmmu__sys_clock_ns();
 	unsigned int round = 0;
 
+	hmmu__rw_assert_write_held(&l->events);
 	for (;;) {
 		while (stashed_apply(l))
 			;
@@ -439,13 +514,13 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 	bool any;
 
 	hmmu__events_begin(l);
-	hmmu__events_settle(l);
+	events_settle(l);
 	any = stash_has_room(l) && read_message(l, msg);
 	if (any && !is_fault(msg)) {
 		if (!stopped)
 			hmmu__count(&l->mm.space->counters.events_late, 1);
 		gather(l, msg);
-		hmmu__events_settle(l);
+		events_settle(l);
 	}
 	hmmu__events_end(l);
 	return any;
@@ -512,7 +587,7 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 
 	if (has_unprocessed(l)) {
 		hmmu__events_begin(l);
-		hmmu__events_settle(l);
+		events_settle(l);
 		hmmu__events_end(l);
 	}
 	while (stash_get(l, &l->stashed_faults, &msg))
@@ -521,58 +596,25 @@ static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
 
 /* So long after a change what could not be disarmed then is tried again. */
 #define LATER_NS 5000000u
-/* So often what is armed is looked at though nothing has gone home. */
-#define LOOK_NS	 1000000000u
 
 /* How long until there is something to do that nobody tells; UINT64_MAX: never. */
-static uint64_t look_in_ns(const struct hmmu_live *l, uint64_t now)
+static uint64_t look_in_ns(const struct hmmu_live *l)
 {
-	uint64_t at = l->look_ns;
-
-	if (!hmmu__live_stamps(l))
-		return l->disarm_later ? LATER_NS : UINT64_MAX;
-	if (l->disarm_later || hmmu__stamps_are_left(l))
-		at = l->looked_ns + LATER_NS;
-	else if (!hmmu__is_any_armed())
-		return UINT64_MAX;
-	return at > now ? at - now : 0;
+	return l->disarm_later ? LATER_NS : UINT64_MAX;
 }
 
-/* Where pages are stamped nobody else disarms, nor is told of what is left. */
-static void look_at_stamped(struct hmmu_live *l)
+static void disarm_what_was_left(struct hmmu_live *l)
 {
-	uint64_t now = hmmu__sys_clock_ns(), again = UINT64_MAX;
-
-	if (look_in_ns(l, now))
+	if (!l->disarm_later)
 		return;
 	atomic_store_explicit(&l->disarm_later, false, memory_order_relaxed);
-	if (hmmu__watch_may_release(l, 0, UINTPTR_MAX) ||
-	    hmmu__stamps_are_left(l) || hmmu__live_is_changing(l)) {
-		hmmu__events_begin(l);
-		hmmu__events_settle(l);
-		(void)hmmu__unstamp_left(l);
-		again = hmmu__watch_release_stamped(l);
-		hmmu__events_end(l);
-	}
-	l->looked_ns = hmmu__sys_clock_ns();
-	l->look_ns = hmmu_min(again, l->looked_ns + LOOK_NS);
-}
-
-static void look(struct hmmu_live *l, bool is_quiet)
-{
-	if (hmmu__live_stamps(l)) {
-		look_at_stamped(l);
-	} else if (is_quiet && l->disarm_later) {
-		atomic_store_explicit(&l->disarm_later, false,
-				      memory_order_relaxed);
-		hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
-	}
+	hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
 }
 
 /* True: a message, or somebody has woken it. */
 static bool wait_for_message(const struct hmmu_live *l, struct pollfd *fds)
 {
-	uint64_t ns = look_in_ns(l, hmmu__sys_clock_ns());
+	uint64_t ns = look_in_ns(l);
 	struct timespec timeout = { .tv_sec = (time_t)(ns / 1000000000u),
 				    .tv_nsec = (long)(ns % 1000000000u) };
 
@@ -595,9 +637,10 @@ static void *service_main(void *arg)
 		/* What is put aside from here on by others wakes the poll. */
 		stash_serve(l);
 		any = wait_for_message(l, fds);
-		look(l, !any);
-		if (!any)
+		if (!any) {
+			disarm_what_was_left(l);
 			continue;
+		}
 		if (fds[1].revents)
 			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));
 		if (fds[0].revents)
@@ -649,16 +692,6 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 		hmmu__events_end(l);
 }
 
-bool hmmu__message_read(struct hmmu_live *l, struct uffd_msg *msg)
-{
-	return stash_has_room(l) && read_message(l, msg);
-}
-
-void hmmu__message_put_aside(struct hmmu_live *l, const struct uffd_msg *msg)
-{
-	stash_put(l, msg);
-}
-
 /*
  * While the service applies an event, the thread that raised it may wait for
  * its next one to be read, and the kernel moves no page until that thread has
@@ -706,85 +739,6 @@ void hmmu__live_quiet(struct hmmu_mm *mm, uint64_t timeout_ns)
 	hmmu__live_events_wait(mm);
 }
 
-#define TASKS "/proc/self/task/"
-
-/* System calls that raise events. */
-static bool changes_mappings(long nr)
-{
-	return nr == SYS_munmap || nr == SYS_mmap || nr == SYS_mremap ||
-	       nr == SYS_madvise || nr == SYS_brk;
-}
-
-/* Reads "NUMBER ..." of a file; -1 for anything else ("running"). */
-static long first_number(const char *path)
-{
-	int fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
-	char text[32];
-	long nr = 0;
-	ssize_t n, i;
-
-	if (fd < 0)
-		return -1;
-	n = hmmu__sys_read(fd, text, sizeof(text));
-	hmmu__sys_close(fd);
-	for (i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
-		nr = nr * 10 + (text[i] - '0');
-	return i > 0 ? nr : -1;
-}
-
-static void append_number(char *path, int number)
-{
-	char *at = path + strlen(path);
-	char digits[12];
-	int n = 0;
-
-	do {
-		digits[n++] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number);
-	while (n)
-		*at++ = digits[--n];
-	*at = '\0';
-}
-
-/* "/proc/self/task/TID/NAME" */
-static void task_path(char *path, size_t room, int tid, const char *name)
-{
-	memcpy(path, TASKS, sizeof(TASKS));
-	append_number(path, tid);
-	(void)strncat(path, name, room - strlen(path) - 1);
-}
-
-/* "0" is said of a thread that runs, and where it is not to be known. */
-enum hmmu_sleep hmmu__live_sleep(int tid)
-{
-	static const char wait[] = "userfaultfd_event_wait_completion";
-	char path[64], text[64] = "";
-	ssize_t n = -1;
-	int fd;
-
-	task_path(path, sizeof(path), tid, "/wchan");
-	fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd >= 0) {
-		n = hmmu__sys_read(fd, text, sizeof(text) - 1);
-		hmmu__sys_close(fd);
-	}
-	if (n <= 1)
-		return HMMU_SLEEP_UNKNOWN;
-	return strncmp(text, wait, sizeof(wait) - 1) ? HMMU_SLEEP_OTHERWISE :
-						       HMMU_SLEEP_FOR_EVENT;
-}
-
-/* Stopped there, at a page, while its change is under way. */
-bool hmmu__live_is_in_mremap(int tid)
-{
-	char path[64];
-
-	task_path(path, sizeof(path), tid, "/syscall");
-	return first_number(path) == SYS_mremap &&
-	       hmmu__live_sleep(tid) != HMMU_SLEEP_FOR_EVENT;
-}
-
 /*
  * Only the service reads events, so a thread that waits for one stays stopped
  * while the service looks at it.
@@ -798,7 +752,7 @@ bool hmmu__live_is_stuck(struct hmmu_mm *mm, int tid)
 	task_path(path, sizeof(path), tid, "/syscall");
 	return hmmu__uffd_is_changing(hmmu__live(mm)) &&
 	       changes_mappings(first_number(path)) &&
-	       hmmu__live_sleep(tid) != HMMU_SLEEP_OTHERWISE;
+	       sleep_of(tid) != HMMU_SLEEP_OTHERWISE;
 }
 
 /* --- start and stop --------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
  * mapping, and then the program's own mremap fails (E3). A watched mapping is
  * registered for write protection only, which nobody uses there: its page faults
  * and large pages are as before, and its changes arrive as events. An armed one is
- * registered for missing pages; for both where pages are copied (copy.c).
+ * registered for missing pages.
  *
  * The record is what we registered; the truth is the kernel's. A mapping that
  * has grown or merged since is registered again as a whole when it is next
@@ -20,11 +20,10 @@
 #include "live/watch.h"
 
 #define MODE_WATCH ((uint64_t)UFFDIO_REGISTER_MODE_WP)
-/* The kernel leaves a registration that has more than is asked. */
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
 /* The service may be asleep: it looks at the flag before that. */
-void hmmu__watch_release_later(struct hmmu_live *l)
+static void release_later(struct hmmu_live *l)
 {
 	uint64_t one = 1;
 
@@ -160,7 +159,7 @@ static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	err = register_locked(l, vma, false);
 	if (!err && hmmu__uffd_is_changing(l)) {
 		err = register_locked(l, vma, true);
-		hmmu__watch_release_later(l);
+		release_later(l);
 	}
 	return err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
 }
@@ -300,62 +299,6 @@ static void fill_lent(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 					  false);
 }
 
-/*
- * For changes only, whatever it was for: the kernel takes nothing away from a
- * registration. What changes meanwhile is not told.
- */
-static int register_down(struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	if (hmmu__live_stamps(l))
-		(void)hmmu__uffd_unregister(l, start, end);
-	return hmmu__uffd_register(l, start, end, MODE_WATCH);
-}
-
-static int register_whole_down(struct hmmu_live *l,
-			       const struct hmmu_vma_info *vma)
-{
-	int err = register_down(l, vma->start, vma->end);
-
-	return err ? err : register_whole(l, vma, false);
-}
-
-/* Who has made them is still in that call, and nobody knows of them. */
-static void files_register_down(struct hmmu_live *l, uintptr_t start,
-				uintptr_t end)
-{
-	struct hmmu_vma_info vma;
-
-	for (; start < end && !hmmu__live_describe_next(&l->mm, start, &vma) &&
-	       vma.start < end;
-	     start = vma.end)
-		if (!(vma.flags & HMMU_VMA_ANON))
-			(void)register_down(l, hmmu_max(vma.start, start),
-					    hmmu_min(vma.end, end));
-}
-
-/*
- * What is copied from is registered for both: see copy.c. Without it the mapping
- * is armed, and is so anew when it is next asked for. It keeps its record: it was
- * there when it was registered, so its end will be told.
- */
-static int let_stamp_locked(struct hmmu_live *l,
-			    const struct hmmu_vma_info *vma)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	int err = hmmu__uffd_register(l, vma->start, vma->end,
-				      MODE_ARMED | MODE_WATCH);
-	struct hmmu_watch *w =
-		hmmu__watch_first_locked(l, vma->start, vma->end);
-
-	if (!err && !is_whole(l, vma)) {
-		files_register_down(l, vma->start, vma->end);
-		err = -EAGAIN;
-	}
-	if (w)
-		w->idle_ns = 0;
-	return err;
-}
-
 /* Who arms it fills them, where he has to; without success the next one does. */
 static void holes_note_locked(struct hmmu_live *l,
 			      const struct hmmu_vma_info *vma, bool has_holes)
@@ -381,8 +324,6 @@ static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	hmmu__mutex_lock(&l->watch_lock);
 	if (!hmmu__live_is_changing(l)) {
 		err = arm_locked(l, vma, fresh);
-		if (!err && hmmu__live_stamps(l))
-			err = let_stamp_locked(l, vma);
 		if (*fresh)
 			holes_note_locked(l, vma, err);
 	}
@@ -482,8 +423,8 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	 * While a change is under way the record may be old: something else,
 	 * with pages away, may have moved to the address. Later, then.
 	 */
-	if (hmmu__live_stamps(l) || hmmu__live_is_changing(l)) {
-		hmmu__watch_release_later(l);
+	if (hmmu__live_is_changing(l)) {
+		release_later(l);
 		return;
 	}
 	if (!whole_of_locked(l, w, &vma) ||
@@ -491,7 +432,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		return;
 	if (hmmu__uffd_is_changing(l)) {
 		(void)register_whole(l, &vma, true);
-		hmmu__watch_release_later(l);
+		release_later(l);
 		return;
 	}
 	w->armed = false;
@@ -516,158 +457,8 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
-/* --- where what is copied is stamped ---------------------------------------------- */
-
-static bool is_idle_locked(struct hmmu_live *l, struct hmmu_watch *w,
-			   struct hmmu_vma_info *vma)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	return w->armed && !is_away_locked(l, w) &&
-	       whole_of_locked(l, w, vma) &&
-	       !hmmu__core_is_held(l->mm.space, vma->start, vma->end);
-}
-
-/* Who has armed it has taken something by then. */
-#define IDLE_MIN_NS 100000000ull
-#define IDLE_MAX_NS 10000000000ull
-
-static uint64_t idle_ns(const struct hmmu_vma_info *vma)
-{
-	uint64_t bytes = vma->end - vma->start;
-
-	return hmmu_min(hmmu_max(bytes, IDLE_MIN_NS), IDLE_MAX_NS);
-}
-
-/*
- * The kernel looks at every page of a mapping whose write protection ends: 60 ms
- * for 1 GiB. So a mapping of that size is idle for a second before. *@again: when
- * one will have been so long, if that is sooner.
- */
-static bool is_idle_for_long_locked(struct hmmu_live *l, struct hmmu_watch *w,
-				    struct hmmu_vma_info *vma, uint64_t *again)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	uint64_t now = hmmu__sys_clock_ns(), due;
-
-	if (!is_idle_locked(l, w, vma)) {
-		w->idle_ns = 0;
-		return false;
-	}
-	if (!w->idle_ns)
-		w->idle_ns = now;
-	due = w->idle_ns + idle_ns(vma);
-	if (now >= due)
-		return true;
-	*again = hmmu_min(*again, due);
-	return false;
-}
-
-/* The first from *@at on that has nothing on a device, as a whole. */
-static bool next_idle(struct hmmu_live *l, uintptr_t *at,
-		      struct hmmu_vma_info *vma, uint64_t *again)
-{
-	struct hmmu_itree_node *n;
-	bool found = false;
-
-	hmmu__mutex_lock(&l->watch_lock);
-	for (n = hmmu__itree_first(&l->watches, *at, UINTPTR_MAX); n && !found;
-	     n = hmmu__itree_next(n, *at, UINTPTR_MAX)) {
-		found = is_idle_for_long_locked(l, hmmu__watch_of_node(n), vma,
-						again);
-		*at = found ? vma->end : n->last + 1;
-	}
-	hmmu__mutex_unlock(&l->watch_lock);
-	return found;
-}
-
-static void idle_disarm_locked(struct hmmu_live *l,
-			       const struct hmmu_vma_info *vma)
-	HMMU_REQUIRES(&l->watch_lock)
-{
-	struct hmmu_watch *w =
-		hmmu__watch_armed_locked(l, vma->start, vma->end);
-	struct hmmu_vma_info now;
-	bool is_there;
-	int err;
-
-	/* Nor while somebody may have come whose event is only read. */
-	if (hmmu__live_is_changing(l)) {
-		hmmu__watch_release_later(l);
-		return;
-	}
-	/* A hook may have cut it since, or it has grown in place. */
-	if (!w || !whole_of_locked(l, w, &now) || now.start != vma->start ||
-	    now.end != vma->end) {
-		hmmu__watch_release_later(l);
-		return;
-	}
-	err = register_down(l, vma->start, vma->end);
-	/* Before the other look: of what goes from now on it will be told. */
-	is_there = !err && is_whole(l, vma);
-	if (hmmu__uffd_is_changing(l)) {
-		/* Something with pages away may have moved here. */
-		register_each(l, vma->start, vma->end);
-		hmmu__watch_release_later(l);
-	} else if (!is_there) {
-		hmmu__watch_cut_locked(l, vma->start, vma->end, NULL);
-	} else {
-		w->armed = false;
-		hmmu__armed_add(-1);
-	}
-	hmmu__uffd_wake(l, vma->start, vma->end);
-}
-
-/*
- * A registration for two things becomes one for one only by way of none, and
- * what is changed in between is not told. So nobody may have looked before:
- *
- *      service                             program
- *      invalidation begins: no device
- *        maps anything of it
- *      ends the registration
- *                                          madvise(DONTNEED): not told
- *      registers for changes
- *      invalidation ends                   (devices look again)
- */
-static void idle_disarm(struct hmmu_live *l, const struct hmmu_vma_info *vma)
-{
-	struct hmmu_invalidate_call call = {
-		.inv = { .start = vma->start,
-			 .end = vma->end,
-			 .event = HMMU_EVENT_PROTECTION_PAGE },
-		.moves = true,
-	};
-
-	hmmu__core_invalidate_begin(l->mm.space, &call);
-	hmmu__mutex_lock(&l->watch_lock);
-	idle_disarm_locked(l, vma);
-	hmmu__mutex_unlock(&l->watch_lock);
-	hmmu__core_invalidate_end(l->mm.space, &call);
-}
-
-uint64_t hmmu__watch_release_stamped(struct hmmu_live *l)
-{
-	uint64_t again = UINT64_MAX;
-	struct hmmu_vma_info vma;
-	uintptr_t at = 0;
-
-	while (next_idle(l, &at, &vma, &again)) {
-		if (hmmu__live_is_changing(l)) {
-			hmmu__watch_release_later(l);
-			break;
-		}
-		idle_disarm(l, &vma);
-	}
-	/* What could not be found because it has just moved. */
-	if (hmmu__live_is_changing(l))
-		hmmu__watch_release_later(l);
-	return again;
-}
-
-/* --- the same for all ---------------------------------------------------------------- */
-
-bool hmmu__watch_may_release(struct hmmu_live *l, uintptr_t start,
-			     uintptr_t end)
+/* A look without the events lock: is there anything to disarm? */
+static bool may_release(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_itree_node *n;
 	bool may = false;
@@ -689,19 +480,8 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
 {
 	struct hmmu_live *l = hmmu__live(mm);
 
-	/* Of what is held beside it nobody knows more than the block. */
-	if (hmmu__live_stamps(l)) {
-		start = hmmu_round_down(start, HMMU_LARGE_BYTES);
-		end = end > UINTPTR_MAX - HMMU_LARGE_BYTES ?
-			      end :
-			      hmmu_round_up(end, HMMU_LARGE_BYTES);
-	}
-	if (!hmmu__watch_may_release(l, start, end))
+	if (!may_release(l, start, end))
 		return;
-	if (hmmu__live_stamps(l)) {
-		hmmu__watch_release_later(l);
-		return;
-	}
 	hmmu__rw_write_lock(&l->events);
 	hmmu__watch_release_exclusive(l, start, end);
 	hmmu__rw_write_unlock(&l->events);
@@ -711,7 +491,7 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
  * For a hook that is about to unmap the range: without a registration the
  * kernel has no event to wait for. Ending a registration for write protection
  * walks every page, one for missing pages does not: so that first, from so many
- * bytes on. Not where there are stamps, which would stay for that reason.
+ * bytes on.
  */
 #define SUSPEND_BYTES (4 * HMMU_PAGE_BYTES)
 
@@ -726,8 +506,7 @@ bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		uintptr_t lo = n->start > start ? n->start : start;
 		uintptr_t hi = n->last + 1 < end ? n->last + 1 : end;
 
-		if (!hmmu__watch_of_node(n)->armed && hi - lo > SUSPEND_BYTES &&
-		    !hmmu__stamps_are_left(l))
+		if (!hmmu__watch_of_node(n)->armed && hi - lo > SUSPEND_BYTES)
 			(void)hmmu__uffd_register(l, lo, hi,
 						  UFFDIO_REGISTER_MODE_MISSING);
 		(void)hmmu__uffd_unregister(l, lo, hi);
@@ -758,7 +537,7 @@ void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page)
 {
 	hmmu__mutex_lock(&l->watch_lock);
-	(void)register_down(l, page, page + HMMU_PAGE_BYTES);
+	(void)hmmu__uffd_register(l, page, page + HMMU_PAGE_BYTES, MODE_WATCH);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
@@ -775,6 +554,6 @@ void hmmu__watch_leave_fill(struct hmmu_live *l, uintptr_t page)
 	hmmu__mutex_lock(&l->watch_lock);
 	if (!hmmu__live_describe(&l->mm, page, &vma) &&
 	    !(vma.flags & HMMU_VMA_ANON))
-		(void)register_whole_down(l, &vma);
+		(void)register_whole(l, &vma, false);
 	hmmu__mutex_unlock(&l->watch_lock);
 }

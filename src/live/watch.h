@@ -26,11 +26,6 @@ struct hmmu_watch *hmmu__watch_first_locked(struct hmmu_live *l,
 					    uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock);
 
-/* Nothing of the range has a record any more. @heir, or NULL, gets what was noted. */
-void hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-			    struct hmmu_watch *heir)
-	HMMU_REQUIRES(&l->watch_lock);
-
 /*
  * @w, which is new, for exactly what was registered: a part of an older record
  * that lies beside it may have been registered in another way, or be mapped

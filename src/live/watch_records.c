@@ -67,9 +67,9 @@ static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 		insert_locked(l, w, start, end);
 }
 
-void hmmu__watch_cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-			    struct hmmu_watch *heir)
-	HMMU_REQUIRES(&l->watch_lock)
+/* Nothing of the range has a record any more. @heir, or NULL, gets what was noted. */
+static void cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+		       struct hmmu_watch *heir) HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_watch *w, old;
 
@@ -93,7 +93,7 @@ void hmmu__watch_replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
 				uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock)
 {
-	hmmu__watch_cut_locked(l, start, end, w);
+	cut_locked(l, start, end, w);
 	insert_locked(l, w, start, end);
 }
 
@@ -165,7 +165,7 @@ bool hmmu__watch_overlap(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	hmmu__mutex_lock(&l->watch_lock);
-	hmmu__watch_cut_locked(l, start, end, NULL);
+	cut_locked(l, start, end, NULL);
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 

@@ -226,11 +226,6 @@ bool live_can_move(void)
 	return moves && !live_is_forced("NO_MOVE");
 }
 
-bool live_can_migrate(void)
-{
-	return live_can_move() || live_is_forced("NO_MOVE");
-}
-
 void live_need_libc_heap(void)
 {
 	if (LIVE_SANITIZED)
@@ -610,7 +605,7 @@ int live_make_exclusive(struct hmmu_device *device, const void *p, size_t bytes,
 	int err = hmmu_make_exclusive(device, (uintptr_t)p,
 				      (uintptr_t)p + bytes, done);
 
-	if (err == -EOPNOTSUPP && !live_can_migrate())
+	if (err == -EOPNOTSUPP && !live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
 	return err;
 }

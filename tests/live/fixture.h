@@ -74,10 +74,8 @@ void live_remove_device(struct hmmu_device *device, struct hmmu_memory *memory);
 bool live_is_forced(const char *fallback);
 /* Touches by the kernel itself (read(2) and the like) are served. */
 bool live_serves_kernel(void);
-/* Large pages can stay large. */
+/* Pages can migrate to host-private memory: UFFDIO_MOVE. */
 bool live_can_move(void);
-/* Moves or, where that is forced, copies. */
-bool live_can_migrate(void);
 
 /* Skip where malloc() has no [heap], and free() no munmap() inside libc. */
 void live_need_libc_heap(void);
@@ -208,14 +206,6 @@ struct live_way {
 
 extern const struct live_way live_hooked;
 extern const struct live_way live_raw;
-
-/* At once; by copying the service does it. */
-#define LIVE_CHECK_DISARMED(expr)              \
-	do {                                   \
-		if (!live_can_move())          \
-			LIVE_CHECK_SOON(expr); \
-		HMMU_CHECK(expr);              \
-	} while (0)
 
 /* Counters follow a CPU touch that was served: soon, not at once. */
 #define LIVE_CHECK_SOON(expr) LIVE_CHECK_AFTER(&live_raw, expr)

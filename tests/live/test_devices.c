@@ -268,9 +268,7 @@ static void test_devices_page_out_of_a_large_one(void)
 	open_both();
 	live_take(p, LARGE);
 	live_look(live_device, p + 7 * PAGE, 1, 0, e);
-	if (live_can_move())
-		HMMU_CHECK_INT(hmmu_entry_order(e[0]),
-			       HMMU_LARGE_LG2 - HMMU_PAGE_LG2);
+	HMMU_CHECK_INT(hmmu_entry_order(e[0]), HMMU_LARGE_LG2 - HMMU_PAGE_LG2);
 	r = live_migrate(other, p + 7 * PAGE, PAGE);
 	HMMU_CHECK_INT(r.stayed[HMMU_STAY_FOREIGN], 1);
 	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p + 7 * PAGE,

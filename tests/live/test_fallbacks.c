@@ -17,7 +17,6 @@ static const struct {
 } fallbacks[] = {
 	{ "HMMU_FORCE_NO_PAGEMAP_SCAN", "pagemap-scan" },
 	{ "HMMU_FORCE_NO_PROCMAP_QUERY", "procmap-query" },
-	{ "HMMU_FORCE_NO_MOVE", "move" },
 	{ "HMMU_FORCE_USER_MODE", "kernel-faults" },
 	{ "HMMU_FORCE_NO_POPULATE", "madvise-populate" },
 	{ "HMMU_FORCE_NO_MEMBARRIER", "membarrier" },
@@ -135,13 +134,10 @@ static void check_fork(void)
 static void check_effects(void)
 {
 	char *p = live_map_small(4, 7);
-	struct hmmu_space_stats s = live_stats();
 	int file = memfd_create("test", MFD_CLOEXEC);
 
-	if (live_is_forced("NO_MOVE"))
-		HMMU_CHECK(s.pages_copied > 0);
 	if (live_is_forced("NO_HOOKS"))
-		HMMU_CHECK(s.events_unmap > 0);
+		HMMU_CHECK(live_stats().events_unmap > 0);
 	live_take(p, 4 * PAGE);
 	if (live_is_forced("USER_MODE")) {
 		HMMU_CHECK_INT(syscall(SYS_write, file, p, PAGE), -1);
@@ -182,11 +178,10 @@ static void check_round(unsigned int set)
 	}
 ALONE(no_pagemap_scan, 0)
 ALONE(no_procmap_query, 1)
-ALONE(no_move, 2)
-ALONE(user_mode, 3)
-ALONE(no_populate, 4)
-ALONE(no_membarrier, 5)
-ALONE(no_hooks, 6)
+ALONE(user_mode, 2)
+ALONE(no_populate, 3)
+ALONE(no_membarrier, 4)
+ALONE(no_hooks, 5)
 
 static void test_fallbacks_none(void)
 {
@@ -261,7 +256,6 @@ static void test_fallbacks_no_hooks_by_option(void)
 HMMU_TEST_MAIN(HMMU_TEST(test_fallbacks_none),
 	       HMMU_TEST(test_fallbacks_no_pagemap_scan_alone),
 	       HMMU_TEST(test_fallbacks_no_procmap_query_alone),
-	       HMMU_TEST(test_fallbacks_no_move_alone),
 	       HMMU_TEST(test_fallbacks_user_mode_alone),
 	       HMMU_TEST(test_fallbacks_no_populate_alone),
 	       HMMU_TEST(test_fallbacks_no_membarrier_alone),

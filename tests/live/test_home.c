@@ -303,7 +303,7 @@ static void test_home_mv32_evict(void)
 	LIVE_CHECK_SOON(live_device_pages() == 0);
 	LIVE_CHECK_SOON(live_memory_stats().used_pages == 0);
 	HMMU_CHECK_INT(live_present(p, 64 * PAGE), 64);
-	LIVE_CHECK_DISARMED(!live_is_armed(p) && !live_is_armed(q));
+	HMMU_CHECK(!live_is_armed(p) && !live_is_armed(q));
 	LIVE_CHECK(p, 64 * PAGE, 1);
 	LIVE_CHECK(q, LARGE, 2);
 	HMMU_CHECK_OK(hmmu_migrate_evict(live_device, NULL));

@@ -570,7 +570,7 @@ static void strip(size_t row, enum op op, char *text)
 	if (row == HUGETLB_1G && is_look(op))
 		cut(text, " w");
 	/* Page by page a large page is many, and the zero page another. */
-	if (live_is_forced("NO_PAGEMAP_SCAN") || live_is_forced("NO_MOVE")) {
+	if (live_is_forced("NO_PAGEMAP_SCAN")) {
 		cut(text, " 2M");
 		if (strncmp(text, "2M", 2) == 0)
 			memcpy(text, "4K", 2);
@@ -591,9 +591,6 @@ static void wanted(size_t row, enum op op, char *text)
 	if (is_stack && !live_serves_kernel() &&
 	    (op == OP_TOUCH || op == OP_HOME))
 		say(text, "stays");
-	/* Only the attempt to read it tells it from a page in swap. */
-	if (row == POISON && op == OP_MIGRATE && live_is_forced("NO_MOVE"))
-		say(text, "pinned");
 	strip(row, op, text);
 }
 

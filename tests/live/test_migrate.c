@@ -45,8 +45,7 @@ static void test_migrate_large_pages_many_times(void)
 						(uintptr_t)p + 4 * LARGE,
 						NULL));
 	}
-	if (live_can_move())
-		HMMU_CHECK_INT(live_huge(p, 4 * LARGE), 4 * PER_LARGE);
+	HMMU_CHECK_INT(live_huge(p, 4 * LARGE), 4 * PER_LARGE);
 	LIVE_CHECK(p, 4 * LARGE, 1);
 	LIVE_CHECK_SOON(live_memory_stats().used_pages == 0);
 	live_close();
@@ -354,8 +353,7 @@ static void test_migrate_mv15_fork_shared_large_page(void)
 
 	live_open();
 	check_fork_shared(p, LARGE, false);
-	if (live_can_move())
-		HMMU_CHECK_INT(live_huge(p, LARGE), PER_LARGE);
+	HMMU_CHECK_INT(live_huge(p, LARGE), PER_LARGE);
 	check_fork_shared(p, LARGE, true);
 	live_close();
 }
@@ -369,9 +367,6 @@ static int pin(void *p, size_t bytes)
 
 	if (ring < 0)
 		HMMU_SKIP("io_uring");
-	/* Where pages are copied a pin can not be seen. */
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
 	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov,
 		    1))
 		HMMU_SKIP("io_uring");

@@ -146,7 +146,7 @@ static void test_pins_pn1_bring_home_from_private(void)
 	HMMU_CHECK_INT(live_present(p + 2 * PAGE, 4 * PAGE), 4);
 	HMMU_CHECK_OK(pin(q, LARGE));
 	HMMU_CHECK_INT(live_present(q, 2 * LARGE), PER_LARGE);
-	if (live_can_move() && !live_is_forced("NO_PAGEMAP_SCAN"))
+	if (!live_is_forced("NO_PAGEMAP_SCAN"))
 		HMMU_CHECK_INT(live_huge(q, LARGE), PER_LARGE);
 	LIVE_CHECK(p, 16 * PAGE, 1);
 	LIVE_CHECK(q, 2 * LARGE, 2);
@@ -164,7 +164,7 @@ static void test_pins_pn1_end_exclusive_access(void)
 	live_open();
 	err = hmmu_make_exclusive(live_device, (uintptr_t)p,
 				  (uintptr_t)p + 2 * PAGE, NULL);
-	if (err == -EOPNOTSUPP && !live_can_migrate())
+	if (err == -EOPNOTSUPP && !live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
 	HMMU_CHECK_OK(err);
 	HMMU_CHECK_OK(pin(p, PAGE));
@@ -191,7 +191,7 @@ static void test_pins_large_pages_beside(void)
 	r = live_migrate(live_device, p, 4 * LARGE);
 	HMMU_CHECK_INT(r.stayed[HMMU_STAY_PINNED], 1);
 	HMMU_CHECK_INT(r.pages_moved, 4 * PER_LARGE - 1);
-	if (live_can_move() && !live_is_forced("NO_PAGEMAP_SCAN"))
+	if (!live_is_forced("NO_PAGEMAP_SCAN"))
 		HMMU_CHECK_INT(r.large_moved, 3);
 	HMMU_CHECK_INT(live_present(p, 4 * LARGE), 1);
 	HMMU_CHECK_INT(live_present(p + LARGE + 5 * PAGE, PAGE), 1);
@@ -350,13 +350,6 @@ static void test_pins_against_a_first_migration(void)
 
 /* --- what the kernel holds ---------------------------------------------------- */
 
-/* Where pages are copied nobody tells who holds them. */
-static void need_move(void)
-{
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
-}
-
 /* A ring of raw system calls, and what is mapped of it. */
 struct ring {
 	int file;
@@ -428,7 +421,6 @@ static void test_pins_mv13_io_uring_read_in_flight(void)
 	struct ring ring;
 	int ends[2];
 
-	need_move();
 	live_open();
 	HMMU_CHECK_OK(pipe(ends));
 	ring_open(&ring, p + 4 * PAGE, 2 * PAGE);
@@ -449,7 +441,6 @@ static void test_pins_pn1_io_uring_brings_home(void)
 	char *p = live_map_small(16, 1);
 	struct ring ring;
 
-	need_move();
 	if (!live_serves_kernel())
 		HMMU_SKIP("faults of the kernel itself");
 	live_open();
@@ -502,7 +493,6 @@ static void test_pins_mv14_direct_read_in_flight(void)
 	int file, i;
 	ssize_t got;
 
-	need_move();
 	if (!live_serves_kernel())
 		HMMU_SKIP("faults of the kernel itself");
 	file = open_direct(bytes);

@@ -485,7 +485,7 @@ static void check_race(const struct live_way *way, bool migrates)
 	pthread_t threads[3];
 	size_t i;
 
-	if (migrates && !live_can_migrate())
+	if (migrates && !live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
 	race.p = live_map(PAGE);
 	race.way = way;

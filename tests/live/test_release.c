@@ -188,7 +188,7 @@ static void undone_later(void)
 {
 	undoes = true;
 	open_and_subscribe();
-	if (live_can_migrate())
+	if (live_can_move())
 		live_take(p, BYTES);
 }
 

@@ -32,8 +32,6 @@
  *    pages come home before.
  *  - An ordinary user's userfaultfd does not serve the kernel: what a system
  *    call is given is made resident before.
- *  - Where pages are copied, what process_vm_writev writes while they are is lost:
- *    nothing is migrated meanwhile.
  *  - From a file to another mapping of the same part of it: what is copied first
  *    is copied again, and nobody says what is first.
  *  - Watching splits mappings, and mremap wants one: see differ_remap.c.

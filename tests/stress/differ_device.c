@@ -41,7 +41,7 @@ static void to_device(uintptr_t start, uintptr_t end)
 {
 	int err = hmmu_migrate_to_device(live_device, start, end, NULL);
 
-	if (err == -EOPNOTSUPP && !live_can_migrate())
+	if (err == -EOPNOTSUPP && !live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
 	HMMU_CHECK_OK(err);
 }
@@ -687,7 +687,7 @@ void differ_device_open(void)
 					     .records = DIFFER_WORLDS };
 
 	live_open_space();
-	if (!live_can_migrate())
+	if (!live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
 	HMMU_CHECK_OK(
 		hmmu_memory_create(live_space, &memory_options, &live_memory));

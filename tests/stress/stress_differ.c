@@ -60,18 +60,12 @@ static bool is_guard(const struct differ_op *op)
 	return op->kind == DIFFER_ADVISE && op->advice == MADV_GUARD_INSTALL;
 }
 
-/* By a pin, which nobody sees where pages are copied (E11). */
-static bool is_by_pin(const struct differ_op *op)
-{
-	return op->kind == DIFFER_VM_WRITE && !live_can_move();
-}
-
 /* Nobody takes pages while it runs, and some come home before. */
 static bool wants_rest(const struct differ_world *w, const struct differ_op *op)
 {
 	if (w->is_child)
 		return false;
-	return (is_guard(op) && differ_is_late(op)) || is_by_pin(op) ||
+	return (is_guard(op) && differ_is_late(op)) ||
 	       (is_by_kernel(op) && !live_serves_kernel());
 }
 
