@@ -10,6 +10,8 @@
 #include "base/arena.h"
 #include "base/sys.h"
 
+_Atomic uint32_t hmmu__forks;
+
 /*
  * Who opened the space, in that process: Linux empties the page in any child
  * that has memory of its own, whoever made it. Made once, and never given back,

@@ -6,7 +6,9 @@
  * Whose memory this is: that of the process that opened a space, or a copy
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* The space that is being opened is this process's; -ENOMEM. */
 int hmmu__process_mark(void);
@@ -23,5 +25,8 @@ bool hmmu__process_is_ours(void);
  * thread data of the thread that made it. Costs a system call.
  */
 bool hmmu__process_is_opener(void);
+
+/* Forks of this process since the library was loaded; relaxed. */
+extern _Atomic uint32_t hmmu__forks;
 
 #endif

@@ -29,4 +29,19 @@ int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
 void hmmu__copy_out(void *theirs, size_t their_bytes, const void *ours,
 		    size_t our_bytes);
 
+/* An optional struct that the caller wants filled: NULL, or with a size. */
+static inline bool hmmu__can_copy_out(const void *theirs)
+{
+	return !theirs || *(const size_t *)theirs > sizeof(size_t);
+}
+
+/* The same as hmmu__copy_out(), for one that may be NULL. */
+static inline void hmmu__copy_out_any(void *theirs, const void *ours,
+				      size_t our_bytes)
+{
+	if (theirs)
+		hmmu__copy_out(theirs, *(const size_t *)theirs, ours,
+			       our_bytes);
+}
+
 #endif

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "core/core.h"
 #include "memory/pool.h"
 
 #define SLOTS	     512u
@@ -31,9 +30,10 @@ static bool is_indexed(uintptr_t addr)
 	return addr >> (HMMU_LARGE_LG2 + 4 * SLOT_LG2) == 0;
 }
 
-void hmmu__blocks_init(struct hmmu_block_index *index)
+void hmmu__blocks_init(struct hmmu_block_index *index,
+		       struct hmmu_notifier_set *notifiers)
 {
-	(void)index; /* zeroed memory is an empty index */
+	index->notifiers = notifiers;
 }
 
 /* Acquire: pairs with the release of slot_publish(). */
@@ -163,9 +163,10 @@ static void block_free(struct hmmu_block *b)
  *      read_begin: waits if it was met,
  *        or if it began before we subscribed (IN7)
  */
-struct hmmu_block *hmmu__block_get(struct hmmu_space *space, uintptr_t addr)
+struct hmmu_block *hmmu__block_get(struct hmmu_block_index *index,
+				   uintptr_t addr)
 {
-	_Atomic uintptr_t *table = space->blocks.root;
+	_Atomic uintptr_t *table = index->root;
 	struct hmmu_block *b;
 	unsigned int level;
 	uintptr_t v;
@@ -183,11 +184,11 @@ struct hmmu_block *hmmu__block_get(struct hmmu_space *space, uintptr_t addr)
 	b = block_create(addr & ~(HMMU_LARGE_BYTES - 1));
 	if (!b)
 		return NULL;
-	hmmu__notifier_add(&space->notifiers, &b->sub, b->start,
+	hmmu__notifier_add(index->notifiers, &b->sub, b->start,
 			   b->start + HMMU_LARGE_BYTES - 1);
 	v = slot_publish(&table[slot_of(addr, 0)], (uintptr_t)b);
 	if (v != (uintptr_t)b) {
-		hmmu__notifier_del(&space->notifiers, &b->sub);
+		hmmu__notifier_del(index->notifiers, &b->sub);
 		block_free(b);
 	}
 	return (struct hmmu_block *)v;
@@ -210,15 +211,15 @@ static void tables_free(_Atomic uintptr_t *table, unsigned int level)
 		hmmu__free_pages(table, 1);
 }
 
-void hmmu__blocks_fini(struct hmmu_space *space)
+void hmmu__blocks_fini(struct hmmu_block_index *index)
 {
 	struct hmmu_block *b;
 
-	hmmu__block_for_each(b, &space->blocks, 0, UINTPTR_MAX)
+	hmmu__block_for_each(b, index, 0, UINTPTR_MAX)
 	{
-		hmmu__notifier_del(&space->notifiers, &b->sub);
+		hmmu__notifier_del(index->notifiers, &b->sub);
 	}
-	tables_free(space->blocks.root, LEVEL_ROOT);
+	tables_free(index->root, LEVEL_ROOT);
 }
 
 bool hmmu__block_is_large(const struct hmmu_block *b)

@@ -32,7 +32,6 @@
 #include "core/notifier.h"
 
 struct hmmu_memory;
-struct hmmu_space;
 
 /* Where a page is held; @memory is NULL where it is not. */
 struct hmmu_place {
@@ -71,19 +70,24 @@ struct hmmu_block {
 
 /* Three levels of 512 below a root that spans 57 bits: 9 bits each. */
 struct hmmu_block_index {
+	/* Where a new block subscribes. */
+	struct hmmu_notifier_set *notifiers;
 	_Atomic uintptr_t root[512];
 };
 
-void hmmu__blocks_init(struct hmmu_block_index *index);
-/* Frees all blocks; none has pages away, none is subscribed any more. */
-void hmmu__blocks_fini(struct hmmu_space *space);
+/* @index is zeroed memory. */
+void hmmu__blocks_init(struct hmmu_block_index *index,
+		       struct hmmu_notifier_set *notifiers);
+/* Frees all blocks; none holds pages, nobody looks for one any more. */
+void hmmu__blocks_fini(struct hmmu_block_index *index);
 
 /* The block of @addr or NULL. Lock-free. */
 struct hmmu_block *hmmu__block_find(struct hmmu_block_index *index,
 				    uintptr_t addr);
 
 /* The block of @addr, made if need be; NULL: no memory. */
-struct hmmu_block *hmmu__block_get(struct hmmu_space *space, uintptr_t addr);
+struct hmmu_block *hmmu__block_get(struct hmmu_block_index *index,
+				   uintptr_t addr);
 
 /* The first block that ends above @addr and starts below @end, or NULL. */
 struct hmmu_block *hmmu__block_next(struct hmmu_block_index *index,

@@ -2,12 +2,15 @@
 /*
  * Devices: making and ending them, and what an invalidation does to one.
  */
+#include "core/device.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/sized.h"
-#include "core/core.h"
+#include "core/space.h"
+#include "memory/host.h"
 #include "memory/pool.h"
 
 /* The device does its part in the second pass: see device_finish(). */
@@ -64,7 +67,8 @@ static void device_finish(struct hmmu_notifier *sub, void *arg,
 
 static void device_free(struct hmmu_device *d)
 {
-	hmmu__exclusive_fini(d);
+	if (d->exclusive)
+		hmmu__memory_end(d->exclusive);
 	hmmu_mirror_destroy(d->mirror);
 	hmmu__free(d, sizeof(*d));
 }
@@ -166,7 +170,7 @@ int hmmu_device_create(struct hmmu_space *space,
 	err = options_read(options, &o, &ops);
 	if (err)
 		return err;
-	if (o.memory && o.memory->space != space)
+	if (o.memory && o.memory->mm != space->mm)
 		return -EINVAL;
 	err = hmmu__space_enter(space, &self);
 	if (err)
@@ -182,7 +186,7 @@ int hmmu_device_create(struct hmmu_space *space,
 	hmmu__leave(self);
 	if (err)
 		return err;
-	atomic_fetch_add_explicit(&space->users, 1, memory_order_acq_rel);
+	hmmu__space_user_add(space);
 	*ret_device = d;
 	return 0;
 }
@@ -220,8 +224,7 @@ int hmmu_device_destroy(struct hmmu_device *device)
 	if (!self)
 		return -ENOMEM;
 	device_detach(device);
-	atomic_fetch_sub_explicit(&device->space->users, 1,
-				  memory_order_acq_rel);
+	hmmu__space_user_remove(device->space);
 	device_free(device);
 	hmmu__leave(self);
 	return 0;

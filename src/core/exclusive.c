@@ -21,9 +21,13 @@
 #include <hmmu/exclusive.h>
 
 #include "base/arena.h"
-#include "base/sys.h"
+#include "base/sched.h"
+#include "core/device.h"
+#include "core/fault.h"
+#include "core/home.h"
 #include "core/migrate.h"
-#include "core/residency.h"
+#include "core/view.h"
+#include "memory/host.h"
 #include "memory/pool.h"
 
 /* Address space for so much; a page costs memory only while it is taken. */
@@ -37,7 +41,7 @@ static int pool_get(struct hmmu_device *d)
 
 	hmmu__mutex_lock(&space->lock);
 	if (!d->exclusive) {
-		err = hmmu__memory_make(space, HMMU_MEMORY_EXCLUSIVE,
+		err = hmmu__memory_make(space->mm, HMMU_MEMORY_EXCLUSIVE,
 					POOL_BYTES, &m);
 		if (!err)
 			m->owner = d;
@@ -47,20 +51,17 @@ static int pool_get(struct hmmu_device *d)
 	return err;
 }
 
-void hmmu__exclusive_fini(struct hmmu_device *d)
-{
-	if (d->exclusive)
-		hmmu__memory_end(d->exclusive);
-}
-
 /* EX2, EX3: 0, or why the page at @addr can never be exclusive. */
 static int check_vma(const struct hmmu_device *d, uintptr_t addr)
 {
 	struct hmmu_mm *mm = d->space->mm;
 	struct hmmu_vma_info vma;
 
-	if (addr >= d->va_limit || mm->ops->describe(mm, addr, &vma) ||
-	    hmmu__vma_check(&vma, true))
+	if (addr >= d->va_limit || hmmu__mm_vma_at(mm, addr, &vma))
+		return -EFAULT;
+	if (vma.flags & HMMU_VMA_OWN)
+		return -EBUSY;
+	if (hmmu__vma_check(&vma, true))
 		return -EFAULT;
 	return vma.flags & HMMU_VMA_ANON ? 0 : -EOPNOTSUPP;
 }
@@ -163,14 +164,14 @@ static int attempt(struct making *k, uintptr_t addr)
 /* For so long it may be taken back before it is mapped, as in a fault. */
 static int make_one(struct making *k, uintptr_t addr)
 {
-	uint64_t begun = hmmu__sys_clock_ns();
+	uint64_t begun = hmmu__sched_now_ns();
 	int err;
 
 	while ((err = attempt(k, addr)) == -EAGAIN) {
-		if (hmmu__sys_clock_ns() - begun >
+		if (hmmu__sched_now_ns() - begun >
 		    HMMU_RANGE_DEFAULT_TIMEOUT_NS)
 			return -EBUSY;
-		hmmu__sys_sched_yield();
+		hmmu__sched_yield();
 	}
 	return err;
 }
@@ -195,8 +196,10 @@ static int make_all(struct hmmu_device *d, uintptr_t start, uintptr_t end,
 		    size_t *done)
 {
 	struct making *k;
-	int err = pool_get(d);
+	int err = hmmu__take_check(d->space);
 
+	if (!err)
+		err = pool_get(d);
 	if (err)
 		return err;
 	k = hmmu__alloc(sizeof(*k));
@@ -217,15 +220,9 @@ int hmmu_make_exclusive(struct hmmu_device *device, uintptr_t start,
 
 	if (!device || !hmmu__range_is_valid(start, end))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(device->space))
-		return -ECHILD;
-	err = hmmu__take_check(device->space);
+	err = hmmu__space_enter_to_wait(device->space, &self);
 	if (err)
 		return err;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
-	hmmu__core_break_own(device->space);
 	err = make_all(device, start, end, &done);
 	hmmu__leave(self);
 	if (ret_bytes)

@@ -16,11 +16,16 @@
  * Required: the CPU reads the page's content with every device write in it;
  * the device writes nothing to the old place after the entries went back.
  */
+#include "core/home.h"
+
 #include <errno.h>
 
 #include "base/fault_point.h"
-#include "base/sys.h"
-#include "core/migrate.h"
+#include "base/sched.h"
+#include "base/sized.h"
+#include "core/batch.h"
+#include "core/device.h"
+#include "core/space.h"
 #include "memory/pool.h"
 
 static void result_add(struct hmmu_migrate_result *r, uint64_t pages,
@@ -54,8 +59,7 @@ struct homing {
 	unsigned int kinds;
 	uintptr_t start;
 	uintptr_t end;
-	struct hmmu_block *block[HMMU_BATCH_BLOCKS];
-	unsigned int blocks;
+	struct hmmu_batch batch;
 	/* Somebody waits here, if not 0: has it been put there, and he woken? */
 	uintptr_t touched;
 	bool is_touched_home;
@@ -78,9 +82,9 @@ static uintptr_t run_end(const struct home_run *r)
 static struct hmmu_block *run_block(const struct homing *h,
 				    const struct home_run *r, uintptr_t addr)
 {
-	uintptr_t first = h->block[r->block]->start;
+	uintptr_t first = h->batch.block[r->block]->start;
 
-	return h->block[r->block + ((addr - first) >> HMMU_LARGE_LG2)];
+	return h->batch.block[r->block + ((addr - first) >> HMMU_LARGE_LG2)];
 }
 
 /* The pages are home, or lost with their mapping: their records go. */
@@ -164,7 +168,7 @@ static bool run_forget(const struct homing *h, struct home_run *r)
 	struct hmmu_vma_info vma;
 	size_t pages;
 
-	if (!mm->ops->describe_next(mm, r->start, &vma) && vma.start < end)
+	if (!mm->ops->next_vma(mm, r->start, &vma) && vma.start < end)
 		end = vma.start;
 	/* A mapping has come meanwhile, which is not the page's: look again
 	 * when whoever made it has told. */
@@ -221,7 +225,7 @@ static bool continues(const struct homing *h, const struct hmmu_block *b,
 static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
 		     struct home_run *r) HMMU_NO_TSA
 {
-	struct hmmu_block *b = h->block[i];
+	struct hmmu_block *b = h->batch.block[i];
 	struct hmmu_block_run part;
 	unsigned int first, stop;
 
@@ -238,8 +242,8 @@ static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
 				.pages = part.n,
 				.place = part.place,
 				.memory = part.memory };
-	while (page == HMMU_PAGES_PER_LARGE && ++i < h->blocks &&
-	       continues(h, h->block[i], r))
+	while (page == HMMU_PAGES_PER_LARGE && ++i < h->batch.n &&
+	       continues(h, h->batch.block[i], r))
 		r->pages += HMMU_PAGES_PER_LARGE;
 	return true;
 }
@@ -265,26 +269,10 @@ static int homing_locked(struct homing *h)
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; i < h->blocks && !err; i++)
+	for (i = 0; i < h->batch.n && !err; i++)
 		while (!err && run_find(h, i, 0, &r))
 			err = run_home(h, &r);
 	return err;
-}
-
-static void homing_lock(const struct homing *h) HMMU_NO_TSA
-{
-	unsigned int i;
-
-	for (i = 0; i < h->blocks; i++)
-		hmmu__block_lock(h->block[i]);
-}
-
-static void homing_unlock(const struct homing *h) HMMU_NO_TSA
-{
-	unsigned int i;
-
-	for (i = h->blocks; i-- > 0;)
-		hmmu__block_unlock(h->block[i]);
 }
 
 /* How what comes home is told: as what, and whose it is. */
@@ -334,14 +322,14 @@ static int homing_run(struct homing *h, struct telling t)
 	int err;
 
 	hmmu__core_invalidate_begin(h->space, &call);
-	mm->ops->events_lock_shared(mm);
-	homing_lock(h);
+	mm->ops->hold(mm, false);
+	hmmu__batch_lock(&h->batch);
 	/* Between a hook's munmap and its drop the mapping may be another. */
 	err = -EAGAIN;
 	if (!hmmu__notifiers_conflict(&h->space->notifiers, &call))
 		err = homing_locked(h);
-	homing_unlock(h);
-	mm->ops->events_unlock_shared(mm);
+	hmmu__batch_unlock(&h->batch);
+	mm->ops->unhold(mm, false);
 	hmmu__core_invalidate_end(h->space, &call);
 	mm->ops->release(mm, h->start, h->end);
 	return err;
@@ -376,13 +364,13 @@ static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
 
 static int homing_surely(struct homing *h, struct telling t)
 {
-	uint64_t begun = hmmu__sys_clock_ns();
+	uint64_t begun = hmmu__sched_now_ns();
 	int err;
 
 	while ((err = homing_run(h, t)) == -EAGAIN) {
-		if (hmmu__sys_clock_ns() - begun > HMMU_CHANGING_NS)
+		if (hmmu__sched_now_ns() - begun > HMMU_CHANGING_NS)
 			return -EBUSY;
-		h->space->mm->ops->quiet(h->space->mm, HMMU_QUIET_NS);
+		h->space->mm->ops->sync(h->space->mm, HMMU_QUIET_NS);
 	}
 	return err;
 }
@@ -398,7 +386,7 @@ static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
 	uintptr_t begin = at, stop = at;
 	struct hmmu_block *b;
 
-	h->blocks = 0;
+	h->batch.n = 0;
 	hmmu__block_for_each(b, &h->space->blocks, at, end)
 	{
 		bool wanted;
@@ -406,16 +394,16 @@ static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
 		h->start = at;
 		h->end = end;
 		wanted = wanted_pages(h, b, &one) > 0;
-		if (!h->blocks && !wanted)
+		if (!h->batch.n && !wanted)
 			continue;
-		if (!h->blocks) {
+		if (!h->batch.n) {
 			begin = at > b->start ? at : b->start;
 			*t = one;
 		} else if (!wanted || !is_same(one, *t) || b->start != stop ||
-			   h->blocks == HMMU_BATCH_BLOCKS) {
+			   h->batch.n == HMMU_BATCH_BLOCKS) {
 			break;
 		}
-		h->block[h->blocks++] = b;
+		h->batch.block[h->batch.n++] = b;
 		stop = b->start + HMMU_LARGE_BYTES;
 		stop = stop < end ? stop : end;
 		if (stop == end)
@@ -423,7 +411,7 @@ static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
 	}
 	h->start = begin;
 	h->end = stop;
-	return h->blocks ? stop : end;
+	return h->batch.n ? stop : end;
 }
 
 int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
@@ -437,10 +425,10 @@ int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 	struct telling t = { HMMU_EVENT_MIGRATE, NULL };
 	int err = 0;
 
-	space->mm->ops->quiet(space->mm, HMMU_QUIET_NS);
+	space->mm->ops->sync(space->mm, HMMU_QUIET_NS);
 	while (start < end) {
 		start = homing_collect(&h, start, end, &t);
-		if (h.blocks) {
+		if (h.batch.n) {
 			int e = homing_surely(&h, t);
 
 			if (e)
@@ -472,8 +460,7 @@ static int touched_home(struct hmmu_space *space, struct hmmu_block *b,
 			    .kinds = kind_bit(m),
 			    .start = b->start,
 			    .end = b->start + HMMU_LARGE_BYTES,
-			    .block = { b },
-			    .blocks = 1,
+			    .batch = { .block = { b }, .n = 1 },
 			    .touched = addr };
 	struct telling t = telling_of(m);
 	int err;
@@ -503,7 +490,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 	bool away, mixed;
 	int err = 0;
 
-	mm->ops->events_lock_shared(mm);
+	mm->ops->hold(mm, false);
 	hmmu__block_lock(b);
 	away = hmmu__bitmap_test(&b->away, page);
 	place = hmmu__block_place(b, page);
@@ -511,7 +498,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 	if (!away)
 		err = mm->ops->fill_hole(mm, addr, &b->away);
 	hmmu__block_unlock(b);
-	mm->ops->events_unlock_shared(mm);
+	mm->ops->unhold(mm, false);
 	if (!away) {
 		hmmu__count(&space->counters.hole_faults, 1);
 		return err;
@@ -522,25 +509,64 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 
 int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr) HMMU_NO_TSA
 {
-	struct hmmu_block *b = hmmu__block_get(space, addr);
+	struct hmmu_block *b = hmmu__block_get(&space->blocks, addr);
 	struct hmmu_mm *mm = space->mm;
 	int err = 0;
 
 	if (!b)
 		return -ENOMEM;
-	mm->ops->events_lock_shared(mm);
+	mm->ops->hold(mm, false);
 	hmmu__block_lock(b);
 	if (!hmmu__bitmap_test(&b->away, hmmu__block_page(b, addr)))
 		err = mm->ops->fill_hole(mm, addr, &b->away);
 	hmmu__block_unlock(b);
-	mm->ops->events_unlock_shared(mm);
+	mm->ops->unhold(mm, false);
 	return err;
 }
 
-int hmmu__core_cpu_fault(struct hmmu_space *space, uintptr_t addr, bool write)
+int hmmu__core_cpu_fault(struct hmmu_space *space, uintptr_t addr)
 {
-	struct hmmu_block *b = hmmu__block_get(space, addr);
+	struct hmmu_block *b = hmmu__block_get(&space->blocks, addr);
 
-	(void)write;
 	return b ? fill_or_home(space, b, addr) : -ENOMEM;
+}
+
+/* --- the public calls ---------------------------------------------------------- */
+
+int hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+		      struct hmmu_migrate_result *result)
+{
+	struct hmmu_migrate_result r = { 0 };
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space || !hmmu__range_is_valid(start, end) ||
+	    !hmmu__can_copy_out(result))
+		return -EINVAL;
+	err = hmmu__space_enter_to_wait(space, &self);
+	if (err)
+		return err;
+	err = hmmu__range_home(space, start, end, NULL, &r);
+	hmmu__leave(self);
+	hmmu__copy_out_any(result, &r, sizeof(r));
+	return err;
+}
+
+int hmmu_migrate_evict(struct hmmu_device *device,
+		       struct hmmu_migrate_result *result)
+{
+	struct hmmu_migrate_result r = { 0 };
+	struct hmmu_thread *self;
+	int err;
+
+	if (!device || !hmmu__can_copy_out(result))
+		return -EINVAL;
+	err = hmmu__space_enter_to_wait(device->space, &self);
+	if (err)
+		return err;
+	err = hmmu__range_home(device->space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES,
+			       device, &r);
+	hmmu__leave(self);
+	hmmu__copy_out_any(result, &r, sizeof(r));
+	return err;
 }

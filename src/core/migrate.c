@@ -2,14 +2,15 @@
 /*
  * Migration: the public calls, and the walk over mappings in batches.
  */
+#include "core/migrate.h"
+
 #include <errno.h>
-#include <string.h>
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/sched.h"
 #include "base/sized.h"
-#include "base/sys.h"
-#include "core/migrate.h"
+#include "core/device.h"
 #include "memory/pool.h"
 
 /* Rounds of one batch against a mapping that keeps changing. */
@@ -36,11 +37,6 @@ const char *hmmu_stay_text(unsigned int reason)
 	return reason < HMMU_STAY_REASONS ? stay_text[reason] : "unknown";
 }
 
-static uintptr_t least(uintptr_t a, uintptr_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t pages_of(uintptr_t start, uintptr_t end)
 {
 	return (end - start) >> HMMU_PAGE_LG2;
@@ -50,30 +46,14 @@ static int blocks_get(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
 {
 	uintptr_t at = start & ~(HMMU_LARGE_BYTES - 1);
 
-	for (m->blocks = 0; at < end; at += HMMU_LARGE_BYTES) {
-		struct hmmu_block *b = hmmu__block_get(m->space, at);
+	for (m->batch.n = 0; at < end; at += HMMU_LARGE_BYTES) {
+		struct hmmu_block *b = hmmu__block_get(&m->space->blocks, at);
 
 		if (!b)
 			return -ENOMEM;
-		m->block[m->blocks++] = b;
+		m->batch.block[m->batch.n++] = b;
 	}
 	return 0;
-}
-
-static void blocks_lock(struct hmmu_migration *m) HMMU_NO_TSA
-{
-	unsigned int i;
-
-	for (i = 0; i < m->blocks; i++)
-		hmmu__block_lock(m->block[i]);
-}
-
-static void blocks_unlock(struct hmmu_migration *m) HMMU_NO_TSA
-{
-	unsigned int i;
-
-	for (i = m->blocks; i-- > 0;)
-		hmmu__block_unlock(m->block[i]);
 }
 
 /*
@@ -95,17 +75,12 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 	struct hmmu_mm *mm = m->space->mm;
 	int err = -EAGAIN;
 
-	mm->ops->events_lock_shared(mm);
-	blocks_lock(m);
-	if (!hmmu__notifiers_conflict(&m->space->notifiers, call)) {
-		m->refused = !mm->ops->take_begin(mm);
-		if (!m->refused) {
-			err = hmmu__batch_take(m, end);
-			mm->ops->take_end(mm);
-		}
-	}
-	blocks_unlock(m);
-	mm->ops->events_unlock_shared(mm);
+	mm->ops->hold(mm, true);
+	hmmu__batch_lock(&m->batch);
+	if (!hmmu__notifiers_conflict(&m->space->notifiers, call))
+		err = hmmu__batch_take(m, end);
+	hmmu__batch_unlock(&m->batch);
+	mm->ops->unhold(mm, true);
 	return err;
 }
 
@@ -125,8 +100,6 @@ static int batch_once(struct hmmu_migration *m, uintptr_t end)
 	hmmu__core_invalidate_begin(m->space, &call);
 	err = batch_locked(m, end, &call);
 	hmmu__core_invalidate_end(m->space, &call);
-	if (m->refused)
-		m->space->mm->ops->take_wait(m->space->mm);
 	return err;
 }
 
@@ -134,7 +107,7 @@ static int batch_once(struct hmmu_migration *m, uintptr_t end)
  * A page that is shared after a fork is made our own as a write of the program
  * would: outside of all locks, for it may have to wait for the service.
  */
-static void make_exclusive(struct hmmu_migration *m)
+static void unshare_pages(struct hmmu_migration *m)
 {
 	struct hmmu_mm *mm = m->space->mm;
 
@@ -151,7 +124,7 @@ static bool free_run(struct hmmu_migration *m, uintptr_t at, uintptr_t end,
 
 	for (*lo = end; at < end && *lo == end;
 	     at = b->start + HMMU_LARGE_BYTES) {
-		b = hmmu__block_get(m->space, at);
+		b = hmmu__block_get(&m->space->blocks, at);
 		if (!b)
 			break;
 		hmmu__block_clip(b, at, end, &page, &stop);
@@ -183,9 +156,6 @@ static int make_watched(struct hmmu_migration *m,
 	*why = HMMU_STAY_FOREIGN;
 	if (err == -EOPNOTSUPP)
 		return -EBUSY;
-	/* New: the mapping may have changed just before. */
-	if (err > 0)
-		return -EAGAIN;
 	while (!err && free_run(m, hi, end, &lo, &hi))
 		err = mm->ops->fault_in(mm, lo, hi,
 					vma->flags & HMMU_VMA_WRITE);
@@ -214,8 +184,7 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 	for (round = 0; m->at < end && round < CHANGED_ROUNDS; round++) {
 		uintptr_t before = m->at;
 
-		/* What the last round said is over: arming may fail. */
-		m->refused = false;
+		/* Left from the last round: arming may fail. */
 		m->unshare_bytes = 0;
 		err = make_ready(m, vma, end, &why);
 		if (err == -EBUSY) {
@@ -227,10 +196,8 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 			err = batch_once(m, end);
 		if (err && err != -EAGAIN)
 			return err;
-		if (m->refused)
-			round = 0;
-		else if (m->unshare_bytes)
-			make_exclusive(m);
+		if (m->unshare_bytes)
+			unshare_pages(m);
 		else if (err)
 			return -EAGAIN;
 		if (m->at != before)
@@ -250,6 +217,9 @@ static bool must_stay(const struct hmmu_migration *m,
 				    HMMU_VMA_READ :
 				    HMMU_VMA_READ | HMMU_VMA_WRITE;
 
+	*why = HMMU_STAY_HMMU;
+	if (vma->flags & HMMU_VMA_OWN)
+		return true;
 	*why = HMMU_STAY_KIND;
 	if (!(vma->flags & HMMU_VMA_ANON) || vma->flags & HMMU_VMA_SPECIAL)
 		return true;
@@ -286,17 +256,17 @@ static int step(struct hmmu_migration *m, uintptr_t end)
 	uintptr_t to = end;
 	bool gone;
 
-	gone = mm->ops->describe_next(mm, m->at, &vma);
+	gone = mm->ops->next_vma(mm, m->at, &vma);
 	if (gone || vma.start > m->at) {
 		if (!gone)
-			to = least(end, vma.start);
+			to = hmmu_min(end, vma.start);
 	} else {
-		to = least(end, vma.end);
+		to = hmmu_min(end, vma.end);
 		if (!must_stay(m, &vma, &why)) {
 			uintptr_t full = (m->at & ~(HMMU_LARGE_BYTES - 1)) +
 					 HMMU_BATCH_BYTES;
 
-			return batch(m, &vma, least(to, full));
+			return batch(m, &vma, hmmu_min(to, full));
 		}
 		tell_only(m, to);
 	}
@@ -309,19 +279,19 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 			uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
-	uint64_t since = hmmu__sys_clock_ns(), now;
+	uint64_t since = hmmu__sched_now_ns(), now;
 	unsigned int rounds = 0;
 	int err = 0;
 
 	m->at = start;
-	mm->ops->quiet(mm, HMMU_QUIET_NS);
+	mm->ops->sync(mm, HMMU_QUIET_NS);
 	while (m->at < end) {
 		uintptr_t before = m->at;
 
 		err = step(m, end);
 		if (err && err != -EAGAIN)
 			break;
-		now = hmmu__sys_clock_ns();
+		now = hmmu__sched_now_ns();
 		if (m->at != before) {
 			rounds = 0;
 			since = now;
@@ -331,7 +301,7 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 			m->at += HMMU_PAGE_BYTES;
 			rounds = 0;
 		} else if (err) {
-			mm->ops->quiet(mm, HMMU_QUIET_NS);
+			mm->ops->sync(mm, HMMU_QUIET_NS);
 		}
 		err = 0;
 	}
@@ -350,91 +320,45 @@ int hmmu__take_check(struct hmmu_space *space)
 	return -EOPNOTSUPP;
 }
 
-static void result_give(struct hmmu_migrate_result *out,
-			const struct hmmu_migrate_result *r)
+static int migrate_inside(struct hmmu_device *device, uintptr_t start,
+			  uintptr_t end, struct hmmu_migrate_result *result)
 {
-	if (out)
-		hmmu__copy_out(out, out->size, r, sizeof(*r));
-}
+	struct hmmu_migration *m;
+	int err = 0;
 
-static bool result_is_valid(const struct hmmu_migrate_result *r)
-{
-	return !r || r->size > sizeof(r->size);
+	if (device->memory->kind != HMMU_MEMORY_COHERENT)
+		err = hmmu__take_check(device->space);
+	if (err)
+		return err;
+	m = hmmu__alloc(sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->space = device->space;
+	m->device = device;
+	m->memory = device->memory;
+	m->event = HMMU_EVENT_MIGRATE;
+	err = hmmu__migration_run(m, start, end);
+	*result = m->result;
+	hmmu__free(m, sizeof(*m));
+	return err;
 }
 
 int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
 			   uintptr_t end, struct hmmu_migrate_result *result)
 {
-	struct hmmu_migration *m;
 	struct hmmu_migrate_result r = { 0 };
 	struct hmmu_thread *self;
-	int err = 0;
+	int err;
 
 	if (!device || !device->memory || !hmmu__range_is_valid(start, end) ||
-	    !result_is_valid(result))
+	    !hmmu__can_copy_out(result))
 		return -EINVAL;
-	if (!hmmu__space_is_usable(device->space))
-		return -ECHILD;
-	if (device->memory->kind != HMMU_MEMORY_COHERENT)
-		err = hmmu__take_check(device->space);
+	err = hmmu__space_enter_to_wait(device->space, &self);
 	if (err)
 		return err;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
-	hmmu__core_break_own(device->space);
-	err = -ENOMEM;
-	m = hmmu__alloc(sizeof(*m));
-	if (m) {
-		m->space = device->space;
-		m->device = device;
-		m->memory = device->memory;
-		m->event = HMMU_EVENT_MIGRATE;
-		err = hmmu__migration_run(m, start, end);
-		r = m->result;
-		hmmu__free(m, sizeof(*m));
-	}
+	err = migrate_inside(device, start, end, &r);
 	hmmu__leave(self);
-	result_give(result, &r);
-	return err;
-}
-
-int hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
-		      struct hmmu_migrate_result *result)
-{
-	struct hmmu_migrate_result r = { 0 };
-	struct hmmu_thread *self;
-	int err;
-
-	if (!space || !hmmu__range_is_valid(start, end) ||
-	    !result_is_valid(result))
-		return -EINVAL;
-	err = hmmu__space_enter(space, &self);
-	if (err)
-		return err;
-	hmmu__core_break_own(space);
-	err = hmmu__range_home(space, start, end, NULL, &r);
-	hmmu__leave(self);
-	result_give(result, &r);
-	return err;
-}
-
-int hmmu_migrate_evict(struct hmmu_device *device,
-		       struct hmmu_migrate_result *result)
-{
-	struct hmmu_migrate_result r = { 0 };
-	struct hmmu_thread *self;
-	int err;
-
-	if (!device || !result_is_valid(result))
-		return -EINVAL;
-	err = hmmu__space_enter(device->space, &self);
-	if (err)
-		return err;
-	hmmu__core_break_own(device->space);
-	err = hmmu__range_home(device->space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES,
-			       device, &r);
-	hmmu__leave(self);
-	result_give(result, &r);
+	if (err != -EOPNOTSUPP)
+		hmmu__copy_out_any(result, &r, sizeof(r));
 	return err;
 }

@@ -7,21 +7,15 @@
  * the block has already, else to a chunk of its own, else wherever a page is
  * free.
  */
+#include "core/migrate_batch.h"
+
 #include <errno.h>
 
 #include "base/fault_point.h"
-#include "core/migrate.h"
 #include "memory/pool.h"
 
 /* From so many pages on a run gets a chunk of its own. */
 #define OWN_CHUNK_PAGES 64u
-
-static struct hmmu_block *block_at(const struct hmmu_migration *m,
-				   uintptr_t addr)
-{
-	return m->block[(addr >> HMMU_LARGE_LG2) -
-			(m->block[0]->start >> HMMU_LARGE_LG2)];
-}
 
 /* Records what was taken, block by block. The caller has prepared them. */
 static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
@@ -33,7 +27,7 @@ static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
 	hmmu__count(&m->space->counters.pages_to_device, pages);
 	hmmu__count(&m->space->counters.device_pages, pages);
 	while (bytes) {
-		struct hmmu_block *b = block_at(m, start);
+		struct hmmu_block *b = hmmu__batch_block(&m->batch, start);
 		unsigned int page = hmmu__block_page(b, start);
 		unsigned int n = HMMU_PAGES_PER_LARGE - page;
 		bool ok;
@@ -125,8 +119,10 @@ static uint32_t whole_blocks(const struct hmmu_migration *m,
 		return 0;
 	for (; at < end && end - at >= HMMU_LARGE_BYTES;
 	     at += HMMU_LARGE_BYTES, n++)
-		if (!hmmu__bitmap_is_empty(&block_at(m, at)->held) ||
-		    mm->ops->may_exclude(mm, at, at + HMMU_LARGE_BYTES) ||
+		if (!hmmu__bitmap_is_empty(
+			    &hmmu__batch_block(&m->batch, at)->held) ||
+		    mm->ops->exclude(mm, at, at + HMMU_LARGE_BYTES, NULL,
+				     NULL) ||
 		    hmmu__pins_overlap(&m->space->pins, at,
 				       at + HMMU_LARGE_BYTES))
 			break;
@@ -180,7 +176,7 @@ static int take_found(struct hmmu_migration *m, struct hmmu_block *b,
  */
 static int take_first(struct hmmu_migration *m) HMMU_NO_TSA
 {
-	struct hmmu_block *b = block_at(m, m->at);
+	struct hmmu_block *b = hmmu__batch_block(&m->batch, m->at);
 	unsigned int n = 1;
 	int err = take_found(m, b, 0, n, place_pages(m, &n));
 
@@ -319,7 +315,7 @@ static int block_run(struct hmmu_migration *m, struct hmmu_block *b,
 
 static int block_part(struct hmmu_migration *m, uintptr_t end) HMMU_NO_TSA
 {
-	struct hmmu_block *b = block_at(m, m->at);
+	struct hmmu_block *b = hmmu__batch_block(&m->batch, m->at);
 	struct hmmu_bitmap512 skip = { 0 };
 	uintptr_t b_end = b->start + HMMU_LARGE_BYTES;
 	unsigned int stop;
@@ -328,7 +324,8 @@ static int block_part(struct hmmu_migration *m, uintptr_t end) HMMU_NO_TSA
 	if (end > b_end)
 		end = b_end;
 	stop = (unsigned int)((end - b->start) >> HMMU_PAGE_LG2);
-	m->space->mm->ops->exclude(m->space->mm, m->at, end, &skip, m->why);
+	(void)m->space->mm->ops->exclude(m->space->mm, m->at, end, &skip,
+					 m->why);
 	hmmu__pins_exclude(&m->space->pins, m->at, end, &skip, m->why);
 	while (m->at < end && !err)
 		err = block_run(m, b, &skip, stop);

@@ -6,8 +6,7 @@
 
 #include "base/arena.h"
 #include "base/sized.h"
-#include "core/core.h"
-#include "core/notifier.h"
+#include "core/space.h"
 
 /* So often a mapping is looked at anew while it changes. */
 #define WATCH_ROUNDS 64
@@ -26,12 +25,12 @@ static int watch_interval(struct hmmu_space *space, uintptr_t start,
 	uintptr_t at = start;
 	int watched;
 
-	while (!mm->ops->describe_next(mm, at, &vma) && vma.start <= last) {
+	while (!mm->ops->next_vma(mm, at, &vma) && vma.start <= last) {
 		watched = mm->ops->watch(mm, &vma);
 		if (watched == -ENOMEM)
 			return watched;
 		if (watched == -EAGAIN && rounds++ < WATCH_ROUNDS) {
-			mm->ops->quiet(mm, HMMU_FOREVER);
+			mm->ops->sync(mm, HMMU_FOREVER);
 			continue;
 		}
 		at = vma.end;
@@ -76,7 +75,7 @@ static void sub_end(struct hmmu_notifier *sub)
 		hmmu__notifier_del(&space->notifiers, sub);
 	atomic_fetch_sub_explicit(&space->notifiers.users, 1,
 				  memory_order_acq_rel);
-	atomic_fetch_sub_explicit(&space->users, 1, memory_order_acq_rel);
+	hmmu__space_user_remove(space);
 	hmmu__free(sub, sizeof(*sub));
 }
 
@@ -89,7 +88,7 @@ static int insert(struct hmmu_space *space, const struct hmmu_notifier_ops *ops,
 
 	if (!sub)
 		return -ENOMEM;
-	atomic_fetch_add_explicit(&space->users, 1, memory_order_acq_rel);
+	hmmu__space_user_add(space);
 	atomic_fetch_add_explicit(&space->notifiers.users, 1,
 				  memory_order_acq_rel);
 	hmmu__notifier_add(&space->notifiers, sub, start, start + bytes - 1);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pins: addresses that must stay in system memory.
+ * Pins: the set of address ranges that stay in system memory.
  */
 #include "core/pin.h"
 
 #include <errno.h>
 
-#include <hmmu/pin.h>
+#include <hmmu/migrate.h>
 
 #include "base/arena.h"
-#include "core/core.h"
+#include "base/compiler.h"
 
 struct pin {
 	struct hmmu_itree_node node;
 };
 
-static struct pin *of_node(struct hmmu_itree_node *node)
+static struct pin *pin_of_node(struct hmmu_itree_node *node)
 {
 	return hmmu_container_of(node, struct pin, node);
 }
@@ -31,7 +31,7 @@ void hmmu__pins_fini(struct hmmu_pin_set *set) HMMU_NO_TSA
 		struct hmmu_itree_node *n = set->tree.root;
 
 		hmmu__itree_remove(&set->tree, n);
-		hmmu__free(of_node(n), sizeof(struct pin));
+		hmmu__free(pin_of_node(n), sizeof(struct pin));
 	}
 	hmmu__mutex_fini(&set->lock);
 }
@@ -80,17 +80,23 @@ bool hmmu__pins_overlap(struct hmmu_pin_set *set, uintptr_t start,
 	return found;
 }
 
-static void insert(struct hmmu_pin_set *set, struct pin *p)
+int hmmu__pins_insert(struct hmmu_pin_set *set, uintptr_t start, uintptr_t end)
 {
+	struct pin *p = hmmu__alloc(sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->node.start = start;
+	p->node.last = end - 1;
 	hmmu__mutex_lock(&set->lock);
 	hmmu__itree_insert(&set->tree, &p->node);
 	/* Release: who sees the number finds the node. */
 	atomic_fetch_add_explicit(&set->count, 1, memory_order_release);
 	hmmu__mutex_unlock(&set->lock);
+	return 0;
 }
 
-static struct pin *remove_one(struct hmmu_pin_set *set, uintptr_t start,
-			      uintptr_t end)
+int hmmu__pins_remove(struct hmmu_pin_set *set, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_itree_node *n;
 
@@ -105,69 +111,8 @@ static struct pin *remove_one(struct hmmu_pin_set *set, uintptr_t start,
 		atomic_fetch_sub_explicit(&set->count, 1, memory_order_relaxed);
 	}
 	hmmu__mutex_unlock(&set->lock);
-	return n ? of_node(n) : NULL;
-}
-
-/* Who looked before the insertion has recorded what it takes. */
-static void wait_for_blocks(struct hmmu_space *space, uintptr_t start,
-			    uintptr_t end)
-{
-	struct hmmu_block *b;
-
-	hmmu__block_for_each(b, &space->blocks, start, end)
-	{
-		hmmu__block_lock(b);
-		hmmu__block_unlock(b);
-	}
-}
-
-static int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
-{
-	struct pin *p = hmmu__alloc(sizeof(*p));
-	int err;
-
-	if (!p)
-		return -ENOMEM;
-	p->node.start = start;
-	p->node.last = end - 1;
-	insert(&space->pins, p);
-	wait_for_blocks(space, start, end);
-	err = hmmu__make_resident(space, start, end, true);
-	if (err)
-		hmmu__free(remove_one(&space->pins, start, end), sizeof(*p));
-	return err;
-}
-
-int hmmu_pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
-{
-	struct hmmu_thread *self;
-	int err;
-
-	if (!space || !hmmu__range_is_valid(start, end))
-		return -EINVAL;
-	err = hmmu__space_enter(space, &self);
-	if (err)
-		return err;
-	hmmu__core_break_own(space);
-	err = pin(space, start, end);
-	hmmu__leave(self);
-	return err;
-}
-
-int hmmu_unpin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
-{
-	struct hmmu_thread *self;
-	struct pin *p;
-	int err;
-
-	if (!space || !hmmu__range_is_valid(start, end))
-		return -EINVAL;
-	err = hmmu__space_enter(space, &self);
-	if (err)
-		return err;
-	p = remove_one(&space->pins, start, end);
-	if (p)
-		hmmu__free(p, sizeof(*p));
-	hmmu__leave(self);
-	return p ? 0 : -ENOENT;
+	if (!n)
+		return -ENOENT;
+	hmmu__free(pin_of_node(n), sizeof(struct pin));
+	return 0;
 }

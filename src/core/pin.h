@@ -38,6 +38,12 @@ void hmmu__pins_fini(struct hmmu_pin_set *set);
 void hmmu__pins_exclude(struct hmmu_pin_set *set, uintptr_t start,
 			uintptr_t end, struct hmmu_bitmap512 *skip,
 			uint8_t *why);
+
+/* 0, or -ENOMEM. A range that is inserted twice is removed twice. */
+int hmmu__pins_insert(struct hmmu_pin_set *set, uintptr_t start, uintptr_t end);
+/* 0, or -ENOENT: exactly this range is not pinned. */
+int hmmu__pins_remove(struct hmmu_pin_set *set, uintptr_t start, uintptr_t end);
+
 bool hmmu__pins_overlap(struct hmmu_pin_set *set, uintptr_t start,
 			uintptr_t end);
 

@@ -14,7 +14,8 @@
  * locals, and long copies go through a buffer in the arena unless the
  * program's lies there itself.
  */
-#include "core/port_internal.h"
+#include "core/fault.h"
+#include "core/sections.h"
 
 #include <errno.h>
 #include <string.h>

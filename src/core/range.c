@@ -6,142 +6,9 @@
 
 #include <hmmu/range.h>
 
-#include "base/arena.h"
+#include "base/sched.h"
 #include "base/sized.h"
-#include "base/sys.h"
-#include "core/residency.h"
-#include "memory/pool.h"
-
-static uint64_t where(unsigned int w, uint32_t index)
-{
-	return (uint64_t)w << HMMU_ENTRY_WHERE_SHIFT |
-	       (uint64_t)index << HMMU_ENTRY_INDEX_SHIFT;
-}
-
-static uint64_t device_entry(const struct hmmu_block *b,
-			     const struct hmmu_place *p, bool write)
-	HMMU_REQUIRES(&b->lock)
-{
-	unsigned int w = p->memory->kind == HMMU_MEMORY_EXCLUSIVE ?
-				 HMMU__WHERE_EXCLUSIVE :
-				 HMMU_WHERE_DEVICE;
-	uint64_t e = HMMU_ENTRY_VALID | where(w, p->page);
-
-	if (write)
-		e |= HMMU_ENTRY_WRITE;
-	if (hmmu__block_is_large(b))
-		e |= (uint64_t)(HMMU_LARGE_LG2 - HMMU_PAGE_LG2)
-		     << HMMU_ENTRY_ORDER_SHIFT;
-	return e;
-}
-
-/* A held page as @view sees it: 0 for one that is away and not to be seen. */
-static uint64_t held_entry(const struct hmmu_block *b, unsigned int page,
-			   const struct hmmu_view *view, bool write)
-	HMMU_REQUIRES(&b->lock)
-{
-	struct hmmu_place p = hmmu__block_place(b, page);
-	bool own = p.memory->owner == view->owner;
-
-	switch (p.memory->kind) {
-	case HMMU_MEMORY_COHERENT:
-		return where(own ? HMMU_WHERE_COHERENT :
-				   HMMU_WHERE_COHERENT_OTHER,
-			     p.page);
-	case HMMU_MEMORY_EXCLUSIVE:
-		own = own && view->exclusive;
-		break;
-	default:
-		break;
-	}
-	return own ? device_entry(b, &p, write) : 0;
-}
-
-/* A coherent page is what the kernel says it is, but for where it is (DC2). */
-static uint64_t coherent_entry(uint64_t system, uint64_t held)
-{
-	const uint64_t place = HMMU_ENTRY_WHERE |
-			       ~0ull << HMMU_ENTRY_INDEX_SHIFT;
-
-	return system & HMMU_ENTRY_VALID ? (system & ~place) | held : system;
-}
-
-/*
- * Of a large page only some pages are in a coherent memory, or here and there:
- * it is one page to the CPU and none to the device. Its order goes, as if it
- * had been split.
- */
-static bool is_mixed(const struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
-{
-	if (hmmu__bitmap_is_equal(&b->held, &b->away))
-		return false;
-	return !hmmu__bitmap_is_full(&b->held) || b->scattered || b->is_split ||
-	       b->first % HMMU_PAGES_PER_LARGE;
-}
-
-/*
- * The caller's array may itself be away: it is not written under the lock, so
- * the block's entries are made in @tmp first.
- */
-static void block_overlay(struct hmmu_block *b, const struct hmmu_view *view,
-			  bool write, uintptr_t start, uintptr_t end,
-			  uint64_t *entries, uint64_t *tmp)
-{
-	struct hmmu_bitmap512 held, away;
-	unsigned int first, stop, i;
-	bool mixed;
-
-	if (!atomic_load_explicit(&b->held_pages, memory_order_acquire))
-		return;
-	hmmu__block_clip(b, start, end, &first, &stop);
-	hmmu__block_lock(b);
-	held = b->held;
-	away = b->away;
-	mixed = is_mixed(b);
-	for (i = first; i < stop; i++)
-		if (hmmu__bitmap_test(&held, i))
-			tmp[i] = held_entry(b, i, view, write);
-	hmmu__block_unlock(b);
-	for (i = first; i < stop; i++) {
-		uint64_t *e = &entries[(hmmu__block_addr(b, i) - start) >>
-				       HMMU_PAGE_LG2];
-
-		if (hmmu__bitmap_test(&away, i))
-			*e = (*e & HMMU_ENTRY_STICKY) | tmp[i];
-		else if (hmmu__bitmap_test(&held, i))
-			*e = coherent_entry(*e, tmp[i]);
-		if (mixed)
-			*e &= ~HMMU_ENTRY_ORDER;
-	}
-}
-
-int hmmu__entries_fill(struct hmmu_space *space, const struct hmmu_view *view,
-		       const struct hmmu_vma_info *vma, uintptr_t start,
-		       uintptr_t end, uint64_t *entries)
-{
-	uint64_t tmp[HMMU_PAGES_PER_LARGE];
-	struct hmmu_block *b;
-	int err;
-
-	err = space->mm->ops->snapshot(space->mm, vma, start, end, entries);
-	if (err)
-		return err;
-	hmmu__block_for_each(b, &space->blocks, start, end)
-	{
-		block_overlay(b, view, vma->flags & HMMU_VMA_WRITE, start, end,
-			      entries, tmp);
-	}
-	return 0;
-}
-
-int hmmu__vma_check(const struct hmmu_vma_info *vma, bool write)
-{
-	if (vma->flags & HMMU_VMA_SPECIAL || !(vma->flags & HMMU_VMA_READ))
-		return -EFAULT;
-	if (write && !(vma->flags & HMMU_VMA_WRITE))
-		return -EPERM;
-	return 0;
-}
+#include "core/view.h"
 
 /* RF4, RF6: what is asked of a page. */
 static uint64_t request_of(const struct hmmu_range *r, uint64_t in)
@@ -190,6 +57,12 @@ static int part_error(struct hmmu_range *r, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
+static bool satisfies(uint64_t entry, uint64_t request)
+{
+	return entry & HMMU_ENTRY_VALID &&
+	       (!(request & HMMU_ENTRY_REQ_WRITE) || entry & HMMU_ENTRY_WRITE);
+}
+
 /* One page that does not have what is asked of it yet. */
 struct want {
 	uintptr_t addr;
@@ -213,13 +86,13 @@ static void mark_written(const struct hmmu_range *r, uint64_t *now,
 }
 
 /* An exclusive page, even one's own, is not present (RF22). */
-static int entries_fill(const struct hmmu_range *r,
-			const struct hmmu_vma_info *vma, uintptr_t start,
-			uintptr_t end, uint64_t *entries)
+static int view_part(const struct hmmu_range *r,
+		     const struct hmmu_vma_info *vma, uintptr_t start,
+		     uintptr_t end, uint64_t *entries)
 {
 	const struct hmmu_view view = { .owner = r->owner };
 
-	return hmmu__entries_fill(r->notifier->space, &view, vma, start, end,
+	return hmmu__view_entries(r->notifier->space, &view, vma, start, end,
 				  entries);
 }
 
@@ -237,7 +110,7 @@ static int look(const struct hmmu_range *r, const struct hmmu_vma_info *vma,
 	int err;
 
 	want->request = 0;
-	err = entries_fill(r, vma, start, end, now);
+	err = view_part(r, vma, start, end, now);
 	if (!err)
 		mark_written(r, now, start, written);
 	for (i = 0; i < n && !err; i++) {
@@ -246,8 +119,7 @@ static int look(const struct hmmu_range *r, const struct hmmu_vma_info *vma,
 
 		now[i] |= in & HMMU_ENTRY_STICKY;
 		/* RF20: an owned device page is never faulted. */
-		if (!req ||
-		    hmmu__entry_satisfies(now[i], req & HMMU_ENTRY_REQ_WRITE))
+		if (!req || satisfies(now[i], req))
 			continue;
 		if (now[i] & HMMU_ENTRY_VALID &&
 		    hmmu_entry_where(now[i]) == HMMU_WHERE_DEVICE)
@@ -326,12 +198,7 @@ static int part_snapshot(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 {
 	if (collided(r))
 		return -EBUSY;
-	return entries_fill(r, vma, start, end, &r->entries[slot(r, start)]);
-}
-
-static uintptr_t least(uintptr_t a, uintptr_t b)
-{
-	return a < b ? a : b;
+	return view_part(r, vma, start, end, &r->entries[slot(r, start)]);
 }
 
 /* The part of one mapping: whole for a snapshot, by blocks else. */
@@ -346,7 +213,7 @@ static int vma_part(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 	if (is_snapshot(r))
 		return part_snapshot(r, vma, start, end);
 	for (; start < end && !err; start = next) {
-		next = least(end, (start | (HMMU_LARGE_BYTES - 1)) + 1);
+		next = hmmu_min(end, (start | (HMMU_LARGE_BYTES - 1)) + 1);
 		if (any_requested(r, start, next))
 			err = part_fault(r, vma, start, next);
 		else
@@ -363,31 +230,23 @@ static int range_walk(struct hmmu_range *r)
 	int err = 0, watched;
 
 	/* What was changed by a call that has returned is recorded. */
-	mm->ops->events_wait(mm);
+	mm->ops->sync(mm, 0);
 	while (at < r->end && !err) {
 		if (collided(r))
 			return -EBUSY;
-		if (mm->ops->describe_next(mm, at, &vma))
+		if (mm->ops->next_vma(mm, at, &vma))
 			return part_error(r, at, r->end);
 		if (vma.start > at) {
-			to = least(vma.start, r->end);
+			to = hmmu_min(vma.start, r->end);
 			err = part_error(r, at, to);
 		} else {
-			/* Watched from here on; what was looked up may have
-			 * changed just before: look again. */
 			watched = mm->ops->watch(mm, &vma);
-			if (watched > 0)
-				continue;
 			if (watched == -EAGAIN)
 				return -EBUSY;
 			if (watched == -ENOMEM)
 				return watched;
-			to = least(vma.end, r->end);
-			/* Out of a device's reach (design.md 4.1). */
-			if (hmmu__arena_overlaps(at, to))
-				err = part_error(r, at, to);
-			else
-				err = vma_part(r, &vma, at, to);
+			to = hmmu_min(vma.end, r->end);
+			err = vma_part(r, &vma, at, to);
 		}
 		at = to;
 	}
@@ -425,10 +284,9 @@ int hmmu_range_fault(struct hmmu_range *range)
 	err = range_check(range, &r);
 	if (err)
 		return err;
-	self = hmmu__enter();
-	if (!self)
-		return -ENOMEM;
-	hmmu__core_break_own(r.notifier->space);
+	err = hmmu__space_enter_to_wait(r.notifier->space, &self);
+	if (err)
+		return err;
 	err = range_walk(&r);
 	hmmu__leave(self);
 	return err;
@@ -436,7 +294,7 @@ int hmmu_range_fault(struct hmmu_range *range)
 
 int hmmu_range_fault_unlocked(struct hmmu_range *range, uint64_t timeout_ns)
 {
-	uint64_t begun = hmmu__sys_clock_ns();
+	uint64_t begun = hmmu__sched_now_ns();
 	struct hmmu_range r;
 	int err;
 
@@ -447,6 +305,6 @@ int hmmu_range_fault_unlocked(struct hmmu_range *range, uint64_t timeout_ns)
 		range->seq = hmmu_notifier_read_begin(r.notifier);
 		err = hmmu_range_fault(range);
 	} while (err == -EBUSY &&
-		 (!timeout_ns || hmmu__sys_clock_ns() - begun < timeout_ns));
+		 (!timeout_ns || hmmu__sched_now_ns() - begun < timeout_ns));
 	return err;
 }

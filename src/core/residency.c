@@ -5,7 +5,8 @@
 #include <errno.h>
 
 #include "base/arena.h"
-#include "core/residency.h"
+#include "core/device.h"
+#include "core/view.h"
 
 static void count_system(const uint64_t *e, size_t n,
 			 struct hmmu_residency *out)
@@ -30,13 +31,12 @@ static void system_part(struct hmmu_space *space, uintptr_t start,
 	const struct hmmu_view nobody = { .owner = NULL };
 	struct hmmu_vma_info vma;
 
-	while (at < end &&
-	       !space->mm->ops->describe_next(space->mm, at, &vma) &&
+	while (at < end && !space->mm->ops->next_vma(space->mm, at, &vma) &&
 	       vma.start < end) {
 		at = vma.start > at ? vma.start : at;
 		to = vma.end < end ? vma.end : end;
 		if (!(vma.flags & HMMU_VMA_SPECIAL) &&
-		    !hmmu__entries_fill(space, &nobody, &vma, at, to, entries))
+		    !hmmu__view_entries(space, &nobody, &vma, at, to, entries))
 			count_system(entries, (to - at) >> HMMU_PAGE_LG2, out);
 		at = to;
 	}

@@ -2,19 +2,20 @@
 /*
  * Making memory present: for a pin, or for a system call.
  */
+#include "core/resident.h"
+
 #include <errno.h>
 
-#include <hmmu/migrate.h>
-
-#include "core/residency.h"
+#include "core/home.h"
+#include "core/space.h"
 
 /*
  * Every mapping of the range is faulted in, for writing if it allows that. Of a
  * private file only for a pin: a page of one's own shows no more what others
  * write to the file, and the kernel makes one by itself when it has to.
  */
-static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end,
-			bool for_pin)
+static int fault_in_each(struct hmmu_mm *mm, uintptr_t at, uintptr_t end,
+			 bool for_pin)
 {
 	struct hmmu_vma_info vma;
 	bool write;
@@ -22,12 +23,11 @@ static int make_present(struct hmmu_mm *mm, uintptr_t at, uintptr_t end,
 	int err = 0;
 
 	for (; at < end && !err; at = to) {
-		err = mm->ops->describe(mm, at, &vma);
-		if (!err)
-			err = hmmu__vma_check(&vma, false);
-		if (err)
+		err = hmmu__mm_vma_at(mm, at, &vma);
+		if (err || vma.flags & HMMU_VMA_SPECIAL ||
+		    !(vma.flags & HMMU_VMA_READ))
 			return -EFAULT;
-		to = vma.end < end ? vma.end : end;
+		to = hmmu_min(vma.end, end);
 		write = vma.flags & HMMU_VMA_WRITE &&
 			(for_pin || vma.flags & HMMU_VMA_ANON);
 		err = mm->ops->fault_in(mm, at, to, write);
@@ -41,7 +41,7 @@ int hmmu__make_resident(struct hmmu_space *space, uintptr_t start,
 {
 	int err = hmmu__range_home(space, start, end, NULL, NULL);
 
-	return err ? err : make_present(space->mm, start, end, for_pin);
+	return err ? err : fault_in_each(space->mm, start, end, for_pin);
 }
 
 int hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
@@ -51,10 +51,9 @@ int hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 
 	if (!space || !hmmu__range_is_valid(start, end))
 		return -EINVAL;
-	err = hmmu__space_enter(space, &self);
+	err = hmmu__space_enter_to_wait(space, &self);
 	if (err)
 		return err;
-	hmmu__core_break_own(space);
 	err = hmmu__make_resident(space, start, end, false);
 	hmmu__leave(self);
 	return err;

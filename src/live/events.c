@@ -4,10 +4,17 @@
  *
  * Applied by the service with the events lock held exclusively.
  */
+#include "live/events.h"
+
 #include <errno.h>
 
 #include "base/log.h"
+#include "base/sched.h"
+#include "live/displaced.h"
 #include "live/live.h"
+#include "live/look.h"
+#include "live/records.h"
+#include "live/watch.h"
 
 static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 		    enum hmmu_event event)
@@ -110,7 +117,7 @@ bool hmmu__events_awaited(const struct hmmu_live *l)
 void hmmu__events_settled(struct hmmu_live *l)
 {
 	l->awaits = 0;
-	hmmu__core_displaced_drop(l->mm.space, 0, UINTPTR_MAX);
+	hmmu__displaced_drop(l, 0, UINTPTR_MAX);
 }
 
 /* A move of the awaited [at, *end), all mapped or all not: is it the older? */
@@ -137,7 +144,7 @@ static void part_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		       size_t bytes, bool stale)
 {
 	if (stale)
-		hmmu__core_displaced_moved(l->mm.space, from, to, bytes);
+		hmmu__displaced_moved(l, from, to, bytes);
 	else
 		hmmu__core_moved(l->mm.space, from, to, bytes);
 }
@@ -165,7 +172,7 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 
 	/* What stood there is gone, whenever that is told. */
 	hmmu__core_invalidate_begin(l->mm.space, &over);
-	hmmu__core_displace(l->mm.space, to, to + bytes);
+	hmmu__displace(l, to, to + bytes);
 	hmmu__core_invalidate_begin(l->mm.space, &call);
 	for (at = from; at < from + bytes; at = next) {
 		next = from + bytes;
@@ -191,7 +198,7 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 			changed(l, start, next, HMMU_EVENT_UNMAP);
 			continue;
 		}
-		hmmu__core_displaced_drop(l->mm.space, start, next);
+		hmmu__displaced_drop(l, start, next);
 		awaited_told(l, w, start, next);
 	}
 }
@@ -251,7 +258,7 @@ static uintptr_t page_up(uintptr_t addr)
 
 void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
 {
-	struct hmmu_counters *c = &l->mm.space->counters;
+	struct hmmu_mm_counters *c = &l->mm.counters;
 
 	switch (msg->event) {
 	case UFFD_EVENT_UNMAP:

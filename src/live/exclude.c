@@ -4,18 +4,15 @@
  * and the loader, and what threads inside HMMU stand on (design.md section 4,
  * rules 1 and 2).
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+#include "live/exclude.h"
+
 #include <link.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "base/arena.h"
+#include "base/loan.h"
 #include "base/thread.h"
 #include "live/live.h"
-
-/* --- static: segments of objects -------------------------------------------- */
 
 /* Any address in each of the three. */
 static const void *const anchors[] = {
@@ -90,8 +87,6 @@ static bool keeps_any(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	return false;
 }
 
-/* --- marking ------------------------------------------------------------------ */
-
 struct mark {
 	uintptr_t start;
 	uintptr_t end;
@@ -142,10 +137,9 @@ static void mark_window(void *arg, uintptr_t lo, uintptr_t hi)
 	mark_range(arg, lo, hi);
 }
 
-void hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
-			struct hmmu_bitmap512 *skip, uint8_t *why)
+static void mark_all(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+		     struct hmmu_bitmap512 *skip, uint8_t *why)
 {
-	struct hmmu_live *l = hmmu__live(mm);
 	struct mark m = { start, end, skip, why, HMMU_STAY_HMMU };
 	unsigned int i;
 
@@ -158,7 +152,7 @@ void hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 	m.reason = HMMU_STAY_IN_USE;
 	hmmu__windows_visit(start, end, mark_window, &m);
 	m.reason = HMMU_STAY_PINNED;
-	if (mm->space->lends)
+	if (l->lends)
 		hmmu__loans_visit(start, end, mark_window, &m);
 }
 
@@ -169,82 +163,26 @@ static void found_window(void *arg, uintptr_t lo, uintptr_t hi)
 	*(bool *)arg = true;
 }
 
-bool hmmu__live_may_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end)
+static bool may_exclude(const struct hmmu_live *l, uintptr_t start,
+			uintptr_t end)
 {
-	bool found = keeps_any(hmmu__live(mm), start, end) ||
-		     overlaps_discard(hmmu__live(mm), start, end);
+	bool found = keeps_any(l, start, end) ||
+		     overlaps_discard(l, start, end);
 
 	if (!found)
 		hmmu__windows_visit(start, end, found_window, &found);
-	if (!found && mm->space->lends)
+	if (!found && l->lends)
 		hmmu__loans_visit(start, end, found_window, &found);
 	return found;
 }
 
-/* --- stacks, for an ordinary user ---------------------------------------------- */
-
-/* The C library's record of thread @tid: it stands at the top of its stack. */
-static uintptr_t thread_record(int tid)
+bool hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
+			struct hmmu_bitmap512 *skip, uint8_t *why)
 {
-	size_t len = 0;
-	void *head = NULL;
+	struct hmmu_live *l = hmmu__live(mm);
 
-	if (hmmu__syscall(SYS_get_robust_list, tid, (long)&head, (long)&len, 0,
-			  0, 0))
-		return 0;
-	return (uintptr_t)head;
-}
-
-struct entry64 {
-	uint64_t ino;
-	int64_t off;
-	uint16_t reclen;
-	uint8_t type;
-	char name[];
-};
-
-static int number(const char *s)
-{
-	int n = 0;
-
-	for (; *s >= '0' && *s <= '9'; s++)
-		n = n * 10 + (*s - '0');
-	return *s ? 0 : n;
-}
-
-static bool entries_hold(const uint8_t *buf, long bytes, uintptr_t start,
-			 uintptr_t end)
-{
-	long at = 0;
-
-	while (at < bytes) {
-		const struct entry64 *e = (const void *)(buf + at);
-		int tid = number(e->name);
-		uintptr_t rec = tid ? thread_record(tid) : 0;
-
-		if (rec >= start && rec < end)
-			return true;
-		at += e->reclen;
-	}
-	return false;
-}
-
-bool hmmu__holds_thread(uintptr_t start, uintptr_t end)
-{
-	_Alignas(8) uint8_t buf[1024];
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	bool found = here >= start && here < end;
-	long n;
-	int fd;
-
-	/* Nobody knows then: every mapping might be a stack. */
-	fd = hmmu__sys_open("/proc/self/task",
-			    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return true;
-	while (!found && (n = hmmu__syscall(SYS_getdents64, fd, (long)buf,
-					    sizeof(buf), 0, 0, 0)) > 0)
-		found = entries_hold(buf, n, start, end);
-	hmmu__sys_close(fd);
-	return found;
+	if (!skip)
+		return may_exclude(l, start, end);
+	mark_all(l, start, end, skip, why);
+	return !hmmu__bitmap_is_empty(skip);
 }

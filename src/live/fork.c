@@ -7,6 +7,8 @@
  * leaves until it is over. The child keeps its data and has no space; it may
  * open its own.
  */
+#include "live/fork.h"
+
 #include <errno.h>
 #include <pthread.h>
 
@@ -16,33 +18,29 @@
 #include "base/process.h"
 #include "base/thread.h"
 #include "live/armed.h"
+#include "live/current.h"
+#include "live/inbox.h"
 #include "live/live.h"
-
-_Atomic uint32_t hmmu__forks;
+#include "live/stack.h"
 
 /*
  * What prepare() holds. Of the thread: the C library (from 2.36 on) lets several
  * threads be in their handlers at a time, and only the locks taken last make
  * one fork wait for the other.
  */
-static HMMU_TLS struct hmmu_space *forking;
+static HMMU_TLS struct hmmu_live *forking;
 static HMMU_TLS struct hmmu_thread *forking_thread;
 /* Copied pages become read-only (FK3); which ones the kernel does not say. */
 static HMMU_TLS struct hmmu_invalidate_call forking_call;
-
-static uint64_t away(const struct hmmu_space *s)
-{
-	return atomic_load_explicit(&s->counters.device_pages,
-				    memory_order_relaxed);
-}
 
 /*
  * Home, and nothing leaves again: a migration meets the call that is begun while
  * the events lock is ours. The lock is not held over the fork, for other
  * libraries' handlers run meanwhile.
  */
-static void all_home_and_begin(struct hmmu_space *s, struct hmmu_live *l)
+static void all_home_and_begin(struct hmmu_live *l)
 {
+	struct hmmu_space *s = l->mm.space;
 	bool done = false;
 
 	while (!done) {
@@ -52,7 +50,7 @@ static void all_home_and_begin(struct hmmu_space *s, struct hmmu_live *l)
 			hmmu__log(HMMU_LOG_ERROR, "fork: pages stay away: %d",
 				  err);
 		hmmu__events_begin(l);
-		done = !away(s) || err;
+		done = !hmmu__core_device_pages(s) || err;
 		if (done)
 			hmmu__core_invalidate_begin(s, &forking_call);
 		hmmu__events_end(l);
@@ -61,12 +59,11 @@ static void all_home_and_begin(struct hmmu_space *s, struct hmmu_live *l)
 
 static void prepare(void)
 {
-	struct hmmu_space *s =
-		atomic_load_explicit(&hmmu__live_space, memory_order_acquire);
+	struct hmmu_live *l = hmmu__live_current();
 
 	/* Relaxed: read by the same thread or after a lock. */
 	atomic_fetch_add_explicit(&hmmu__forks, 1, memory_order_relaxed);
-	if (!s || !hmmu__process_is_ours() || hmmu__is_inside())
+	if (!l || !hmmu__process_is_ours() || hmmu__is_inside())
 		return;
 	forking_thread = hmmu__enter();
 	if (!forking_thread)
@@ -76,25 +73,25 @@ static void prepare(void)
 		.end = UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1),
 		.event = HMMU_EVENT_PROTECTION_PAGE,
 	};
-	hmmu__core_break_own(s);
-	all_home_and_begin(s, hmmu__live(s->mm));
+	hmmu__core_break_own(l->mm.space);
+	all_home_and_begin(l);
 	hmmu__threads_fork_before();
 	hmmu__epoch_fork_before(&hmmu__epoch);
 	hmmu__arena_fork_before();
-	forking = s;
+	forking = l;
 }
 
 static void after_parent(void)
 {
-	struct hmmu_space *s = forking;
+	struct hmmu_live *l = forking;
 
-	if (!s)
+	if (!l)
 		return;
 	forking = NULL;
 	hmmu__arena_fork_after();
 	hmmu__epoch_fork_after_parent(&hmmu__epoch);
 	hmmu__threads_fork_after_parent();
-	hmmu__core_invalidate_end(s, &forking_call);
+	hmmu__core_invalidate_end(l->mm.space, &forking_call);
 	hmmu__leave(forking_thread);
 }
 
@@ -111,19 +108,21 @@ static void files_close(struct hmmu_live *l)
 
 static void after_child(void)
 {
-	struct hmmu_space *s = forking;
+	struct hmmu_live *l = forking;
 
-	hmmu__bounds_fork_after_child();
-	if (!s)
+	hmmu__stack_bounds_fork_after_child();
+	if (!l)
 		return;
 	forking = NULL;
 	hmmu__arena_fork_after();
 	hmmu__epoch_fork_after_child(&hmmu__epoch);
 	hmmu__threads_fork_after_child();
 	hmmu__log_fork_after_child();
-	hmmu__space_forked(s);
+	/* The space is the parent's: who holds a pointer to it gets -ECHILD. */
+	atomic_store_explicit(&l->mm.forked, true, memory_order_release);
+	hmmu__live_forget();
 	hmmu__armed_forget();
-	files_close(hmmu__live(s->mm));
+	files_close(l);
 	hmmu__leave(forking_thread);
 }
 

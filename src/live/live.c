@@ -1,62 +1,111 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live address space: making and ending it.
+ * The live address space: making and ending it, and the table of operations.
  */
-#include "live/live.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 
 #include "base/arena.h"
-#include "base/process.h"
 #include "base/thread.h"
+#include "live/current.h"
+#include "live/exclude.h"
+#include "live/fork.h"
+#include "live/hole.h"
+#include "live/inbox.h"
+#include "live/live.h"
+#include "live/look.h"
+#include "live/open.h"
+#include "live/page.h"
+#include "live/pool.h"
+#include "live/records.h"
+#include "live/service.h"
+#include "live/stack.h"
+#include "live/task.h"
+#include "live/uffd.h"
+#include "live/watch.h"
 
-static void events_lock_shared(struct hmmu_mm *mm) HMMU_NO_TSA
+/* --- operations of mm.h that stand in no other file ------------------------------ */
+
+/*
+ * The arena is a mapping by itself, apart from its neighbours, which the kernel
+ * may have merged it with.
+ */
+static int next_vma(struct hmmu_mm *mm, uintptr_t addr,
+		    struct hmmu_vma_info *vma)
 {
-	hmmu__rw_read_lock(&hmmu__live(mm)->events);
+	uintptr_t start = hmmu__arena_start(), end = hmmu__arena_end();
+	int err = hmmu__live_describe_next(mm, addr, vma);
+
+	if (err || vma->end <= start || vma->start >= end)
+		return err;
+	if (hmmu_max(addr, vma->start) < start) {
+		vma->end = start;
+	} else if (hmmu_max(addr, vma->start) < end) {
+		vma->start = hmmu_max(vma->start, start);
+		vma->end = hmmu_min(vma->end, end);
+		vma->flags |= HMMU_VMA_OWN;
+	} else {
+		vma->start = end;
+	}
+	return 0;
 }
 
-static void events_unlock_shared(struct hmmu_mm *mm) HMMU_NO_TSA
+/*
+ * A thread that enters HMMU may be about to touch its stack and wait for the
+ * service, which may need what the holder has locked: then the hold begins
+ * again.
+ */
+static void hold_events(struct hmmu_mm *mm, bool taking) HMMU_NO_TSA
 {
+	struct hmmu_live *l = hmmu__live(mm);
+
+	hmmu__rw_read_lock(&l->events);
+	while (taking && !hmmu__take_begin()) {
+		hmmu__rw_read_unlock(&l->events);
+		hmmu__take_wait();
+		hmmu__rw_read_lock(&l->events);
+	}
+}
+
+static void unhold_events(struct hmmu_mm *mm, bool taking) HMMU_NO_TSA
+{
+	if (taking)
+		hmmu__take_end();
 	hmmu__rw_read_unlock(&hmmu__live(mm)->events);
 }
 
-static bool take_begin(struct hmmu_mm *mm)
+static void wait_for_changes(struct hmmu_mm *mm, uint64_t timeout_ns)
 {
-	(void)mm;
-	return hmmu__take_begin();
+	if (hmmu__events_are_own(hmmu__live(mm)))
+		hmmu__live_drain(mm);
+	else if (timeout_ns)
+		hmmu__live_quiet(mm, timeout_ns);
+	else
+		hmmu__live_events_wait(mm);
 }
 
-static void take_wait(struct hmmu_mm *mm)
+static bool help_waiter(struct hmmu_mm *mm, uint64_t timeout_ns, int owner)
 {
-	(void)mm;
-	hmmu__take_wait();
+	struct hmmu_live *l = hmmu__live(mm);
+
+	hmmu__live_pump(mm, timeout_ns);
+	/* Only the service reads events: a thread that waits for one stays. */
+	return hmmu__is_service(l) && hmmu__uffd_is_changing(l) &&
+	       hmmu__task_changes_mappings(owner);
 }
 
-static void take_end(struct hmmu_mm *mm)
-{
-	(void)mm;
-	hmmu__take_end();
-}
+static void destroy(struct hmmu_mm *mm);
 
-#define OPS_BUT_TAKE                                                      \
-	.describe = hmmu__live_describe,                                  \
-	.describe_next = hmmu__live_describe_next,                        \
-	.fault_in = hmmu__live_fault_in, .snapshot = hmmu__live_snapshot, \
-	.watch = hmmu__live_watch, .arm = hmmu__live_arm,                 \
-	.release = hmmu__live_release, .put = hmmu__live_put,             \
-	.fill_hole = hmmu__live_fill_hole, .empty = hmmu__live_empty,     \
-	.add_pool = hmmu__live_add_pool,                                  \
-	.remove_pool = hmmu__live_remove_pool,                            \
-	.events_lock_shared = events_lock_shared,                         \
-	.events_unlock_shared = events_unlock_shared,                     \
-	.events_wait = hmmu__live_events_wait, .quiet = hmmu__live_quiet, \
-	.take_begin = take_begin, .take_end = take_end,                   \
-	.take_wait = take_wait, .exclude = hmmu__live_exclude,            \
-	.may_exclude = hmmu__live_may_exclude,                            \
-	.is_service = hmmu__live_is_service, .pump = hmmu__live_pump,     \
-	.is_stuck = hmmu__live_is_stuck, .drain = hmmu__live_drain
+#define OPS_BUT_TAKE                                                          \
+	.next_vma = next_vma, .fault_in = hmmu__live_fault_in,                \
+	.snapshot = hmmu__live_snapshot, .watch = hmmu__live_watch,           \
+	.arm = hmmu__live_arm, .release = hmmu__live_release,                 \
+	.put = hmmu__live_put, .fill_hole = hmmu__live_fill_hole,             \
+	.empty = hmmu__live_empty, .add_pool = hmmu__live_add_pool,           \
+	.remove_pool = hmmu__live_remove_pool, .exclude = hmmu__live_exclude, \
+	.hold = hold_events, .unhold = unhold_events,                         \
+	.sync = wait_for_changes, .help = help_waiter, .destroy = destroy
 
 static const struct hmmu_mm_ops live_ops = {
 	OPS_BUT_TAKE,
@@ -69,61 +118,7 @@ static const struct hmmu_mm_ops live_ops_without_take = {
 	.take = NULL,
 };
 
-/* The vma source that finds stack bounds; one live space at a time. */
-static struct hmmu__vma_source *_Atomic bounds_source;
-
-/*
- * How many threads are asking it. They are not inside yet, so nothing else keeps
- * the space from being closed meanwhile:
- *
- *      thread                              close
- *      askers += 1                         source = NULL
- *      source                              waits until there are no askers
- *      asks; askers -= 1                   frees it
- */
-static _Atomic uint32_t bounds_askers;
-
-static int bounds_query(uintptr_t sp, struct hmmu__vma *vma)
-{
-	struct hmmu__vma_source *src;
-	int err;
-
-	/* seq_cst: against bounds_end(). */
-	atomic_fetch_add_explicit(&bounds_askers, 1, memory_order_seq_cst);
-	src = atomic_load_explicit(&bounds_source, memory_order_seq_cst);
-	err = src ? hmmu__vma_query(src, sp, vma) : -EFAULT;
-	/* Release: it has been used before it is freed. */
-	atomic_fetch_sub_explicit(&bounds_askers, 1, memory_order_release);
-	return err;
-}
-
-static void bounds_end(void)
-{
-	unsigned int round = 0;
-
-	/* seq_cst: against bounds_query(). */
-	atomic_store_explicit(&bounds_source, NULL, memory_order_seq_cst);
-	while (atomic_load_explicit(&bounds_askers, memory_order_seq_cst))
-		hmmu__backoff(&round);
-}
-
-/* Other threads of the parent may have been asking. */
-void hmmu__bounds_fork_after_child(void)
-{
-	atomic_store_explicit(&bounds_askers, 0, memory_order_relaxed);
-}
-
-static int stack_bounds(uintptr_t sp, uintptr_t *lo, uintptr_t *hi)
-{
-	struct hmmu__vma vma;
-	int err = bounds_query(sp, &vma);
-
-	if (err)
-		return err;
-	*lo = vma.start;
-	*hi = vma.end;
-	return 0;
-}
+/* --- making and ending ------------------------------------------------------------ */
 
 static int sources_open(struct hmmu_live *l)
 {
@@ -151,7 +146,7 @@ static int stash_make(struct hmmu_live *l)
 
 static void live_free(struct hmmu_live *l)
 {
-	bounds_end();
+	hmmu__stack_bounds_end();
 	if (l->fdinfo_fd >= 0)
 		hmmu__sys_close(l->fdinfo_fd);
 	if (l->wake_fd >= 0)
@@ -176,8 +171,8 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 
 	if (err)
 		return err;
-	l->mm.space->hooks = !o->no_hooks && l->platform.hooks_allowed;
-	l->mm.space->lends = l->mm.space->hooks && l->platform.user_mode_only;
+	l->hooks = !o->no_hooks && l->platform.hooks_allowed;
+	l->lends = l->hooks && l->platform.user_mode_only;
 	l->mm.no_take = l->platform.have_move ? NULL : HMMU__WITHOUT_MOVE;
 	l->mm.ops = l->platform.have_move ? &live_ops : &live_ops_without_take;
 	if (l->platform.uffd == -EMFILE || l->platform.uffd == -ENFILE ||
@@ -200,25 +195,19 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 	err = stash_make(l);
 	if (err)
 		return err;
-	atomic_store_explicit(&bounds_source, &l->vmas, memory_order_release);
-	atomic_store_explicit(&hmmu__thread_bounds, stack_bounds,
-			      memory_order_release);
+	hmmu__stack_bounds_start(&l->vmas);
 	hmmu__keep_collect(l);
-	err = hmmu__fork_install();
-	if (!err)
-		err = hmmu__process_mark();
-	return err ? err : hmmu__service_start(l);
+	return hmmu__fork_install();
 }
 
-int hmmu__live_create(struct hmmu_space *space,
-		      const struct hmmu_space_options *o, const char **why)
+int hmmu__live_create(const struct hmmu_space_options *o, const char **why,
+		      struct hmmu_mm **ret_mm)
 {
 	struct hmmu_live *l = hmmu__alloc(sizeof(*l));
 	int err;
 
 	if (!l)
 		return -ENOMEM;
-	l->mm.space = space;
 	l->wake_fd = -1;
 	l->fdinfo_fd = -1;
 	l->platform.uffd = -1;
@@ -227,18 +216,39 @@ int hmmu__live_create(struct hmmu_space *space,
 	hmmu__mutex_init(&l->stash_lock, HMMU_RANK_LEAF, "stash");
 	l->vmas.fd = -1;
 	l->pages.fd = -1;
-	space->mm = &l->mm;
-	/* All is set before the service runs. */
 	err = live_open(l, o, why);
 	if (err) {
 		live_free(l);
-		space->mm = NULL;
 		return err;
 	}
+	*ret_mm = &l->mm;
 	return 0;
 }
 
-void hmmu__live_destroy(struct hmmu_mm *mm)
+/* All else is set before the service runs. */
+int hmmu__live_start(struct hmmu_mm *mm)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	int err = hmmu__service_start(l);
+
+	if (!err)
+		hmmu__live_publish(l);
+	return err;
+}
+
+void hmmu__live_stop_hooks(void)
+{
+	hmmu__live_withdraw();
+}
+
+struct hmmu_mm *hmmu__live_mm(void)
+{
+	struct hmmu_live *l = hmmu__live_current();
+
+	return l ? &l->mm : NULL;
+}
+
+static void destroy(struct hmmu_mm *mm)
 {
 	struct hmmu_live *l = hmmu__live(mm);
 

@@ -2,11 +2,13 @@
 /*
  * Looking at mappings and pages, and faulting pages as a CPU thread would.
  */
+#include "live/look.h"
+
 #include <errno.h>
 
-#include <hmmu/port.h>
-
+#include "base/process.h"
 #include "live/live.h"
+#include "live/touch.h"
 
 static uint32_t flags_of(const struct hmmu__vma *v)
 {
@@ -58,65 +60,6 @@ int hmmu__live_describe_next(struct hmmu_mm *mm, uintptr_t addr,
 }
 
 /* --- faults ----------------------------------------------------------------- */
-
-/*
- * A load, or an atomic OR of nothing, with an entry in the table of
- * exceptions: an address that faults gives -EFAULT, not a signal.
- */
-HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD int hmmu__touch(uintptr_t addr,
-								 bool write)
-{
-	uint8_t v;
-
-	if (write) {
-		__asm__ volatile goto(
-			"1: lock orb $0, %0\n" HMMU__EXTABLE("1b", "%l1")
-			:
-			: "m"(*(volatile uint8_t *)addr)
-			: "memory", "cc"
-			: fault);
-		return 0;
-	}
-	__asm__ volatile goto("1: movb %1, %b0\n" HMMU__EXTABLE("1b", "%l2")
-			      : "=q"(v)
-			      : "m"(*(const volatile uint8_t *)addr)
-			      : "memory"
-			      : fault);
-	(void)v;
-	return 0;
-fault:
-	return -EFAULT;
-}
-
-/* What the program points to may be aligned to nothing. */
-typedef uint64_t loose_word __attribute__((aligned(1), may_alias));
-
-HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD static int
-peek_word(uintptr_t addr, uint64_t *to)
-{
-	uint64_t v;
-
-	__asm__ volatile goto("1: movq %1, %0\n" HMMU__EXTABLE("1b", "%l2")
-			      : "=r"(v)
-			      : "m"(*(const volatile loose_word *)addr)
-			      : "memory"
-			      : fault);
-	/* gcc before 13 mixes up the outputs of asm goto: port_inline.h. */
-	__asm__ volatile("");
-	*to = v;
-	return 0;
-fault:
-	return -EFAULT;
-}
-
-int hmmu__peek(uintptr_t addr, uint64_t *to, size_t words)
-{
-	int err = 0;
-
-	for (; words && !err; words--, addr += sizeof(*to))
-		err = peek_word(addr, to++);
-	return err;
-}
 
 static int touch_range(uintptr_t start, uintptr_t end, bool write)
 {
@@ -182,114 +125,116 @@ int hmmu__live_fault_in(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 
 /* --- snapshot --------------------------------------------------------------- */
 
-#define RUNS 64u
+#define RUNS 32u
 
-static uint64_t order_bits(unsigned int order)
+static struct hmmu_mm_run run_of(const struct hmmu_vma_info *vma,
+				 const struct hmmu__page_run *r)
 {
-	return (uint64_t)order << HMMU_ENTRY_ORDER_SHIFT;
-}
+	/* The host has a page where the program has it. */
+	struct hmmu_mm_run run = { .start = r->start,
+				   .end = r->end,
+				   .host = r->start };
 
-static uint64_t entry_of(const struct hmmu_vma_info *vma, uint32_t flags)
-{
-	uint64_t e = HMMU_ENTRY_VALID;
-
-	if (!(flags & HMMU__PAGE_PRESENT))
-		return 0;
-	if (flags & HMMU__PAGE_ZERO)
-		e |= (uint64_t)HMMU_WHERE_ZERO << HMMU_ENTRY_WHERE_SHIFT;
+	if (r->flags & HMMU__PAGE_ZERO)
+		run.flags = HMMU_MM_RUN_ZERO;
 	else if (vma->flags & HMMU_VMA_WRITE &&
-		 !(flags & (HMMU__PAGE_FILE | HMMU__PAGE_WP)))
-		e |= HMMU_ENTRY_WRITE;
+		 !(r->flags & (HMMU__PAGE_FILE | HMMU__PAGE_WP)))
+		run.flags = HMMU_MM_RUN_WRITE;
 	if (vma->page_lg2 > HMMU_PAGE_LG2)
-		e |= order_bits(vma->page_lg2 - HMMU_PAGE_LG2);
-	else if (flags & HMMU__PAGE_HUGE)
-		e |= order_bits(HMMU_LARGE_LG2 - HMMU_PAGE_LG2);
-	return e;
+		run.order = (uint8_t)(vma->page_lg2 - HMMU_PAGE_LG2);
+	else if (r->flags & HMMU__PAGE_HUGE)
+		run.order = HMMU_LARGE_LG2 - HMMU_PAGE_LG2;
+	return run;
 }
 
-/*
- * After a fork a page may be mapped read-only in a writable mapping: what is
- * mapped more than once loses WRITE. One page of a large one speaks for all.
- */
-static void mask_shared(const struct hmmu_live *l, uintptr_t start,
-			uintptr_t end, uint64_t *e)
+/* Runs that are being written, and where the room for them ended. */
+struct run_list {
+	struct hmmu_mm_run *runs;
+	size_t max;
+	size_t n;
+	uintptr_t next;
+};
+
+static bool run_add(struct run_list *list, const struct hmmu_mm_run *run)
 {
-	struct hmmu_bitmap512 own;
-
-	while (start < end) {
-		size_t n = (end - start) >> HMMU_PAGE_LG2;
-		size_t i;
-
-		n = n < HMMU_PAGES_PER_LARGE ? n : HMMU_PAGES_PER_LARGE;
-		if (hmmu__pagemap_exclusive(&l->pages, start, n, &own))
-			hmmu__bitmap_zero(&own);
-		for (i = 0; i < n; i++)
-			if (!hmmu__bitmap_test(&own, (unsigned int)i))
-				e[i] &= ~HMMU_ENTRY_WRITE;
-		start += n << HMMU_PAGE_LG2;
-		e += n;
+	if (list->n == list->max) {
+		list->next = run->start;
+		return false;
 	}
-}
-
-static size_t pages_between(uintptr_t from, uintptr_t to)
-{
-	return (to - from) >> HMMU_PAGE_LG2;
-}
-
-static void entries_set(uint64_t *e, size_t n, uint64_t value)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		e[i] = (e[i] & HMMU_ENTRY_STICKY) | value;
-}
-
-static void run_fill(const struct hmmu_live *l, const struct hmmu_vma_info *vma,
-		     const struct hmmu__page_run *r, uint64_t *e)
-{
-	uint64_t value = entry_of(vma, r->flags);
-
-	entries_set(e, pages_between(r->start, r->end), value);
-	if (value & HMMU_ENTRY_WRITE &&
-	    atomic_load_explicit(&hmmu__forks, memory_order_relaxed))
-		mask_shared(l, r->start, r->end, e);
+	list->runs[list->n++] = *run;
+	return true;
 }
 
 /*
- * The runs and what is between them, each entry once: large pages are one run,
- * and their entries are most of the work.
+ * After a fork a page may be mapped read-only in a writable mapping: a page that
+ * is mapped more than once loses WRITE. One page of a large one speaks for all.
  */
+static bool run_add_shared(const struct hmmu_live *l, struct run_list *list,
+			   struct hmmu_mm_run run)
+{
+	uintptr_t end = run.end;
+	struct hmmu_bitmap512 own;
+	unsigned int n, i, stop;
+
+	for (; run.start < end; run.start = run.host = run.end) {
+		n = (unsigned int)hmmu_min((end - run.start) >> HMMU_PAGE_LG2,
+					   HMMU_PAGES_PER_LARGE);
+		if (hmmu__pagemap_exclusive(&l->pages, run.start, n, &own))
+			hmmu__bitmap_zero(&own);
+		run.end = run.start;
+		for (i = 0; i < n; i = stop) {
+			bool is_own = hmmu__bitmap_test(&own, i);
+
+			stop = is_own ? hmmu__bitmap_first_clear_from(&own, i) :
+					hmmu__bitmap_first_set_from(&own, i);
+			stop = (unsigned int)hmmu_min(stop, n);
+			run.start = run.host = run.end;
+			run.end += (uintptr_t)(stop - i) << HMMU_PAGE_LG2;
+			run.flags = is_own ? HMMU_MM_RUN_WRITE : 0;
+			if (!run_add(list, &run))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool page_run_add(const struct hmmu_live *l,
+			 const struct hmmu_vma_info *vma, struct run_list *list,
+			 const struct hmmu__page_run *r)
+{
+	struct hmmu_mm_run run = run_of(vma, r);
+
+	if (!(r->flags & HMMU__PAGE_PRESENT))
+		return true;
+	/* Relaxed: forks of this thread, or ordered by a lock. */
+	if (run.flags & HMMU_MM_RUN_WRITE &&
+	    atomic_load_explicit(&hmmu__forks, memory_order_relaxed))
+		return run_add_shared(l, list, run);
+	return run_add(list, &run);
+}
+
 int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
-			uintptr_t start, uintptr_t end, uint64_t *entries)
+			uintptr_t start, uintptr_t end,
+			struct hmmu_mm_run *runs, size_t max, size_t *ret_n,
+			uintptr_t *ret_next)
 {
 	const uint32_t want = HMMU__PAGE_PRESENT | HMMU__PAGE_FILE |
 			      HMMU__PAGE_ZERO | HMMU__PAGE_HUGE | HMMU__PAGE_WP;
+	struct run_list list = { .runs = runs, .max = max };
 	struct hmmu_live *l = hmmu__live(mm);
-	struct hmmu__page_run runs[RUNS];
-	uintptr_t at = start, done = start, next;
+	struct hmmu__page_run found[RUNS];
 	size_t n, i;
-	int err = 0;
+	int err;
 
-	for (; at < end; at = next) {
-		err = hmmu__pagescan(&l->pages, at, end, want, runs, RUNS, &n,
-				     &next);
-		if (err)
-			break;
-		for (i = 0; i < n; i++) {
-			const struct hmmu__page_run *r = &runs[i];
-
-			entries_set(entries + pages_between(start, done),
-				    pages_between(done, r->start), 0);
-			run_fill(l, vma, r,
-				 entries + pages_between(start, r->start));
-			done = r->end;
-		}
-	}
+	err = hmmu__pagescan(&l->pages, start, end, want, found,
+			     hmmu_min(max, RUNS), &n, &list.next);
 	if (err)
-		done = start;
-	entries_set(entries + pages_between(start, done),
-		    pages_between(done, end), 0);
-	return err;
+		return err;
+	for (i = 0; i < n && page_run_add(l, vma, &list, &found[i]); i++)
+		;
+	*ret_n = list.n;
+	*ret_next = list.next;
+	return 0;
 }
 
 size_t hmmu__large_pages(const struct hmmu_live *l, uintptr_t start,

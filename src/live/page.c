@@ -1,163 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Moving pages between the program and a device's memory: UFFDIO_MOVE, and
- * copying where moving home is refused.
- *
- * EAGAIN of an ioctl has two meanings (platform.md section 1): with progress,
- * "ask again for the rest to learn the reason"; without, "a mapping is
- * changing and its event has not been read, or its caller has not run yet".
+ * UFFDIO_COPY for a page that can not be moved back.
  */
+#include "live/page.h"
+
 #include <errno.h>
 #include <sys/syscall.h>
 
-#include "base/arena.h"
-#include "live/live.h"
-
-static int uffd_ioctl(const struct hmmu_live *l, unsigned long request,
-		      void *arg)
-{
-	return hmmu__sys_ioctl(hmmu__uffd(l), request, arg);
-}
-
-int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
-			uintptr_t end, uint64_t mode)
-{
-	struct uffdio_register r = {
-		.range = { .start = start, .len = end - start },
-		.mode = mode,
-	};
-
-	return uffd_ioctl(l, UFFDIO_REGISTER, &r);
-}
-
-int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
-			  uintptr_t end)
-{
-	struct uffdio_range r = { .start = start, .len = end - start };
-
-	return uffd_ioctl(l, UFFDIO_UNREGISTER, &r);
-}
-
-void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
-{
-	struct uffdio_range r = { .start = start, .len = end - start };
-
-	(void)uffd_ioctl(l, UFFDIO_WAKE, &r);
-}
-
-/* A call that is refused at once, and first of all while mappings change. */
-bool hmmu__uffd_is_changing(const struct hmmu_live *l)
-{
-	struct uffdio_zeropage z = { .mode = 0 };
-
-	return uffd_ioctl(l, UFFDIO_ZEROPAGE, &z) == -EAGAIN;
-}
-
-bool hmmu__live_is_changing(const struct hmmu_live *l)
-{
-	return atomic_load_explicit(&l->unprocessed, memory_order_acquire) ||
-	       hmmu__uffd_is_changing(l);
-}
-
-/* One call; *@moved is what it did even when it failed. */
-static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
-		     size_t bytes, size_t *moved)
-{
-	struct uffdio_move m = {
-		.dst = dst,
-		.src = src,
-		.len = bytes,
-		.mode = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES,
-	};
-	int err = uffd_ioctl(l, UFFDIO_MOVE, &m);
-
-	*moved = m.move > 0 ? (size_t)m.move : 0;
-	return err;
-}
-
-/*
- * Linux 6.18 forgets to count: when its own first try of a page ends in EAGAIN
- * and the second moves it, with others behind it, it takes the second for
- * failed, too, tries once more, and says EEXIST - of what it has just moved
- * there itself, and has woken nobody for. Such a page is absent at its source.
- */
-static int move_recount(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
-			size_t bytes, size_t *moved)
-{
-	size_t at;
-
-	for (at = 0; at < bytes; at += HMMU_PAGE_BYTES)
-		if (!hmmu__is_absent(l, src + at, src + at + HMMU_PAGE_BYTES) ||
-		    hmmu__is_absent(l, dst + at, dst + at + HMMU_PAGE_BYTES))
-			break;
-	*moved = at;
-	if (!at)
-		return -EEXIST;
-	hmmu__uffd_wake(l, dst, dst + at);
-	return 0;
-}
-
-/*
- * Moves until something stands in the way; *@done is always right. -EAGAIN
- * comes out only if not a page moved: then a mapping is changing. -EEXIST: both
- * places have a page.
- */
-static int move_all(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
-		    size_t bytes, size_t *done)
-{
-	size_t moved;
-	int err;
-
-	*done = 0;
-	do {
-		err = move_once(l, dst + *done, src + *done, bytes - *done,
-				&moved);
-		if (err == -EEXIST)
-			err = move_recount(l, dst + *done, src + *done,
-					   bytes - *done, &moved);
-		*done += moved;
-	} while (*done < bytes &&
-		 ((!err && moved) || (err == -EAGAIN && moved)));
-	return *done == bytes ? 0 : err ? err : -EAGAIN;
-}
-
-/* An event has been read and not applied; who applies it does not wait. */
-static bool must_wait_for_events(struct hmmu_live *l)
-{
-	/* Acquire: pairs with the service's release when it has applied one. */
-	return atomic_load_explicit(&l->unprocessed, memory_order_acquire) &&
-	       !hmmu__events_are_own(l);
-}
-
-/* --- locked memory ---------------------------------------------------------- */
-
-/* Refused for locked memory, and nothing else but a look at the mappings. */
-static bool is_locked_memory(uintptr_t start, size_t bytes)
-{
-	return hmmu__syscall(SYS_msync, (long)start, (long)bytes, MS_INVALIDATE,
-			     0, 0, 0) == -EBUSY;
-}
-
-/*
- * A program that locks all its memory, mlockall(MCL_CURRENT), locks a device's
- * memory with it. That can not be emptied then, and nothing moves between it
- * and memory that is not locked. True: it was so, and is not any more.
- *
- * The mappings are unlocked as a whole: nothing moves across two.
- */
-static bool pool_unlock(struct hmmu_live *l, uintptr_t start, size_t bytes)
-{
-	struct hmmu_vma_info first, last;
-
-	if (!is_locked_memory(start, bytes) ||
-	    hmmu__live_describe(&l->mm, start, &first) ||
-	    hmmu__live_describe(&l->mm, start + bytes - 1, &last) ||
-	    hmmu__sys_munlock(first.start, last.end - first.start))
-		return false;
-	return !is_locked_memory(start, bytes);
-}
-
-/* --- out -------------------------------------------------------------------- */
+#include "live/inbox.h"
+#include "live/look.h"
+#include "live/pool.h"
+#include "live/records.h"
+#include "live/uffd.h"
 
 /* Why the page at @addr did not move, and how many bytes share its fate. */
 static void take_refused(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
@@ -244,9 +99,9 @@ static int take_moves(struct hmmu_live *l, struct hmmu_mm_take *t)
 	int err;
 
 	/* Locked memory stays; between two that are locked the kernel moves. */
-	(void)pool_unlock(l, (uintptr_t)t->host, t->bytes);
-	err = move_all(l, (uintptr_t)t->host, t->start, t->bytes,
-		       &t->done_bytes);
+	(void)hmmu__pool_unlock(l, (uintptr_t)t->host, t->bytes);
+	err = hmmu__uffd_move(l, (uintptr_t)t->host, t->start, t->bytes,
+			      &t->done_bytes);
 	count_large(l, (uintptr_t)t->host, t->start, t->done_bytes, &t->large);
 	return take_result(l, t, err);
 }
@@ -256,7 +111,7 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 	struct hmmu_live *l = hmmu__live(mm);
 	int err;
 
-	/* Acquire: as in must_wait_for_events(). */
+	/* Acquire: as in hmmu__must_wait_for_events(). */
 	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
 		return -EAGAIN;
 	/* Not armed (any more): a page taken now would read as zeroes. */
@@ -268,28 +123,7 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 	return err;
 }
 
-/* --- home ------------------------------------------------------------------- */
-
-static int copy_page(const struct hmmu_live *l, uintptr_t dst, uintptr_t src)
-{
-	struct uffdio_copy c = { .dst = dst,
-				 .src = src,
-				 .len = HMMU_PAGE_BYTES };
-
-	return uffd_ioctl(l, UFFDIO_COPY, &c);
-}
-
-static int zero_page(const struct hmmu_live *l, uintptr_t start, size_t bytes,
-		     size_t *done)
-{
-	struct uffdio_zeropage z = {
-		.range = { .start = start, .len = bytes },
-	};
-	int err = uffd_ioctl(l, UFFDIO_ZEROPAGE, &z);
-
-	*done = z.zeropage > 0 ? (size_t)z.zeropage : 0;
-	return err;
-}
+/* --- back to system memory ----------------------------------------------------- */
 
 /*
  * The kernel looks for the mapping before it looks whether one is being changed:
@@ -321,7 +155,7 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 
 	/* An absent page of the device is a hole: it stays one. */
 	if (!hmmu__is_absent(l, src, src + HMMU_PAGE_BYTES)) {
-		err = copy_page(l, dst, src);
+		err = hmmu__uffd_copy_page(l, dst, src);
 		if (err && err != -EEXIST)
 			return err == -EAGAIN || err == -ENOMEM ?
 				       err :
@@ -397,15 +231,16 @@ static int put_moves(struct hmmu_live *l, struct hmmu_mm_put *p)
 
 		if (at >= limit)
 			limit = p->start + p->bytes;
-		err = move_all(l, at, (uintptr_t)p->host + p->done_bytes,
-			       limit - at, &done);
+		err = hmmu__uffd_move(l, at, (uintptr_t)p->host + p->done_bytes,
+				      limit - at, &done);
 		p->done_bytes += done;
 		if ((err == -EINVAL || err == -ENOENT) &&
 		    put_clip(l, p, &limit))
 			err = 0;
 		else if (err == -EINVAL &&
-			 pool_unlock(l, (uintptr_t)p->host + p->done_bytes,
-				     p->bytes - p->done_bytes))
+			 hmmu__pool_unlock(l,
+					   (uintptr_t)p->host + p->done_bytes,
+					   p->bytes - p->done_bytes))
 			err = 0;
 		else if (err)
 			err = put_rest(l, p, err);
@@ -419,13 +254,13 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 	size_t large = large_before(l, p);
 	int err;
 
-	if (must_wait_for_events(l))
+	if (hmmu__must_wait_for_events(l))
 		return -EAGAIN;
 	err = put_moves(l, p);
 	if (p->done_bytes == p->bytes && !p->copied)
 		p->large = large;
 	else if (p->copied)
-		hmmu__count(&mm->space->counters.thp_lost, large);
+		hmmu__count(&mm->counters.thp_lost, large);
 	/*
 	 * Moving wakes by itself; what was not moved is woken for here. Not for
 	 * what is still away: it would fault again, and faults are read before
@@ -434,177 +269,4 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 	if (p->done_bytes && p->unmoved)
 		hmmu__uffd_wake(l, p->start, p->start + p->done_bytes);
 	return err;
-}
-
-/* --- holes ------------------------------------------------------------------ */
-
-/* So many pages around a touched hole are filled with it. */
-#define HOLE_PAGES 16u
-
-/* The whole block is empty, of one mapping that likes large pages. */
-static bool wants_large(struct hmmu_live *l, uintptr_t block,
-			const struct hmmu_bitmap512 *device_pages)
-{
-	struct hmmu_watch w;
-
-	/* An ordinary user's mappings are filled as a whole: sparingly. */
-	return !l->platform.user_mode_only &&
-	       hmmu__bitmap_is_empty(device_pages) &&
-	       hmmu__watch_get(l, block, &w) && w.saw_large &&
-	       w.node.last >= block + HMMU_LARGE_BYTES - 1 &&
-	       hmmu__is_absent(l, block, block + HMMU_LARGE_BYTES);
-}
-
-static int fill_large(struct hmmu_live *l, uintptr_t block)
-{
-	volatile uint8_t *z = l->zero_chunk;
-	size_t done;
-
-	/* Faults in a fresh zeroed large page: the last one has moved away. */
-	*z = 0;
-	return move_all(l, block, (uintptr_t)z, HMMU_LARGE_BYTES, &done);
-}
-
-static int fill_small(struct hmmu_live *l, uintptr_t addr,
-		      const struct hmmu_bitmap512 *device_pages)
-{
-	uintptr_t page = addr & ~(HMMU_PAGE_BYTES - 1);
-	uintptr_t block = addr & ~(HMMU_LARGE_BYTES - 1);
-	unsigned int at = (unsigned int)((page - block) >> HMMU_PAGE_LG2);
-	unsigned int end = hmmu__bitmap_first_set_from(device_pages, at);
-	size_t done;
-	int err;
-
-	if (end > at + HOLE_PAGES)
-		end = at + HOLE_PAGES;
-	err = zero_page(l, page, (size_t)(end - at) << HMMU_PAGE_LG2, &done);
-	if (done || err == -EEXIST)
-		return 0;
-	/* The run goes beyond its mapping: the one page at least. */
-	if (err == -ENOENT || err == -EINVAL)
-		err = zero_page(l, page, HMMU_PAGE_BYTES, &done);
-	return done || err == -EEXIST ? 0 : err;
-}
-
-/*
- * Zeroes would hide what a file has. What is armed is anonymous, and asked for
- * is more than that only where there is no record:
- *
- *      here                                program
- *      reads of a hole in V
- *                                          mmap(over V): a private file
- *      applies that event; watches it
- *      fills the hole
- */
-static bool is_anonymous(struct hmmu_live *l, uintptr_t addr)
-{
-	struct hmmu_vma_info vma;
-
-	return hmmu__watch_is_armed(l, addr, addr + 1) ||
-	       (!hmmu__live_describe(&l->mm, addr, &vma) &&
-		vma.flags & HMMU_VMA_ANON);
-}
-
-int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
-			 const struct hmmu_bitmap512 *device_pages)
-{
-	uintptr_t block = addr & ~(HMMU_LARGE_BYTES - 1);
-	uintptr_t page = addr & ~(HMMU_PAGE_BYTES - 1);
-	struct hmmu_live *l = hmmu__live(mm);
-	int err = -EINVAL;
-
-	/* A page that is away may be recorded elsewhere until then. */
-	if (must_wait_for_events(l))
-		return -EAGAIN;
-	if (is_anonymous(l, page)) {
-		if (wants_large(l, block, device_pages))
-			err = fill_large(l, block);
-		if (err && err != -EAGAIN)
-			err = fill_small(l, addr, device_pages);
-	} else {
-		hmmu__watch_leave_fill(l, page);
-	}
-	/* Also where nothing could be done: the toucher looks again, and finds
-	 * what the kernel makes of the address now. */
-	if (err != -EAGAIN) {
-		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
-		err = 0;
-	}
-	return err;
-}
-
-/* --- pools ------------------------------------------------------------------ */
-
-/*
- * A guard empties its page, and neither it nor its end is told as an event.
- * Installed in part, for want of memory: what was comes off again.
- */
-static int empty_by_guards(uintptr_t start, size_t bytes)
-{
-	int err = hmmu__sys_madvise(start, bytes, MADV_GUARD_INSTALL);
-	int end_err = hmmu__sys_madvise(start, bytes, MADV_GUARD_REMOVE);
-
-	return err ? err : end_err;
-}
-
-/* Registered again in any case: else nothing could move there any more. */
-static int empty_unregistered(struct hmmu_live *l, uintptr_t start,
-			      size_t bytes)
-{
-	int err = hmmu__uffd_unregister(l, start, start + bytes);
-	int register_err;
-
-	if (err)
-		return err;
-	err = hmmu__sys_madvise(start, bytes, MADV_DONTNEED);
-	register_err = hmmu__uffd_register(l, start, start + bytes,
-					   UFFDIO_REGISTER_MODE_WP);
-	return err ? err : register_err;
-}
-
-/*
- * Device memory is registered, for only then can pages be moved into it. So
- * its madvise would be told to the service, which may be the caller. Where there
- * are guards, less than a large page goes by them; else the range is not
- * registered while it is emptied, which also gives page tables back, and so
- * lets a large page move in again.
- */
-int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
-{
-	struct hmmu_live *l = hmmu__live(mm);
-	uintptr_t start = (uintptr_t)host;
-	int err;
-
-	if (l->pages.have_guard && bytes < HMMU_LARGE_BYTES &&
-	    !empty_by_guards(start, bytes))
-		return 0;
-	err = empty_unregistered(l, start, bytes);
-	if (err == -EINVAL && pool_unlock(l, start, bytes))
-		err = empty_unregistered(l, start, bytes);
-	/* A large one costs a mapping, of which there may be no more. */
-	if (err && l->pages.have_guard)
-		err = empty_by_guards(start, bytes);
-	return err;
-}
-
-int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes)
-{
-	struct hmmu_live *l = hmmu__live(mm);
-	uintptr_t start = (uintptr_t)host;
-	int err;
-
-	err = hmmu__sys_madvise(start, bytes, MADV_HUGEPAGE);
-	if (err == -EINVAL)
-		err = 0; /* a kernel without large pages */
-	if (!err)
-		err = hmmu__uffd_register(l, start, start + bytes,
-					  UFFDIO_REGISTER_MODE_WP);
-	return err;
-}
-
-void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes)
-{
-	uintptr_t start = (uintptr_t)host;
-
-	(void)hmmu__uffd_unregister(hmmu__live(mm), start, start + bytes);
 }

@@ -12,14 +12,21 @@
  * has grown or merged since is registered again as a whole when it is next
  * looked at, and its records become one.
  */
+#include "live/watch.h"
+
 #include <errno.h>
 
 #include "base/arena.h"
+#include "base/loan.h"
 #include "live/armed.h"
-#include "live/live.h"
-#include "live/watch.h"
+#include "live/inbox.h"
+#include "live/look.h"
+#include "live/records.h"
+#include "live/task.h"
+#include "live/uffd.h"
 
 #define MODE_WATCH ((uint64_t)UFFDIO_REGISTER_MODE_WP)
+
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
 /* The service may be asleep: it looks at the flag before that. */
@@ -28,7 +35,7 @@ static void release_later(struct hmmu_live *l)
 	uint64_t one = 1;
 
 	atomic_store_explicit(&l->disarm_later, true, memory_order_relaxed);
-	if (!hmmu__live_is_service(&l->mm))
+	if (!hmmu__is_service(l))
 		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
 }
 
@@ -161,7 +168,7 @@ static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 		err = register_locked(l, vma, true);
 		release_later(l);
 	}
-	return err == -EINVAL ? -EOPNOTSUPP : err ? err : 1;
+	return err == -EINVAL ? -EOPNOTSUPP : err;
 }
 
 static bool is_covered(struct hmmu_live *l, const struct hmmu_vma_info *vma)

@@ -21,8 +21,8 @@
 #include "base/bitmap.h"
 #include "base/lock.h"
 
-struct hmmu_space;
 struct hmmu_device;
+struct hmmu_mm;
 
 #define HMMU_NO_PAGE	      UINT32_MAX
 
@@ -40,7 +40,7 @@ struct hmmu_chunk {
 };
 
 struct hmmu_memory {
-	struct hmmu_space *space;
+	struct hmmu_mm *mm;
 	struct hmmu_device *owner;
 	uint32_t kind;
 	/* NULL for a coherent one, whose pages stay where the CPU has them. */
@@ -65,11 +65,6 @@ static inline void *hmmu__memory_host(const struct hmmu_memory *m,
 {
 	return m->host ? m->host + ((size_t)page << HMMU_PAGE_LG2) : NULL;
 }
-
-/* A pool of @bytes: 0, -ENOMEM, or what the space said. */
-int hmmu__memory_make(struct hmmu_space *space, uint32_t kind, size_t bytes,
-		      struct hmmu_memory **ret);
-void hmmu__memory_end(struct hmmu_memory *m);
 
 /*
  * Up to @want chunks in a row: returns how many, 0 when none is free, and the

@@ -14,10 +14,10 @@
 #include <sys/mman.h>
 
 #include "base/thread.h"
-#include "core/core.h"
+#include "core/space.h"
 #include "fixture.h"
 #include "live/live.h"
-#include "mm.h"
+#include "live/uffd.h"
 
 enum {
 	PAGES = 64
@@ -41,7 +41,7 @@ static int of_space(int (*call)(struct hmmu_mm *mm))
 
 static int look(struct hmmu_mm *mm)
 {
-	return mm->ops->describe(mm, seen.start, &seen);
+	return hmmu__mm_vma_at(mm, seen.start, &seen);
 }
 
 static int arm(struct hmmu_mm *mm)

@@ -28,7 +28,9 @@
 #include "base/arena.h"
 #include "base/sys.h"
 #include "base/thread.h"
-#include "core/port.h"
+#include "core/device.h"
+#include "core/fault.h"
+#include "core/sections.h"
 #include "mm.h"
 
 /* Where the device sees the test's pages; nothing is mapped there here. */

@@ -2,6 +2,8 @@
 /* Accesses, spans and exceptions of a port. */
 #include "tests/unit/port_fixture.h"
 
+#include "api/signals.h"
+
 /* Accesses ------------------------------------------------------------------- */
 
 static void test_port_loads_and_stores_what_the_mirror_says(void **state)

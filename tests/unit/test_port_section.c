@@ -325,18 +325,20 @@ static void count_warning(void *arg, enum hmmu_log_level level,
 		atomic_fetch_add(&warnings, 1);
 }
 
-static _Atomic int pumps;
+static _Atomic int helps;
 
-static void count_pump(struct hmmu_mm *mm, uint64_t timeout_ns)
+static bool count_help(struct hmmu_mm *mm, uint64_t timeout_ns, int owner)
 {
 	(void)mm;
-	atomic_fetch_add(&pumps, 1);
+	(void)owner;
+	atomic_fetch_add(&helps, 1);
 	(void)hmmu__sys_nanosleep(timeout_ns);
+	return false;
 }
 
-static void invalidate_and_pump(struct fake *f)
+static void invalidate_with_help(struct fake *f)
 {
-	static const struct hmmu_mm_ops ops = { .pump = count_pump };
+	static const struct hmmu_mm_ops ops = { .help = count_help };
 	struct hmmu_mm mm = { .ops = &ops };
 
 	fake_unmap(f);
@@ -352,14 +354,14 @@ static void test_port_section_overdue_is_told_once(void **state)
 	(void)state;
 	hmmu_log_set(count_warning, NULL, HMMU_LOG_WARN);
 	hmmu_port_begin(port);
-	helper_start(&h, f, invalidate_and_pump);
+	helper_start(&h, f, invalidate_with_help);
 	(void)hmmu__sys_nanosleep(1300000000u);
 	hmmu_port_end(port);
 	helper_join(&h);
 	hmmu_log_set(NULL, NULL, HMMU_LOG_WARN);
 	assert_int_equal(atomic_load(&warnings), 1);
 	assert_int_equal(atomic_load(&f->ports.overdue_count), 1);
-	assert_true(atomic_load(&pumps) > 10);
+	assert_true(atomic_load(&helps) > 10);
 	hmmu_port_close(port);
 	fake_destroy(f);
 }

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Open and close of a space, and the end of the process.
+ *
+ * A process has one space. Each open of it is paired with a close; the last
+ * close ends it.
+ *
+ * Locking: open_lock, outermost of all.
+ *
+ * Not supported: a second space in one process. There is one hook for each of
+ * the C library's calls and one handler for each signal.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <hmmu/space.h>
+
+#include "api/signals.h"
+#include "base/arena.h"
+#include "base/process.h"
+#include "base/sized.h"
+#include "core/space.h"
+#include "live/open.h"
+
+static struct hmmu_mutex open_lock =
+	HMMU_MUTEX_INITIALIZER(HMMU_RANK_SPACE, "open");
+/* The space of this process, and how often it was opened. */
+static struct hmmu_space *open_space HMMU_GUARDED_BY(&open_lock);
+static unsigned int opens HMMU_GUARDED_BY(&open_lock);
+
+/* --- open ----------------------------------------------------------------------- */
+
+static int space_make(const struct hmmu_space_options *o, const char **why,
+		      struct hmmu_space **ret)
+{
+	struct hmmu_space *s;
+	struct hmmu_mm *mm;
+	int err;
+
+	err = hmmu__signals_install();
+	if (!err)
+		err = hmmu__process_mark();
+	if (!err)
+		err = hmmu__live_create(o, why, &mm);
+	if (err)
+		return err;
+	s = hmmu__space_create(mm);
+	if (!s) {
+		mm->ops->destroy(mm);
+		return -ENOMEM;
+	}
+	err = hmmu__live_start(mm);
+	if (err) {
+		hmmu__space_destroy(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static int open_locked(const struct hmmu_space_options *o, const char **why,
+		       struct hmmu_space **ret) HMMU_REQUIRES(&open_lock)
+{
+	int err = open_space ? 0 : space_make(o, why, &open_space);
+
+	if (err)
+		return err;
+	opens++;
+	*ret = open_space;
+	return 0;
+}
+
+/* --- the end of the process ----------------------------------------------------- */
+
+/*
+ * IN24. Ports are not waited for: they end with the process, and one of them may
+ * be in a section for ever.
+ */
+static void release_locked(void) HMMU_REQUIRES(&open_lock)
+{
+	struct hmmu_space *s = open_space;
+	struct hmmu_invalidate_call call = {
+		.inv = { .start = 0,
+			 .end = UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1),
+			 .event = HMMU_EVENT_RELEASE },
+	};
+
+	if (!s)
+		return;
+	hmmu__notifiers_begin(&s->notifiers, &call);
+	/* Who removes his subscription later, while the process ends, waits for
+	 * no invalidation. */
+	hmmu__notifiers_end(&s->notifiers, &call);
+}
+
+/*
+ * Who ends the process from a callback holds what telling would wait for: he is
+ * inside, or a thread of HMMU's own.
+ */
+static bool is_in_callback(void)
+{
+	return hmmu__is_inside() ||
+	       hmmu__arena_contains((uintptr_t)__builtin_frame_address(0));
+}
+
+/* At exit(3), with other threads running. */
+static void release(void)
+{
+	struct hmmu_thread *self;
+
+	if (!hmmu__process_is_opener() || is_in_callback())
+		return;
+	self = hmmu__enter();
+	if (!self)
+		return;
+	hmmu__mutex_lock(&open_lock);
+	release_locked();
+	hmmu__mutex_unlock(&open_lock);
+	hmmu__leave(self);
+}
+
+static int release_err;
+
+/* Another thread of the parent may have held it; the space is the parent's. */
+static void forget_in_child(void)
+{
+	hmmu__mutex_init(&open_lock, HMMU_RANK_SPACE, "open");
+	open_space = NULL;
+	opens = 0;
+}
+
+static void release_install(void)
+{
+	release_err = pthread_atfork(NULL, NULL, forget_in_child) ||
+				      atexit(release) ?
+			      -ENOMEM :
+			      0;
+}
+
+/*
+ * Not a destructor of the library: what the program has made before it opens a
+ * space is there still when its subscribers are told.
+ */
+static int release_at_exit(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, release_install);
+	return release_err;
+}
+
+static int options_read(const struct hmmu_space_options *in,
+			struct hmmu_space_options *o)
+{
+	*o = (struct hmmu_space_options){ .size = sizeof(*o) };
+	if (!in)
+		return 0;
+	return hmmu__copy_sized(o, sizeof(*o), sizeof(o->size), in);
+}
+
+/* Before any lock: another thread of the parent may have held it. */
+static int process_check(const char **why)
+{
+	if (!hmmu__live_mm() || hmmu__process_is_ours())
+		return 0;
+	if (why)
+		*why = "this is a child that was made without fork(3), and its "
+		       "parent has a space";
+	return -ECHILD;
+}
+
+int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
+		    struct hmmu_space **ret_space)
+{
+	struct hmmu_space_options o;
+	struct hmmu_space *s = NULL;
+	const char *reason = NULL;
+	struct hmmu_thread *self;
+	int err;
+
+	if (why)
+		*why = NULL;
+	if (!ret_space)
+		return -EINVAL;
+	err = options_read(options, &o);
+	if (!err)
+		err = process_check(why);
+	if (!err)
+		err = release_at_exit();
+	if (err)
+		return err;
+	self = hmmu__enter();
+	if (!self)
+		return -ENOMEM;
+	hmmu__mutex_lock(&open_lock);
+	err = open_locked(&o, &reason, &s);
+	hmmu__mutex_unlock(&open_lock);
+	hmmu__leave(self);
+	if (err) {
+		if (why)
+			*why = reason;
+		return err;
+	}
+	*ret_space = s;
+	return 0;
+}
+
+/* --- close ---------------------------------------------------------------------- */
+
+static int close_locked(struct hmmu_space *s) HMMU_REQUIRES(&open_lock)
+{
+	int err;
+
+	if (opens > 1) {
+		opens--;
+		return 0;
+	}
+	if (atomic_load_explicit(&s->users, memory_order_acquire))
+		return -EBUSY;
+	err = hmmu__core_all_home(s);
+	if (err)
+		return err;
+	hmmu__live_stop_hooks();
+	open_space = NULL;
+	opens = 0;
+	hmmu__space_destroy(s);
+	return 0;
+}
+
+int hmmu_space_close(struct hmmu_space *space)
+{
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space)
+		return 0;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
+	hmmu__mutex_lock(&open_lock);
+	err = close_locked(space);
+	hmmu__mutex_unlock(&open_lock);
+	hmmu__leave(self);
+	return err;
+}
+
+/* --- memory that devices do not use ---------------------------------------------- */
+
+void *hmmu_alloc(size_t bytes)
+{
+	return bytes ? hmmu__alloc_inside(bytes) : NULL;
+}
+
+void hmmu_free(void *memory, size_t bytes)
+{
+	hmmu__free_inside(memory, bytes);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_CORE_DEVICE_H
+#define HMMU_CORE_DEVICE_H
+
+/*
+ * A device: a mirror, its subscription to all changes, and its memories
+ */
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include <hmmu/device.h>
+
+#include "core/notifier.h"
+
+struct hmmu_memory;
+struct hmmu_port_list;
+struct hmmu_space;
+
+struct hmmu_device {
+	struct hmmu_notifier sub;
+	struct hmmu_space *space;
+	struct hmmu_memory *memory;
+	/* Pages it has exclusively; made when it first asks for one. */
+	struct hmmu_memory *exclusive;
+	struct hmmu_mirror *mirror;
+	struct hmmu_device_ops ops;
+	void *arg;
+	/* One past the last address the mirror can map. */
+	uintptr_t va_limit;
+	uint32_t fault_around_pages;
+	_Atomic uint32_t open_ports;
+	struct hmmu_device *next;
+	char name[32];
+};
+
+struct hmmu_port_list *hmmu__device_ports(struct hmmu_device *device);
+/* Counts open ports, so that a device in use is not destroyed. */
+void hmmu__device_port_opened(struct hmmu_device *device);
+void hmmu__device_port_closed(struct hmmu_device *device);
+
+#endif

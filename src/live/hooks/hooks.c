@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hooks: the C library's calls that change mappings, with an invalidation
+ * around them.
+ *
+ * The library exports functions of these names; a program that is linked with
+ * it, and every library it loads, is bound to them before the C library's. The
+ * C library's own calls among themselves, and raw system calls, are not: those
+ * arrive as events (service.c).
+ *
+ * A hook costs a program that shares nothing one load. Memory that no device
+ * used costs a walk of a few words.
+ *
+ *      hook                                device
+ *      invalidate begin: mirrors emptied,
+ *        sections ended                    fault: waits
+ *      no page is held: end the
+ *        registration (no event)
+ *      munmap
+ *      some were: the event of it has
+ *        dropped them
+ *      invalidate end                      looks: nothing is mapped: -EFAULT
+ *
+ * A hook drops no device pages by its own word. Whose they are only the events
+ * know, in their order:
+ *
+ *      one thread                          another
+ *      mremap(R to Q), raw: R's pages
+ *        are recorded at R until told
+ *                                          mmap: R, by the kernel's choice
+ *                                          munmap(R): nothing of R's is dropped
+ *      tells: R has moved to Q
+ */
+
+/* Both names of mmap are defined here; the headers are not to rename one. */
+#undef _FILE_OFFSET_BITS
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <hmmu/base.h>
+
+#include "base/process.h"
+#include "base/thread.h"
+#include "live/hooks/hooks.h"
+#include "live/current.h"
+#include "live/inbox.h"
+#include "live/live.h"
+#include "live/look.h"
+#include "live/records.h"
+#include "live/watch.h"
+
+struct hmmu_live *hmmu__hooked(void)
+{
+	struct hmmu_live *l = hmmu__live_current();
+
+	return l && l->hooks && hmmu__process_is_ours() ? l : NULL;
+}
+
+long hmmu__hook_errno(long ret)
+{
+	if (!hmmu__sys_is_error(ret))
+		return ret;
+	errno = (int)-ret;
+	return -1;
+}
+
+static uintptr_t page_up(uintptr_t v)
+{
+	return (v + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
+}
+
+/* NULL: he may not, or there is no memory; the events remain. */
+static struct hmmu_thread *try_enter(void)
+{
+	return hmmu__thread_may_enter() ? hmmu__enter() : NULL;
+}
+
+/* True: the range is used, and h is begun. The caller may have begun another. */
+static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
+			    enum hmmu_event event)
+{
+	uintptr_t end = page_up(start + bytes);
+
+	h->live = hmmu__hooked();
+	if (hmmu_likely(!h->live))
+		return false;
+	h->space = h->live->mm.space;
+	if (!bytes || start % HMMU_PAGE_BYTES || end <= start ||
+	    !hmmu__core_may_be_used(h->space, start, end))
+		return false;
+	h->self = try_enter();
+	if (!h->self)
+		return false;
+	if (!hmmu__core_is_used(h->space, start, end)) {
+		hmmu__leave(h->self);
+		return false;
+	}
+	/* What follows waits for sections of others who may wait for his. */
+	hmmu__core_break_own(h->space);
+	h->suspended = false;
+	h->call = (struct hmmu_invalidate_call){
+		.inv = { .start = start, .end = end, .event = event },
+	};
+	hmmu__core_invalidate_begin(h->space, &h->call);
+	return true;
+}
+
+/* Calls of HMMU's own are no changes of the program. */
+bool hmmu__hook_begin(struct hmmu_hook *h, uintptr_t start, size_t bytes,
+		      enum hmmu_event event)
+{
+	return !hmmu__is_inside() && hook_begin_more(h, start, bytes, event);
+}
+
+void hmmu__hook_end(struct hmmu_hook *h)
+{
+	hmmu__core_invalidate_end(h->space, &h->call);
+	hmmu__leave(h->self);
+}
+
+/*
+ * The mapping goes, and where no device holds a page of it no event is needed. Its
+ * record goes before it, for behind it another mapping may stand at the same
+ * address. Exclusively: pages that are being taken are in it still, or see that
+ * it is gone.
+ *
+ * With pages away it keeps its registration: the call may fail, and who waits
+ * for such a page must go on waiting.
+ */
+void hmmu__hook_suspend(struct hmmu_hook *h) HMMU_NO_TSA
+{
+	uintptr_t start = h->call.inv.start;
+	uintptr_t end = h->call.inv.end;
+
+	hmmu__rw_write_lock(&h->live->events);
+	h->suspended = !hmmu__core_is_held(h->space, start, end) &&
+		       hmmu__watch_suspend(h->live, start, end);
+	if (h->suspended)
+		hmmu__watch_cut(h->live, start, end);
+	hmmu__rw_write_unlock(&h->live->events);
+}
+
+void hmmu__hook_unmapped(struct hmmu_hook *h, bool done)
+{
+	uintptr_t start = h->call.inv.start;
+	uintptr_t end = h->call.inv.end;
+
+	if (!h->suspended)
+		hmmu__live_events_wait(&h->live->mm);
+	else if (!done)
+		hmmu__watch_resume(h->live, start, end);
+	hmmu__core_invalidate_end(h->space, &h->call);
+	/* The rest of a mapping may have nothing away any more. */
+	hmmu__live_release(&h->live->mm, start ? start - 1 : 0, end + 1);
+	hmmu__leave(h->self);
+}
+
+HMMU_API int munmap(void *addr, size_t length)
+{
+	uintptr_t start = (uintptr_t)addr;
+	struct hmmu_hook h;
+	int ret;
+
+	if (!hmmu__hook_begin(&h, start, length, HMMU_EVENT_UNMAP))
+		return (int)hmmu__hook_errno(hmmu__sys_munmap(start, length));
+	hmmu__hook_suspend(&h);
+	ret = hmmu__sys_munmap(start, length);
+	hmmu__hook_unmapped(&h, !ret);
+	return (int)hmmu__hook_errno(ret);
+}
+
+static void *map(void *addr, size_t length, int prot, int flags, int fd,
+		 off_t offset)
+{
+	return (void *)hmmu__hook_errno(hmmu__sys_mmap(
+		(uintptr_t)addr, length, prot, flags, fd, offset));
+}
+
+/* So often somebody may migrate what has just come home. */
+#define HOME_ROUNDS 8
+
+/*
+ * A mapping over others may be refused (RLIMIT_AS, overcommit), and Linux tells
+ * of it as if it had been made. What stands there is to be as it was: its pages
+ * come home first, so that nothing is dropped for what is told.
+ */
+void hmmu__hook_home_before(struct hmmu_hook *h)
+{
+	uintptr_t start = h->call.inv.start;
+	uintptr_t end = h->call.inv.end;
+	int round;
+
+	for (round = 0;
+	     round < HOME_ROUNDS && hmmu__core_is_held(h->space, start, end);
+	     round++) {
+		hmmu__core_invalidate_end(h->space, &h->call);
+		(void)hmmu__core_home(h->space, start, end);
+		hmmu__core_invalidate_begin(h->space, &h->call);
+	}
+}
+
+HMMU_API void *mmap(void *addr, size_t length, int prot, int flags, int fd,
+		    off_t offset)
+{
+	struct hmmu_hook h;
+	void *ret;
+
+	if (hmmu_likely(!(flags & MAP_FIXED)) || flags & MAP_FIXED_NOREPLACE ||
+	    !hmmu__hook_begin(&h, (uintptr_t)addr, length, HMMU_EVENT_UNMAP))
+		return map(addr, length, prot, flags, fd, offset);
+	hmmu__hook_home_before(&h);
+	hmmu__hook_suspend(&h);
+	ret = map(addr, length, prot, flags, fd, offset);
+	hmmu__hook_unmapped(&h, ret != MAP_FAILED);
+	return ret;
+}
+
+HMMU_API void *mmap64(void *addr, size_t length, int prot, int flags, int fd,
+		      off64_t offset) __attribute__((alias("mmap")));
+
+static bool discards(int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+	case MADV_REMOVE:
+	case MADV_GUARD_INSTALL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+#define RUNS 64u
+
+/*
+ * Guards were installed up to where it was refused: what is away behind a guard
+ * is dropped, the rest stays. A kernel that does not tell guards apart shows
+ * them as swapped, which a page that is away is not.
+ */
+static void guards_drop(struct hmmu_hook *h)
+{
+	const uint32_t want = HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED |
+			      HMMU__PAGE_GUARD;
+	uintptr_t at = h->call.inv.start, next;
+	struct hmmu__page_run runs[RUNS];
+	size_t n, i;
+
+	for (; at < h->call.inv.end; at = next) {
+		if (hmmu__pagescan(&h->live->pages, at, h->call.inv.end, want,
+				   runs, RUNS, &n, &next))
+			return;
+		for (i = 0; i < n; i++)
+			if (!(runs[i].flags & HMMU__PAGE_PRESENT))
+				hmmu__core_drop(h->space, runs[i].start,
+						runs[i].end);
+	}
+}
+
+/*
+ * A discard is told as an event, too, which the call waits for and which drops
+ * what is away. A guard is not: this must drop it, after what is still to be
+ * told of what stood there before.
+ */
+static void discarded(struct hmmu_hook *h, int advice, bool done)
+{
+	if (advice != MADV_GUARD_INSTALL)
+		return;
+	hmmu__live_quiet(&h->live->mm, HMMU_FOREVER);
+	if (done)
+		hmmu__core_drop(h->space, h->call.inv.start, h->call.inv.end);
+	else
+		guards_drop(h);
+}
+
+HMMU_API int madvise(void *addr, size_t length, int advice)
+{
+	uintptr_t start = (uintptr_t)addr;
+	struct hmmu_hook h;
+	int ret;
+
+	if (hmmu_likely(!discards(advice)) ||
+	    !hmmu__hook_begin(&h, start, length, HMMU_EVENT_CLEAR))
+		return (int)hmmu__hook_errno(
+			hmmu__sys_madvise(start, length, advice));
+	ret = hmmu__sys_madvise(start, length, advice);
+	discarded(&h, advice, !ret);
+	/* Its event is known as this call's only while the call is active. */
+	hmmu__live_events_wait(&h.live->mm);
+	hmmu__hook_end(&h);
+	return (int)hmmu__hook_errno(ret);
+}
+
+/* Events know nothing of it: told by the hook alone (E6). */
+HMMU_API int mprotect(void *addr, size_t length, int prot)
+{
+	uintptr_t start = (uintptr_t)addr;
+	struct hmmu_hook h;
+	int ret;
+
+	if (!hmmu__hook_begin(&h, start, length, HMMU_EVENT_PROTECTION_VMA))
+		return (int)hmmu__hook_errno(
+			hmmu__sys_mprotect(start, length, prot));
+	ret = hmmu__sys_mprotect(start, length, prot);
+	hmmu__hook_end(&h);
+	return (int)hmmu__hook_errno(ret);
+}
+
+static void *remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
+		   void *to)
+{
+	return (void *)hmmu__hook_errno(hmmu__sys_mremap(
+		(uintptr_t)old, old_bytes, new_bytes, flags, (uintptr_t)to));
+}
+
+/*
+ * Several mappings are not moved as one while one of them is registered, and
+ * but for that they might be one (E3). So they are, for this call: what a device
+ * has of them comes home, and nobody watches. Before it is tried: Linux 6.17
+ * moves the ones before the one that is registered, and then refuses.
+ */
+static bool is_several(const struct hmmu_hook *h)
+{
+	struct hmmu_vma_info vma;
+
+	return !hmmu__live_describe(&h->live->mm, h->call.inv.start, &vma) &&
+	       vma.end < h->call.inv.end;
+}
+
+static void *remap_unwatched(struct hmmu_hook *h, void *old, size_t old_bytes,
+			     size_t new_bytes, int flags, void *to)
+{
+	void *ret;
+
+	hmmu__hook_home_before(h);
+	hmmu__hook_suspend(h);
+	ret = remap(old, old_bytes, new_bytes, flags, to);
+	if (h->suspended)
+		hmmu__watch_resume(h->live, h->call.inv.start, h->call.inv.end);
+	return ret;
+}
+
+/*
+ * What has grown, in place or elsewhere, has one record again: also where nothing
+ * of it is used any more, for it is still registered. Before the call returns
+ * nobody may change what it has made.
+ */
+static void grown(uintptr_t to, size_t old_bytes, size_t new_bytes)
+{
+	struct hmmu_live *l = hmmu__hooked();
+	struct hmmu_thread *self;
+
+	if (!l || new_bytes <= old_bytes)
+		return;
+	self = try_enter();
+	if (!self)
+		return;
+	/* What follows waits for sections of others who may wait for his. */
+	hmmu__core_break_own(l->mm.space);
+	/* Where it has moved, that is known first. */
+	hmmu__live_events_wait(&l->mm);
+	hmmu__watch_grown(l, page_up(to + old_bytes), page_up(to + new_bytes));
+	hmmu__leave(self);
+}
+
+/*
+ * The kernel tells by events where registered memory went, and the call waits
+ * for the service to read them; what is added here is that subscribers are
+ * told before, and that everything is recorded when the call returns.
+ */
+HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
+		      ...)
+{
+	struct hmmu_hook from, over;
+	bool inside = hmmu__is_inside(), has_from, has_over = false;
+	void *to = NULL, *ret;
+	va_list ap;
+
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
+		va_start(ap, flags);
+		to = va_arg(ap, void *);
+		va_end(ap);
+	}
+	has_from = hmmu__hook_begin(&from, (uintptr_t)old_addr, old_len,
+				    HMMU_EVENT_UNMAP);
+	if (flags & MREMAP_FIXED && !inside)
+		has_over = hook_begin_more(&over, (uintptr_t)to, new_len,
+					   HMMU_EVENT_UNMAP);
+	if (has_from && is_several(&from))
+		ret = remap_unwatched(&from, old_addr, old_len, new_len, flags,
+				      to);
+	else
+		ret = remap(old_addr, old_len, new_len, flags, to);
+	if (old_len && ret != MAP_FAILED && !inside)
+		grown((uintptr_t)ret, old_len, new_len);
+	if (has_over) {
+		hmmu__live_quiet(&over.live->mm, HMMU_FOREVER);
+		hmmu__hook_end(&over);
+	}
+	if (has_from) {
+		hmmu__live_quiet(&from.live->mm, HMMU_FOREVER);
+		hmmu__hook_end(&from);
+	}
+	return ret;
+}
+
+/*
+ * Asked as the program would ask: the first munmap in the order of symbols.
+ */
+int hmmu__hooks_bound(void)
+{
+	Dl_info info, own;
+
+	return dladdr(dlsym(RTLD_DEFAULT, "munmap"), &info) &&
+	       dladdr((const void *)&hmmu__live_now, &own) &&
+	       info.dli_fbase == own.dli_fbase;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hooks of read(2), write(2) and their kin: what they work on is home until
+ * they return (lend.h).
+ *
+ * Weak: a program that is linked statically may have functions of these names,
+ * and a sanitizer's runtime has.
+ */
+
+/* Both names of pread are defined here; the headers are not to rename one. */
+#undef _FILE_OFFSET_BITS
+/* Nor to define them. */
+#undef _FORTIFY_SOURCE
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "live/hooks/lend.h"
+#include "live/hooks/next.h"
+
+#define HOOK	    HMMU_API __attribute__((weak))
+#define ALIAS(name) HMMU_API __attribute__((weak, alias(#name)))
+
+enum {
+	READ,
+	PREAD,
+	READV,
+	PREADV,
+	WRITE,
+	PWRITE,
+	WRITEV,
+	PWRITEV,
+	PREADV2,
+	PWRITEV2,
+	NEXTS,
+};
+
+static struct hmmu_next next[NEXTS] = {
+	[READ] = { "read", SYS_read, NULL },
+	[PREAD] = { "pread64", SYS_pread64, NULL },
+	[READV] = { "readv", SYS_readv, NULL },
+	[PREADV] = { "preadv64", SYS_preadv, NULL },
+	[WRITE] = { "write", SYS_write, NULL },
+	[PWRITE] = { "pwrite64", SYS_pwrite64, NULL },
+	[WRITEV] = { "writev", SYS_writev, NULL },
+	[PWRITEV] = { "pwritev64", SYS_pwritev, NULL },
+	/* See vector_call(). */
+	[PREADV2] = { "preadv64v2", SYS_preadv2, NULL },
+	[PWRITEV2] = { "pwritev64v2", SYS_pwritev2, NULL },
+};
+
+static __attribute__((constructor)) void find(void)
+{
+	hmmu__next_find(next, NEXTS);
+}
+
+/*
+ * One buffer, at an offset or where the file stands: @at is not looked at then.
+ * By its address, since what is to be filled need not have been written.
+ */
+static ssize_t buffer(int which, int fd, uintptr_t buf, size_t bytes, off_t at)
+{
+	struct hmmu_lending l;
+	ssize_t ret;
+
+	if (hmmu_likely(!hmmu__lend_begin(&l)))
+		return hmmu__next_call(&next[which], fd, (long)buf, (long)bytes,
+				       at, 0, 0);
+	hmmu__lend(&l, (const void *)buf, bytes);
+	hmmu__lend_done(&l);
+	ret = hmmu__next_call(&next[which], fd, (long)buf, (long)bytes, at, 0,
+			      0);
+	hmmu__lend_end(&l);
+	return ret;
+}
+
+/*
+ * The system call of the calls with flags has one argument more, the upper half
+ * of the offset, before them.
+ */
+static ssize_t vector_call(int which, int fd, const struct iovec *iov,
+			   int count, off_t at, int flags)
+{
+	if (which >= PREADV2 && !next[which].fn)
+		return hmmu__next_call(&next[which], fd, (long)iov, count, at,
+				       0, flags);
+	return hmmu__next_call(&next[which], fd, (long)iov, count, at, flags,
+			       0);
+}
+
+static ssize_t vector(int which, int fd, const struct iovec *iov, int count,
+		      off_t at, int flags)
+{
+	struct hmmu_lending l;
+	ssize_t ret;
+
+	if (hmmu_likely(!hmmu__lend_begin(&l)))
+		return vector_call(which, fd, iov, count, at, flags);
+	hmmu__lend_vector(&l, iov, count > 0 ? (size_t)count : 0);
+	hmmu__lend_done(&l);
+	ret = vector_call(which, fd, iov, count, at, flags);
+	hmmu__lend_end(&l);
+	return ret;
+}
+
+/* Into memory -------------------------------------------------------------- */
+
+HOOK ssize_t read(int fd, void *buf, size_t bytes)
+{
+	return buffer(READ, fd, (uintptr_t)buf, bytes, 0);
+}
+
+HOOK ssize_t pread(int fd, void *buf, size_t bytes, off_t at)
+{
+	return buffer(PREAD, fd, (uintptr_t)buf, bytes, at);
+}
+
+ALIAS(pread) ssize_t pread64(int fd, void *buf, size_t bytes, off64_t at);
+
+HOOK ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+	return vector(READV, fd, iov, count, 0, 0);
+}
+
+HOOK ssize_t preadv(int fd, const struct iovec *iov, int count, off_t at)
+{
+	return vector(PREADV, fd, iov, count, at, 0);
+}
+
+ALIAS(preadv)
+ssize_t preadv64(int fd, const struct iovec *iov, int count, off64_t at);
+
+HOOK ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t at,
+		     int flags)
+{
+	return vector(PREADV2, fd, iov, count, at, flags);
+}
+
+ALIAS(preadv2)
+ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t at,
+		   int flags);
+
+/* Out of memory ------------------------------------------------------------ */
+
+HOOK ssize_t write(int fd, const void *buf, size_t bytes)
+{
+	return buffer(WRITE, fd, (uintptr_t)buf, bytes, 0);
+}
+
+HOOK ssize_t pwrite(int fd, const void *buf, size_t bytes, off_t at)
+{
+	return buffer(PWRITE, fd, (uintptr_t)buf, bytes, at);
+}
+
+ALIAS(pwrite)
+ssize_t pwrite64(int fd, const void *buf, size_t bytes, off64_t at);
+
+HOOK ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	return vector(WRITEV, fd, iov, count, 0, 0);
+}
+
+HOOK ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+	return vector(PWRITEV, fd, iov, count, at, 0);
+}
+
+ALIAS(pwritev)
+ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t at);
+
+HOOK ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t at,
+		      int flags)
+{
+	return vector(PWRITEV2, fd, iov, count, at, flags);
+}
+
+ALIAS(pwritev2)
+ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t at,
+		    int flags);
+
+/* Of programs that are compiled with checks of their buffers' room --------- */
+
+void __chk_fail(void) __attribute__((noreturn));
+HMMU_API ssize_t __read_chk(int fd, void *buf, size_t bytes, size_t room);
+HMMU_API ssize_t __pread_chk(int fd, void *buf, size_t bytes, off_t at,
+			     size_t room);
+
+HOOK ssize_t __read_chk(int fd, void *buf, size_t bytes, size_t room)
+{
+	if (bytes > room)
+		__chk_fail();
+	return buffer(READ, fd, (uintptr_t)buf, bytes, 0);
+}
+
+HOOK ssize_t __pread_chk(int fd, void *buf, size_t bytes, off_t at, size_t room)
+{
+	if (bytes > room)
+		__chk_fail();
+	return buffer(PREAD, fd, (uintptr_t)buf, bytes, at);
+}
+
+ALIAS(__pread_chk)
+ssize_t __pread64_chk(int fd, void *buf, size_t bytes, off64_t at, size_t room);

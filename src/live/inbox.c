@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading the userfaultfd: messages that were read and wait, the events lock,
+ * and what other threads do while they wait for the service.
+ */
+#include "live/inbox.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/sched.h"
+#include "base/thread.h"
+#include "live/live.h"
+#include "live/look.h"
+#include "live/uffd.h"
+
+static struct uffd_msg *stash_at(const struct hmmu_stash *s, uint32_t i)
+{
+	return &s->msg[(s->head + i) % HMMU_STASH_MESSAGES];
+}
+
+/* For an event; a fault always finds a place. */
+bool hmmu__inbox_has_room(struct hmmu_live *l)
+{
+	bool room;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	room = l->stashed_events.count < HMMU_STASH_MESSAGES;
+	hmmu__mutex_unlock(&l->stash_lock);
+	return room;
+}
+
+/*
+ * A thread waits in one fault at a time, and one that gets signals leaves it
+ * and faults again: its latest message is the one that counts.
+ */
+static struct uffd_msg *same_thread(const struct hmmu_stash *s,
+				    const struct uffd_msg *msg)
+{
+	uint32_t i;
+
+	for (i = 0; msg->arg.pagefault.feat.ptid && i < s->count; i++)
+		if (stash_at(s, i)->arg.pagefault.feat.ptid ==
+		    msg->arg.pagefault.feat.ptid)
+			return stash_at(s, i);
+	return NULL;
+}
+
+/* False: there are more threads than places. */
+static bool stash_fault_locked(struct hmmu_live *l, const struct uffd_msg *msg)
+	HMMU_REQUIRES(&l->stash_lock)
+{
+	struct hmmu_stash *s = &l->stashed_faults;
+	struct uffd_msg *place = same_thread(s, msg);
+
+	if (!place && s->count < HMMU_STASH_MESSAGES)
+		place = stash_at(s, s->count++);
+	if (place)
+		*place = *msg;
+	return place;
+}
+
+static void stash_event_locked(struct hmmu_live *l, const struct uffd_msg *msg)
+	HMMU_REQUIRES(&l->stash_lock)
+{
+	struct hmmu_stash *s = &l->stashed_events;
+
+	*stash_at(s, s->count++) = *msg;
+	/* Relaxed: who takes or puts pages looks with the events lock held. */
+	atomic_fetch_add_explicit(&l->unprocessed, 1, memory_order_relaxed);
+}
+
+/*
+ * The caller has seen room and holds the events lock exclusively, so that an
+ * event is not applied before one that was read earlier.
+ */
+void hmmu__inbox_put(struct hmmu_live *l, const struct uffd_msg *msg)
+{
+	uintptr_t page = msg->arg.pagefault.address & ~(HMMU_PAGE_BYTES - 1);
+	bool placed = true;
+	uint64_t one = 1;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	if (hmmu__is_fault(msg))
+		placed = stash_fault_locked(l, msg);
+	else
+		stash_event_locked(l, msg);
+	hmmu__mutex_unlock(&l->stash_lock);
+	/* It faults again, and is read again. */
+	if (!placed)
+		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
+	if (!hmmu__is_service(l))
+		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
+}
+
+/* The fault at place @i; it is taken out if it is @tid's. */
+bool hmmu__inbox_fault(struct hmmu_live *l, uint32_t i, int tid,
+		       struct uffd_msg *msg)
+{
+	struct hmmu_stash *s = &l->stashed_faults;
+	bool any;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	any = i < s->count;
+	if (any)
+		*msg = *stash_at(s, i);
+	if (any && tid && (int)msg->arg.pagefault.feat.ptid == tid)
+		*stash_at(s, i) = *stash_at(s, --s->count);
+	hmmu__mutex_unlock(&l->stash_lock);
+	return any;
+}
+
+static bool stash_get(struct hmmu_live *l, struct hmmu_stash *s,
+		      struct uffd_msg *msg)
+{
+	bool any;
+
+	hmmu__mutex_lock(&l->stash_lock);
+	any = s->count > 0;
+	if (any) {
+		*msg = s->msg[s->head];
+		s->head = (s->head + 1) % HMMU_STASH_MESSAGES;
+		s->count--;
+	}
+	hmmu__mutex_unlock(&l->stash_lock);
+	return any;
+}
+
+/*
+ * Whoever has stopped inside a section can not end it, and who has read that may
+ * be waiting for the section. With the events lock held exclusively nobody puts
+ * a page where he stands, so while it is absent he stays. But a page may be
+ * there and he not woken:
+ *
+ *      program                             owner of the section
+ *      MADV_GUARD_INSTALL of P:
+ *        its page goes
+ *                                          touches P, and stops
+ *        the guard comes
+ *
+ * mremap() to where he waits does it, too. He is woken, and goes on, or gets
+ * a signal, or stops again and is read again.
+ */
+static void break_faulting_section(struct hmmu_live *l,
+				   const struct uffd_msg *msg)
+{
+	int tid = (int)msg->arg.pagefault.feat.ptid;
+	uintptr_t page = hmmu__page_of(msg->arg.pagefault.address);
+
+	if (!hmmu__core_is_in_section(l->mm.space, tid))
+		return;
+	if (hmmu__is_absent(l, page, page + HMMU_PAGE_BYTES))
+		hmmu__core_break(l->mm.space, tid);
+	else
+		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
+}
+
+/* With the events lock held exclusively. */
+bool hmmu__inbox_read(struct hmmu_live *l, struct uffd_msg *msg)
+{
+	if (hmmu__sys_read(hmmu__uffd(l), msg, sizeof(*msg)) != sizeof(*msg))
+		return false;
+	if (hmmu__is_fault(msg))
+		break_faulting_section(l, msg);
+	return true;
+}
+
+/* Faults nobody has read; 1 when it can not be known. */
+unsigned long hmmu__inbox_pending_faults(const struct hmmu_live *l)
+{
+	char text[256];
+	ssize_t n = hmmu__sys_pread(l->fdinfo_fd, text, sizeof(text) - 1, 0);
+	unsigned long count = 0;
+	const char *p;
+
+	if (n <= 0)
+		return 1;
+	text[n] = '\0';
+	p = strstr(text, "pending:");
+	if (!p)
+		return 1;
+	for (p += sizeof("pending:") - 1; *p == ' ' || *p == '\t'; p++)
+		;
+	for (; *p >= '0' && *p <= '9'; p++)
+		count = count * 10 + (unsigned long)(*p - '0');
+	return count;
+}
+
+bool hmmu__inbox_is_readable(const struct hmmu_live *l)
+{
+	struct pollfd fd = { .fd = hmmu__uffd(l), .events = POLLIN };
+
+	struct timespec now = { 0 };
+
+	return hmmu__sys_poll(&fd, 1, &now) > 0 && fd.revents & POLLIN;
+}
+
+void hmmu__events_begin(struct hmmu_live *l) HMMU_NO_TSA
+{
+	hmmu__rw_write_lock(&l->events);
+	/* seq_cst: before the read that lets a thread go on. */
+	atomic_store_explicit(&l->events_owner, hmmu__thread_id(),
+			      memory_order_seq_cst);
+}
+
+void hmmu__events_end(struct hmmu_live *l) HMMU_NO_TSA
+{
+	/* Release: what was applied or counted. */
+	atomic_store_explicit(&l->events_owner, 0, memory_order_release);
+	hmmu__rw_write_unlock(&l->events);
+}
+
+bool hmmu__inbox_has_events(const struct hmmu_live *l)
+{
+	return atomic_load_explicit(&l->unprocessed, memory_order_acquire);
+}
+
+static bool pump_may_read(const struct hmmu_live *l)
+{
+	return hmmu__inbox_pending_faults(l) && hmmu__inbox_is_readable(l);
+}
+
+/*
+ * The thread waits for a section; the section's owner may be waiting for us in
+ * a CPU fault that nobody has read yet, for the service may be what waits. An
+ * event that is read here instead (its fault vanished) is left to the service;
+ * nobody takes pages until it has been applied.
+ */
+void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	bool own = hmmu__events_are_own(l);
+	struct uffd_msg msg;
+	bool any = false;
+
+	if (!pump_may_read(l) || !hmmu__inbox_has_room(l)) {
+		hmmu__sys_nanosleep(timeout_ns < 50000 ? timeout_ns : 50000);
+		return;
+	}
+	if (!own)
+		hmmu__events_begin(l);
+	if (pump_may_read(l))
+		any = hmmu__inbox_read(l, &msg);
+	if (any && !hmmu__is_fault(&msg))
+		hmmu__count(&mm->counters.events_late, 1);
+	if (any)
+		hmmu__inbox_put(l, &msg);
+	if (!own)
+		hmmu__events_end(l);
+}
+
+/*
+ * While the service applies an event, the thread that raised it may wait for
+ * its next one to be read, and the kernel moves no page until that thread has
+ * run. What is read here is applied in its turn.
+ */
+void hmmu__live_drain(struct hmmu_mm *mm)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	struct uffd_msg msg;
+
+	if (hmmu__inbox_has_room(l) && hmmu__inbox_read(l, &msg))
+		hmmu__inbox_put(l, &msg);
+	else
+		hmmu__sys_sched_yield();
+}
+
+/*
+ * Who reads events says so before, and what he leaves unapplied is counted
+ * before he stops saying so. Not by the lock: who only disarms takes that, too.
+ */
+void hmmu__live_events_wait(struct hmmu_mm *mm)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	unsigned int round = 0;
+	int owner;
+
+	/* Acquire, the owner first: pairs with hmmu__events_end(). */
+	while (((owner = atomic_load_explicit(&l->events_owner,
+					      memory_order_acquire)) &&
+		owner != hmmu__thread_id()) ||
+	       hmmu__inbox_has_events(l))
+		hmmu__backoff(&round);
+}
+
+void hmmu__live_quiet(struct hmmu_mm *mm, uint64_t timeout_ns)
+{
+	struct hmmu_live *l = hmmu__live(mm);
+	uint64_t begun = hmmu__sys_clock_ns();
+	unsigned int round = 0;
+
+	if (hmmu__is_service(l))
+		return;
+	while (hmmu__uffd_is_changing(l) &&
+	       hmmu__sys_clock_ns() - begun < timeout_ns)
+		hmmu__backoff(&round);
+	hmmu__live_events_wait(mm);
+}
+
+bool hmmu__inbox_take_fault(struct hmmu_live *l, struct uffd_msg *msg)
+{
+	return stash_get(l, &l->stashed_faults, msg);
+}
+
+bool hmmu__inbox_take_event(struct hmmu_live *l, struct uffd_msg *msg)
+{
+	if (!stash_get(l, &l->stashed_events, msg))
+		return false;
+	/* Relaxed: the lock that is held keeps everybody out until it is
+	 * applied. */
+	atomic_fetch_sub_explicit(&l->unprocessed, 1, memory_order_relaxed);
+	return true;
+}
