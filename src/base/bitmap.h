@@ -63,13 +63,6 @@ static inline void hmmu__bitmap_set(struct hmmu_bitmap512 *b, unsigned int bit)
 	b->word[bit / 64] |= 1ull << (bit % 64);
 }
 
-static inline void hmmu__bitmap_clear(struct hmmu_bitmap512 *b,
-				      unsigned int bit)
-{
-	HMMU_ASSERT(bit < HMMU_BITMAP_BITS);
-	b->word[bit / 64] &= ~(1ull << (bit % 64));
-}
-
 static inline bool hmmu__bitmap_test(const struct hmmu_bitmap512 *b,
 				     unsigned int bit)
 {
@@ -96,20 +89,6 @@ static inline void hmmu__bitmap_clear_range(struct hmmu_bitmap512 *b,
 		b->word[w] &= ~hmmu__bitmap_mask(w, start, end);
 }
 
-/* True if every bit of the range is set; true for an empty range. */
-static inline bool hmmu__bitmap_test_all_range(const struct hmmu_bitmap512 *b,
-					       unsigned int start,
-					       unsigned int end)
-{
-	unsigned int stop = hmmu__bitmap_word_end(start, end);
-
-	for (unsigned int w = start / 64; w < stop; w++) {
-		if (~b->word[w] & hmmu__bitmap_mask(w, start, end))
-			return false;
-	}
-	return true;
-}
-
 /* True if a bit of the range is set; false for an empty range. */
 static inline bool hmmu__bitmap_any_range(const struct hmmu_bitmap512 *b,
 					  unsigned int start, unsigned int end)
@@ -121,20 +100,6 @@ static inline bool hmmu__bitmap_any_range(const struct hmmu_bitmap512 *b,
 			return true;
 	}
 	return false;
-}
-
-/* How many bits of the range are set. */
-static inline unsigned int
-hmmu__bitmap_count_range(const struct hmmu_bitmap512 *b, unsigned int start,
-			 unsigned int end)
-{
-	unsigned int stop = hmmu__bitmap_word_end(start, end);
-	unsigned int count = 0;
-
-	for (unsigned int w = start / 64; w < stop; w++)
-		count += (unsigned int)__builtin_popcountll(
-			b->word[w] & hmmu__bitmap_mask(w, start, end));
-	return count;
 }
 
 static inline unsigned int hmmu__bitmap_count(const struct hmmu_bitmap512 *b)
@@ -170,30 +135,6 @@ static inline bool hmmu__bitmap_is_equal(const struct hmmu_bitmap512 *a,
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* @b |= @other */
-static inline void hmmu__bitmap_or(struct hmmu_bitmap512 *b,
-				   const struct hmmu_bitmap512 *other)
-{
-	for (unsigned int w = 0; w < HMMU_BITMAP_WORDS; w++)
-		b->word[w] |= other->word[w];
-}
-
-/* @b &= @other */
-static inline void hmmu__bitmap_and(struct hmmu_bitmap512 *b,
-				    const struct hmmu_bitmap512 *other)
-{
-	for (unsigned int w = 0; w < HMMU_BITMAP_WORDS; w++)
-		b->word[w] &= other->word[w];
-}
-
-/* @b &= ~@other */
-static inline void hmmu__bitmap_and_not(struct hmmu_bitmap512 *b,
-					const struct hmmu_bitmap512 *other)
-{
-	for (unsigned int w = 0; w < HMMU_BITMAP_WORDS; w++)
-		b->word[w] &= ~other->word[w];
-}
-
 /*
  * The first bit >= @from that differs from the bits of @flip: 0 looks for a
  * set bit, ~0 for a clear one. 512 if there is none; @from may be 512.
@@ -227,46 +168,5 @@ hmmu__bitmap_first_clear_from(const struct hmmu_bitmap512 *b, unsigned int from)
 {
 	return hmmu__bitmap_first_from(b, from, ~0ull);
 }
-
-/*
- * Walks the runs of set bits within a window, longest possible runs first to
- * last. [@start, @end) is the current run. The bitmap may change behind @end
- * while walking: each step looks at it afresh.
- */
-struct hmmu_bitmap_run {
-	const struct hmmu_bitmap512 *map;
-	unsigned int start;
-	unsigned int end;
-	unsigned int limit;
-};
-
-static inline void hmmu__bitmap_run_init(struct hmmu_bitmap_run *it,
-					 const struct hmmu_bitmap512 *map,
-					 unsigned int start, unsigned int end)
-{
-	HMMU_ASSERT(start <= end && end <= HMMU_BITMAP_BITS);
-	it->map = map;
-	it->start = start;
-	it->end = start;
-	it->limit = end;
-}
-
-/* Goes to the next run; false when there is none. */
-static inline bool hmmu__bitmap_run_next(struct hmmu_bitmap_run *it)
-{
-	unsigned int end;
-
-	it->start = hmmu__bitmap_first_set_from(it->map, it->end);
-	if (it->start >= it->limit)
-		return false;
-	end = hmmu__bitmap_first_clear_from(it->map, it->start);
-	it->end = end < it->limit ? end : it->limit;
-	return true;
-}
-
-/* for-each over the runs of @map within [@start, @end); @it is a pointer. */
-#define hmmu__bitmap_for_each_run(it, map, start, end)   \
-	for (hmmu__bitmap_run_init(it, map, start, end); \
-	     hmmu__bitmap_run_next(it);)
 
 #endif

@@ -45,35 +45,12 @@ static void assert_range_matches(const struct pair *p, unsigned int start,
 {
 	unsigned int count = naive_count(p, start, end);
 
-	assert_int_equal(hmmu__bitmap_count_range(&p->map, start, end), count);
 	assert_int_equal(hmmu__bitmap_any_range(&p->map, start, end),
 			 count != 0);
-	assert_int_equal(hmmu__bitmap_test_all_range(&p->map, start, end),
-			 count == end - start);
 	assert_int_equal(hmmu__bitmap_first_set_from(&p->map, start),
 			 naive_first(p, start, true));
 	assert_int_equal(hmmu__bitmap_first_clear_from(&p->map, start),
 			 naive_first(p, start, false));
-}
-
-/* The runs within the window are disjoint, not empty, and as long as can be. */
-static void assert_runs_match(const struct pair *p, unsigned int start,
-			      unsigned int end)
-{
-	struct hmmu_bitmap_run it;
-	unsigned int at = start;
-
-	hmmu__bitmap_for_each_run(&it, &p->map, start, end)
-	{
-		assert_true(it.start < it.end && it.end <= end);
-		for (; at < it.start; at++)
-			assert_false(p->bit[at]);
-		for (; at < it.end; at++)
-			assert_true(p->bit[at]);
-		assert_true(at == end || !p->bit[at]);
-	}
-	for (; at < end; at++)
-		assert_false(p->bit[at]);
 }
 
 static void assert_whole_matches(const struct pair *p)
@@ -95,8 +72,6 @@ static void change(struct pair *p, unsigned int start, unsigned int end,
 		p->bit[i] = value;
 	if (end == start + 1 && value)
 		hmmu__bitmap_set(&p->map, start);
-	else if (end == start + 1)
-		hmmu__bitmap_clear(&p->map, start);
 	else if (value)
 		hmmu__bitmap_set_range(&p->map, start, end);
 	else
@@ -129,10 +104,8 @@ static void test_bitmap_agrees_with_array(void **state)
 		change(&p, start, end, random_below(2));
 		random_range(&start, &end);
 		assert_range_matches(&p, start, end);
-		if (step % 16 == 0) {
-			assert_runs_match(&p, start, end);
+		if (step % 16 == 0)
 			assert_whole_matches(&p);
-		}
 	}
 }
 
@@ -146,8 +119,8 @@ static void test_bitmap_range_sets_exactly_its_bits(void **state)
 
 			hmmu__bitmap_set_range(&map, start, end);
 			assert_int_equal(hmmu__bitmap_count(&map), end - start);
-			assert_true(
-				hmmu__bitmap_test_all_range(&map, start, end));
+			assert_true(hmmu__bitmap_first_clear_from(
+					    &map, start) >= end);
 			hmmu__bitmap_clear_range(&map, start, end);
 			assert_true(hmmu__bitmap_is_empty(&map));
 		}
@@ -162,7 +135,7 @@ static void test_bitmap_full_and_empty(void **state)
 	hmmu__bitmap_fill(&map);
 	assert_true(hmmu__bitmap_is_full(&map));
 	assert_int_equal(hmmu__bitmap_first_clear_from(&map, 0), 512);
-	hmmu__bitmap_clear(&map, 511);
+	hmmu__bitmap_clear_range(&map, 511, 512);
 	assert_false(hmmu__bitmap_is_full(&map));
 	assert_int_equal(hmmu__bitmap_first_clear_from(&map, 0), 511);
 	hmmu__bitmap_zero(&map);
@@ -171,28 +144,16 @@ static void test_bitmap_full_and_empty(void **state)
 	assert_int_equal(hmmu__bitmap_first_set_from(&map, 512), 512);
 }
 
-static void test_bitmap_combines_two(void **state)
+static void test_bitmap_is_equal(void **state)
 {
-	struct hmmu_bitmap512 a = { { 0 } }, b = { { 0 } }, c;
+	struct hmmu_bitmap512 a = { { 0 } }, b = { { 0 } };
 
 	(void)state;
 	hmmu__bitmap_set_range(&a, 10, 300);
-	hmmu__bitmap_set_range(&b, 200, 400);
-	c = a;
-	hmmu__bitmap_or(&c, &b);
-	assert_true(hmmu__bitmap_test_all_range(&c, 10, 400));
-	assert_int_equal(hmmu__bitmap_count(&c), 390);
-	c = a;
-	hmmu__bitmap_and(&c, &b);
-	assert_true(hmmu__bitmap_test_all_range(&c, 200, 300));
-	assert_int_equal(hmmu__bitmap_count(&c), 100);
-	c = a;
-	hmmu__bitmap_and_not(&c, &b);
-	assert_true(hmmu__bitmap_test_all_range(&c, 10, 200));
-	assert_int_equal(hmmu__bitmap_count(&c), 190);
-	assert_false(hmmu__bitmap_is_equal(&a, &c));
-	hmmu__bitmap_set_range(&c, 200, 300);
-	assert_true(hmmu__bitmap_is_equal(&a, &c));
+	hmmu__bitmap_set_range(&b, 10, 200);
+	assert_false(hmmu__bitmap_is_equal(&a, &b));
+	hmmu__bitmap_set_range(&b, 200, 300);
+	assert_true(hmmu__bitmap_is_equal(&a, &b));
 }
 
 int main(void)
@@ -201,7 +162,7 @@ int main(void)
 		cmocka_unit_test(test_bitmap_agrees_with_array),
 		cmocka_unit_test(test_bitmap_range_sets_exactly_its_bits),
 		cmocka_unit_test(test_bitmap_full_and_empty),
-		cmocka_unit_test(test_bitmap_combines_two),
+		cmocka_unit_test(test_bitmap_is_equal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
