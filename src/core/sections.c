@@ -405,12 +405,6 @@ bool hmmu__ports_changed(struct hmmu_port_list *list, bool unmapped,
 	return wait;
 }
 
-void hmmu__ports_wait(struct hmmu_port_list *list, struct hmmu_mm *mm)
-{
-	hmmu__ports_changing(list);
-	(void)hmmu__ports_changed(list, true, mm);
-}
-
 void hmmu__ports_hold(struct hmmu_port_list *list, struct hmmu_mm *mm)
 {
 	/* seq_cst: the right column above. */

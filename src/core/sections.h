@@ -143,12 +143,6 @@ bool hmmu__ports_changed(struct hmmu_port_list *list, bool unmapped,
 			 struct hmmu_mm *mm);
 
 /*
- * Mirrors have been emptied: TLBs are dropped and sections that began before
- * have ended (or are broken) when it returns. @mm gives help().
- */
-void hmmu__ports_wait(struct hmmu_port_list *list, struct hmmu_mm *mm);
-
-/*
  * hmmu__core_ports_hold() and _release(), _idle(), hmmu__core_break(). Break:
  * the thread stands in a CPU fault and can not go on until the call returns:
  * who runs on uses memory that a broken section gave up.

@@ -185,10 +185,16 @@ static inline void fake_unmap(struct fake *f)
 }
 
 /* What core does before memory changes. */
+static inline void fake_invalidate_with(struct fake *f, struct hmmu_mm *mm)
+{
+	hmmu__ports_changing(&f->ports);
+	fake_unmap(f);
+	(void)hmmu__ports_changed(&f->ports, true, mm);
+}
+
 static inline void fake_invalidate(struct fake *f)
 {
-	fake_unmap(f);
-	hmmu__ports_wait(&f->ports, NULL);
+	fake_invalidate_with(f, NULL);
 }
 
 static inline struct hmmu_port_fault fault_of(const struct hmmu_port *port)

@@ -341,8 +341,7 @@ static void invalidate_with_help(struct fake *f)
 	static const struct hmmu_mm_ops ops = { .help = count_help };
 	struct hmmu_mm mm = { .ops = &ops };
 
-	fake_unmap(f);
-	hmmu__ports_wait(&f->ports, &mm);
+	fake_invalidate_with(f, &mm);
 }
 
 static void test_port_section_overdue_is_told_once(void **state)
