@@ -540,20 +540,6 @@ static void visit_slots(const struct visit *v)
 		visit_windows(v, &slots[__builtin_ctzll(used)]);
 }
 
-void hmmu__windows_visit(uintptr_t start, uintptr_t end,
-			 void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
-			 void *arg)
-{
-	struct visit v = { .start = start, .end = end, .fn = fn, .arg = arg };
-	const struct hmmu_thread *t;
-
-	hmmu__mutex_lock(&threads_lock);
-	for (t = threads; t; t = t->next)
-		visit_windows(&v, &t->windows);
-	hmmu__mutex_unlock(&threads_lock);
-	visit_slots(&v);
-}
-
 static void visit_loans(const struct visit *v, const struct hmmu_loans *loans)
 {
 	/* Relaxed: as those of windows. */
@@ -566,17 +552,38 @@ static void visit_loans(const struct visit *v, const struct hmmu_loans *loans)
 			visit_one(v, lo, hi);
 }
 
+/* What each thread has lent, or its windows. */
+static void visit_threads(const struct visit *v, bool loans)
+{
+	const struct hmmu_thread *t;
+
+	hmmu__mutex_lock(&threads_lock);
+	for (t = threads; t; t = t->next) {
+		if (loans)
+			visit_loans(v, &t->loans);
+		else
+			visit_windows(v, &t->windows);
+	}
+	hmmu__mutex_unlock(&threads_lock);
+}
+
+void hmmu__windows_visit(uintptr_t start, uintptr_t end,
+			 void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
+			 void *arg)
+{
+	struct visit v = { .start = start, .end = end, .fn = fn, .arg = arg };
+
+	visit_threads(&v, false);
+	visit_slots(&v);
+}
+
 void hmmu__loans_visit(uintptr_t start, uintptr_t end,
 		       void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
 		       void *arg)
 {
 	struct visit v = { .start = start, .end = end, .fn = fn, .arg = arg };
-	const struct hmmu_thread *t;
 
-	hmmu__mutex_lock(&threads_lock);
-	for (t = threads; t; t = t->next)
-		visit_loans(&v, &t->loans);
-	hmmu__mutex_unlock(&threads_lock);
+	visit_threads(&v, true);
 }
 
 /* Inside: a handler must not leave while others wait for who drains. */
