@@ -94,8 +94,6 @@ void hmmu__membarrier(void)
 
 /* Readers ------------------------------------------------------------------- */
 
-struct hmmu_epoch_domain hmmu__epoch = HMMU_EPOCH_DOMAIN_INITIALIZER;
-
 void hmmu__epoch_domain_init(struct hmmu_epoch_domain *domain)
 {
 	*domain = (struct hmmu_epoch_domain){ .epoch = 1 };
@@ -333,48 +331,4 @@ void hmmu__epoch_drain(struct hmmu_epoch_domain *domain)
 		else
 			round = 0;
 	}
-}
-
-/* fork ---------------------------------------------------------------------- */
-
-HMMU_NO_TSA void hmmu__epoch_fork_before(struct hmmu_epoch_domain *domain)
-{
-	hmmu__mutex_lock(&domain->lock);
-}
-
-HMMU_NO_TSA void hmmu__epoch_fork_after_parent(struct hmmu_epoch_domain *domain)
-{
-	hmmu__mutex_unlock(&domain->lock);
-}
-
-static size_t list_length(const struct hmmu_epoch_item *item)
-{
-	size_t length = 0;
-
-	for (; item; item = item->next)
-		length++;
-	return length;
-}
-
-HMMU_NO_TSA void hmmu__epoch_fork_after_child(struct hmmu_epoch_domain *domain)
-{
-	struct hmmu_epoch_reader *reader = domain->readers;
-	size_t pending;
-
-	while (reader) {
-		struct hmmu_epoch_reader *next = reader->next;
-
-		/* Relaxed, here and below: the child has one thread. */
-		atomic_store_explicit(&reader->active, 0, memory_order_relaxed);
-		reader->prev = NULL;
-		reader->next = NULL;
-		reader = next;
-	}
-	domain->readers = NULL;
-	/* What another thread was about to run is lost with that thread. */
-	pending = list_length(domain->waiting) +
-		  list_length(atomic_load_explicit(&domain->incoming,
-						   memory_order_relaxed));
-	atomic_store_explicit(&domain->pending, pending, memory_order_relaxed);
-	hmmu__mutex_unlock(&domain->lock);
 }

@@ -77,15 +77,6 @@ struct hmmu_epoch_domain {
 	uint64_t target HMMU_GUARDED_BY(&lock);
 };
 
-#define HMMU_EPOCH_DOMAIN_INITIALIZER                                     \
-	{                                                                 \
-		.epoch = 1,                                               \
-		.lock = HMMU_MUTEX_INITIALIZER(HMMU_RANK_EPOCH, "epoch"), \
-	}
-
-/* The domain of the process, for structures that no space owns. */
-extern struct hmmu_epoch_domain hmmu__epoch;
-
 /*
  * True until membarrier(2) is known to work: then the fast sides that rely on
  * hmmu__membarrier() add a fence. It goes from true to false only, and a fence
@@ -209,14 +200,5 @@ size_t hmmu__epoch_poll(struct hmmu_epoch_domain *domain);
  * runs, has run. Not from inside a section.
  */
 void hmmu__epoch_drain(struct hmmu_epoch_domain *domain);
-
-/*
- * Around fork() for one domain. In the child the sections of the threads that
- * are gone would last for ever: the child forgets all readers, and adds its
- * own again.
- */
-void hmmu__epoch_fork_before(struct hmmu_epoch_domain *domain);
-void hmmu__epoch_fork_after_parent(struct hmmu_epoch_domain *domain);
-void hmmu__epoch_fork_after_child(struct hmmu_epoch_domain *domain);
 
 #endif

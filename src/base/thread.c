@@ -337,7 +337,6 @@ static struct hmmu_thread *record_create_inside(const struct hmmu_bounds *b)
 		return NULL;
 	t->bounds = *b;
 	t->tid = hmmu__thread_id();
-	hmmu__epoch_reader_add(&hmmu__epoch, &t->reader);
 	hmmu__mutex_lock(&threads_lock);
 	record_insert_locked(t);
 	hmmu__mutex_unlock(&threads_lock);
@@ -380,7 +379,6 @@ static void record_destroy(void *arg)
 	hmmu__mutex_lock(&threads_lock);
 	record_remove_locked(t);
 	hmmu__mutex_unlock(&threads_lock);
-	hmmu__epoch_reader_remove(&hmmu__epoch, &t->reader);
 	record_free(t);
 	slot_leave(&stay);
 }
@@ -635,7 +633,6 @@ HMMU_NO_TSA void hmmu__threads_fork_after_child(void)
 	if (self) {
 		self->tid = hmmu__thread_id();
 		record_insert_locked(self);
-		hmmu__epoch_reader_add(&hmmu__epoch, &self->reader);
 	}
 	hmmu__mutex_unlock(&threads_lock);
 }

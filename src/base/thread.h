@@ -36,7 +36,6 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "base/epoch.h"
 #include "base/loan.h"
 
 /* Stack bytes that a call and the callbacks under it may use below enter(). */
@@ -78,8 +77,6 @@ struct hmmu_thread {
 	bool is_published;
 	/* Room for one block's entries; owned by the call that is inside. */
 	uint64_t *scratch;
-	/* Reader of the process-wide epoch domain, for lock-free lookups. */
-	struct hmmu_epoch_reader reader;
 	/* What its system calls work on. */
 	struct hmmu_loans loans;
 	struct hmmu_thread *prev;
@@ -150,8 +147,8 @@ void hmmu__loans_visit(uintptr_t start, uintptr_t end,
 		       void *arg);
 
 /*
- * fork: the child keeps its own thread's record only. Before: before those of
- * the epochs and of the arena; after: after them.
+ * fork: the child keeps its own thread's record only. Before: before that of
+ * the arena; after: after it.
  */
 void hmmu__threads_fork_before(void);
 void hmmu__threads_fork_after_parent(void);

@@ -13,7 +13,6 @@
 #include <pthread.h>
 
 #include "base/arena.h"
-#include "base/epoch.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/thread.h"
@@ -76,7 +75,6 @@ static void prepare(void)
 	hmmu__core_break_own(l->mm.space);
 	all_home_and_begin(l);
 	hmmu__threads_fork_before();
-	hmmu__epoch_fork_before(&hmmu__epoch);
 	hmmu__arena_fork_before();
 	forking = l;
 }
@@ -89,7 +87,6 @@ static void after_parent(void)
 		return;
 	forking = NULL;
 	hmmu__arena_fork_after();
-	hmmu__epoch_fork_after_parent(&hmmu__epoch);
 	hmmu__threads_fork_after_parent();
 	hmmu__core_invalidate_end(l->mm.space, &forking_call);
 	hmmu__leave(forking_thread);
@@ -115,7 +112,6 @@ static void after_child(void)
 		return;
 	forking = NULL;
 	hmmu__arena_fork_after();
-	hmmu__epoch_fork_after_child(&hmmu__epoch);
 	hmmu__threads_fork_after_child();
 	hmmu__log_fork_after_child();
 	/* The space is the parent's: who holds a pointer to it gets -ECHILD. */

@@ -246,45 +246,6 @@ static void test_epoch_removed_reader_is_not_waited_for(void **state)
 	hmmu__epoch_synchronize(&f->domain);
 }
 
-static void fork_and_synchronize(struct fixture *f)
-{
-	struct hmmu_epoch_reader mine = { .active = 0 };
-
-	hmmu__epoch_retire(&f->domain, &f->item[0], count_run);
-	hmmu__epoch_fork_after_child(&f->domain);
-	alarm(20);
-	/* Poison: nobody may look at it any more. */
-	memset((void *)&f->reader, 1, sizeof(f->reader));
-	hmmu__epoch_synchronize(&f->domain);
-	hmmu__epoch_drain(&f->domain);
-	hmmu__epoch_reader_add(&f->domain, &mine);
-	hmmu__epoch_enter(&f->domain, &mine);
-	hmmu__epoch_exit(&f->domain, &mine);
-	hmmu__epoch_reader_remove(&f->domain, &mine);
-	_exit(ran == 1 ? 0 : 1);
-}
-
-/* The sections of the parent's threads do not exist in the child. */
-static void test_epoch_child_forgets_readers(void **state)
-{
-	struct fixture *f = *state;
-	int status = 0;
-	pid_t child;
-
-	hmmu__epoch_enter(&f->domain, &f->reader);
-	hmmu__epoch_fork_before(&f->domain);
-	child = fork();
-	if (child == 0)
-		fork_and_synchronize(f);
-	hmmu__epoch_fork_after_parent(&f->domain);
-	assert_true(child > 0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	assert_true(hmmu__epoch_is_inside(&f->reader));
-	hmmu__epoch_exit(&f->domain, &f->reader);
-}
-
 /* Stress: a published object is whole while a section that saw it is open --- */
 
 #define READERS 3
@@ -596,7 +557,6 @@ int main(void)
 		test_with_fixture(test_epoch_drain_runs_what_functions_retire),
 		test_with_fixture(test_epoch_drain_waits_for_running_functions),
 		test_with_fixture(test_epoch_removed_reader_is_not_waited_for),
-		test_with_fixture(test_epoch_child_forgets_readers),
 		cmocka_unit_test(test_epoch_objects_outlive_sections),
 		cmocka_unit_test(test_epoch_updater_sees_every_open_section),
 		cmocka_unit_test(test_epoch_works_without_membarrier),

@@ -334,7 +334,6 @@ static int child_after_fork(void)
 	struct hmmu_thread *self;
 	int parent_tid = hmmu__thread_id();
 
-	hmmu__epoch_fork_after_child(&hmmu__epoch);
 	hmmu__threads_fork_after_child();
 	if (hmmu__thread_id() == parent_tid || hmmu__is_inside())
 		return 1;
@@ -356,9 +355,7 @@ static void test_thread_fork_keeps_the_own_record_only(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, visit, &v), 0);
 	step_wait(&v.step, 1);
 	hmmu__threads_fork_before();
-	hmmu__epoch_fork_before(&hmmu__epoch);
 	status = in_child(child_after_fork);
-	hmmu__epoch_fork_after_parent(&hmmu__epoch);
 	hmmu__threads_fork_after_parent();
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
