@@ -61,6 +61,7 @@ static void zones_init_locked(uintptr_t start, size_t bytes)
 	uintptr_t pages =
 		descs + hmmu_round_up(npages * DESC_BYTES, HMMU_LARGE_BYTES);
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	zone_init(&hmmu__arena.slabs, start, descs);
 	zone_init(&hmmu__arena.descs, descs, pages);
 	zone_init(&hmmu__arena.pages, pages, regions);
@@ -269,6 +270,7 @@ static struct slab *slab_create_locked(unsigned int class_index)
 	uintptr_t start = hmmu__arena.slabs.start + n * SLAB_BYTES;
 	struct slab *slab = (struct slab *)start;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	if (hmmu__zone_commit_locked(&hmmu__arena.slabs, start + SLAB_BYTES))
 		return NULL;
 	slab_init(slab, class_index);
@@ -335,6 +337,7 @@ static bool slab_has_room(struct slab *slab)
 static bool slab_retire_locked(struct slab *slab)
 	HMMU_REQUIRES(&hmmu__arena.lock)
 {
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	/* seq_cst: see the race above. */
 	atomic_store_explicit(&slab->listed, false, memory_order_seq_cst);
 	if (!slab_has_room(slab))
@@ -348,6 +351,7 @@ static struct slab *slab_next_locked(unsigned int class_index)
 {
 	struct slab *slab = classes[class_index].list;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	if (!slab)
 		return slab_create_locked(class_index);
 	classes[class_index].list = slab->next;
@@ -478,6 +482,7 @@ static size_t slabs_used_bytes_locked(void) HMMU_REQUIRES(&hmmu__arena.lock)
 	size_t n = atomic_load_explicit(&nslabs, memory_order_relaxed);
 	size_t used = 0;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	for (size_t i = 0; i < n; i++)
 		used += slab_used_bytes(
 			(struct slab *)(hmmu__arena.slabs.start +

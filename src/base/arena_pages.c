@@ -84,6 +84,7 @@ static void run_insert_locked(uint32_t page, uint32_t npages)
 	unsigned int bin = bin_of(npages);
 	bool empty = !(runs.nonempty_bins & (1ull << bin));
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	first->npages = npages;
 	first->flags |= DESC_FREE;
 	last->npages = npages;
@@ -102,6 +103,7 @@ static void run_remove_locked(uint32_t page) HMMU_REQUIRES(&hmmu__arena.lock)
 	struct page_desc *last = desc_at(page + first->npages - 1);
 	unsigned int bin = bin_of(first->npages);
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	if (first->prev != NO_PAGE)
 		desc_at(first->prev)->next = first->next;
 	else
@@ -120,6 +122,7 @@ static void run_release_locked(uint32_t page, uint32_t npages)
 {
 	uint32_t behind = page + npages;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	if (behind < runs.npages && (desc_at(behind)->flags & DESC_FREE)) {
 		npages += desc_at(behind)->npages;
 		run_remove_locked(behind);
@@ -140,6 +143,7 @@ static uint32_t bin_search_locked(unsigned int bin, uint32_t npages)
 {
 	uint32_t page;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	if (!(runs.nonempty_bins & (1ull << bin)))
 		return NO_PAGE;
 	for (page = runs.bin[bin]; page != NO_PAGE;
@@ -158,6 +162,7 @@ static uint32_t run_find_locked(uint32_t npages)
 	uint32_t page = bin_search_locked(bin, npages);
 	uint64_t longer = runs.nonempty_bins & (~1ull << bin);
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	if (page != NO_PAGE || !longer)
 		return page;
 	return runs.bin[__builtin_ctzll(longer)];
@@ -170,6 +175,7 @@ static bool grow_locked(uint32_t npages) HMMU_REQUIRES(&hmmu__arena.lock)
 	size_t total = runs.npages + more;
 	uint32_t first = runs.npages;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	if (hmmu__zone_commit_locked(&hmmu__arena.descs,
 				     hmmu__arena.descs.start +
 					     total * sizeof(struct page_desc)))
@@ -190,6 +196,7 @@ static void run_take_locked(uint32_t page, uint32_t npages)
 {
 	uint32_t rest = desc_at(page)->npages - npages;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	run_remove_locked(page);
 	if (rest)
 		run_insert_locked(page + npages, rest);
@@ -268,5 +275,6 @@ void hmmu__free_pages(void *p, size_t npages)
 
 size_t hmmu__pages_used_bytes_locked(void)
 {
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	return runs.nused << HMMU_PAGE_LG2;
 }

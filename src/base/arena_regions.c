@@ -104,6 +104,7 @@ static void region_absorb(struct region *lower, struct region *upper,
 static void region_free_locked(struct region *region, struct spares *spares)
 	HMMU_REQUIRES(&hmmu__arena.lock)
 {
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	used_bytes -= region->end - region->start;
 	region->state = REGION_FREE;
 	if (region->next && region->next->state == REGION_FREE)
@@ -132,6 +133,7 @@ static struct region *region_take_locked(size_t bytes, size_t align,
 	struct region *region = head_locked();
 	uintptr_t start = 0;
 
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	while (region && !region_fits(region, bytes, align, &start))
 		region = region->next;
 	if (!region)
@@ -255,5 +257,6 @@ void hmmu__arena_release(void *p, size_t bytes)
 
 size_t hmmu__regions_used_bytes_locked(void)
 {
+	hmmu__mutex_assert_held(&hmmu__arena.lock);
 	return used_bytes;
 }

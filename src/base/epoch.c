@@ -278,6 +278,7 @@ static struct hmmu_epoch_item *due_take_locked(struct hmmu_epoch_domain *domain)
 {
 	struct hmmu_epoch_item *due = waiting_take_locked(domain);
 
+	hmmu__mutex_assert_held(&domain->lock);
 	if (domain->waiting)
 		return due;
 	domain->waiting = incoming_take(domain);

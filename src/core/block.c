@@ -224,6 +224,7 @@ void hmmu__blocks_fini(struct hmmu_block_index *index)
 
 bool hmmu__block_is_large(const struct hmmu_block *b)
 {
+	hmmu__mutex_assert_held(&b->lock);
 	/* What is exclusive is taken page by page: EX4. */
 	return hmmu__bitmap_is_full(&b->away) && !b->scattered &&
 	       !b->is_split && b->memory->kind != HMMU_MEMORY_EXCLUSIVE &&
@@ -242,6 +243,7 @@ bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
 	struct hmmu_place p;
 	unsigned int stop;
 
+	hmmu__mutex_assert_held(&b->lock);
 	if (i >= end)
 		return false;
 	p = hmmu__block_place(b, i);
@@ -265,6 +267,7 @@ static bool make_scattered(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 	struct hmmu_place *s;
 	unsigned int i;
 
+	hmmu__mutex_assert_held(&b->lock);
 	if (b->scattered)
 		return true;
 	s = hmmu__alloc(PLACES_BYTES);
@@ -281,6 +284,7 @@ static bool stays_in_order(const struct hmmu_block *b,
 			   const struct hmmu_memory *memory, unsigned int page,
 			   uint32_t place) HMMU_REQUIRES(&b->lock)
 {
+	hmmu__mutex_assert_held(&b->lock);
 	return !b->scattered &&
 	       (hmmu__bitmap_is_empty(&b->held) ||
 		(b->memory == memory && b->first == place - page));
@@ -289,11 +293,13 @@ static bool stays_in_order(const struct hmmu_block *b,
 bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 {
+	hmmu__mutex_assert_held(&b->lock);
 	return stays_in_order(b, memory, page, place) || make_scattered(b);
 }
 
 static void counts_update(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 {
+	hmmu__mutex_assert_held(&b->lock);
 	/* Release: who reads 0 without the lock sees the pages home. */
 	atomic_store_explicit(&b->held_pages, hmmu__bitmap_count(&b->held),
 			      memory_order_release);
@@ -306,6 +312,7 @@ bool hmmu__block_set(struct hmmu_block *b, struct hmmu_memory *memory,
 {
 	unsigned int i;
 
+	hmmu__mutex_assert_held(&b->lock);
 	if (!hmmu__block_prepare(b, memory, page, place))
 		return false;
 	if (!b->scattered) {
@@ -326,6 +333,7 @@ bool hmmu__block_set(struct hmmu_block *b, struct hmmu_memory *memory,
 
 void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)
 {
+	hmmu__mutex_assert_held(&b->lock);
 	hmmu__bitmap_clear_range(&b->held, page, page + n);
 	hmmu__bitmap_clear_range(&b->away, page, page + n);
 	counts_update(b);

@@ -99,13 +99,13 @@ struct hmmu_block *hmmu__block_next(struct hmmu_block_index *index,
 				     (to_)))
 
 static inline void hmmu__block_lock(struct hmmu_block *b)
-	HMMU_ACQUIRES(&b->lock) HMMU_NO_TSA
+	HMMU_ACQUIRES(&b->lock)
 {
 	hmmu__mutex_lock_sub(&b->lock, b->start + 1);
 }
 
 static inline void hmmu__block_unlock(struct hmmu_block *b)
-	HMMU_RELEASES(&b->lock) HMMU_NO_TSA
+	HMMU_RELEASES(&b->lock)
 {
 	hmmu__mutex_unlock(&b->lock);
 }
@@ -136,10 +136,12 @@ static inline void hmmu__block_clip(const struct hmmu_block *b, uintptr_t start,
 
 /* Where page @page is held. */
 static inline struct hmmu_place hmmu__block_place(const struct hmmu_block *b,
-						  unsigned int page) HMMU_NO_TSA
+						  unsigned int page)
+	HMMU_REQUIRES(&b->lock)
 {
 	struct hmmu_place p = { 0 };
 
+	hmmu__mutex_assert_held(&b->lock);
 	if (!hmmu__bitmap_test(&b->held, page))
 		return p;
 	if (b->scattered)

@@ -35,6 +35,7 @@ static bool is_invalidating(const struct hmmu_notifier_set *set)
 static void make_odd_locked(struct hmmu_notifier_set *set)
 	HMMU_REQUIRES(&set->lock)
 {
+	hmmu__mutex_assert_held(&set->lock);
 	/* Release: pairs with read_begin's acquire load of the sequence. */
 	atomic_store_explicit(&set->seq, set_seq(set) | 1,
 			      memory_order_release);
@@ -44,6 +45,7 @@ static void tree_insert_locked(struct hmmu_notifier_set *set,
 			       struct hmmu_notifier *sub)
 	HMMU_REQUIRES(&set->lock)
 {
+	hmmu__mutex_assert_held(&set->lock);
 	hmmu__itree_insert(&set->tree, &sub->node);
 	sub->state = HMMU_SUB_IN_TREE;
 }
@@ -52,6 +54,7 @@ static void defer_locked(struct hmmu_notifier_set *set,
 			 struct hmmu_notifier *sub, enum hmmu_sub_state state)
 	HMMU_REQUIRES(&set->lock)
 {
+	hmmu__mutex_assert_held(&set->lock);
 	sub->state = state;
 	sub->deferred_next = set->deferred;
 	set->deferred = sub;
@@ -103,6 +106,7 @@ static void deferred_unlink_locked(struct hmmu_notifier_set *set,
 {
 	struct hmmu_notifier **p = &set->deferred;
 
+	hmmu__mutex_assert_held(&set->lock);
 	while (*p != sub)
 		p = &(*p)->deferred_next;
 	*p = sub->deferred_next;
@@ -134,6 +138,7 @@ static void deferred_apply_locked(struct hmmu_notifier_set *set)
 {
 	struct hmmu_notifier *sub = set->deferred;
 
+	hmmu__mutex_assert_held(&set->lock);
 	set->deferred = NULL;
 	while (sub) {
 		/* A removed one is freed as soon as its owner wakes. */
@@ -203,6 +208,7 @@ static void call_unlink_locked(struct hmmu_notifier_set *set,
 {
 	struct hmmu_invalidate_call **p = &set->calls;
 
+	hmmu__mutex_assert_held(&set->lock);
 	while (*p != call)
 		p = &(*p)->next;
 	*p = call->next;

@@ -11,6 +11,7 @@
 static bool is_free(const struct hmmu_memory *m, uint32_t c)
 	HMMU_REQUIRES(&m->lock)
 {
+	hmmu__mutex_assert_held(&m->lock);
 	return !m->chunk[c].used_pages;
 }
 
@@ -20,6 +21,7 @@ static uint32_t free_from_cursor(const struct hmmu_memory *m)
 {
 	uint32_t i, c;
 
+	hmmu__mutex_assert_held(&m->lock);
 	if (!m->free_chunks)
 		return m->chunks;
 	for (i = 0; i < m->chunks; i++) {
@@ -36,6 +38,7 @@ static void use_whole(struct hmmu_memory *m, uint32_t c) HMMU_REQUIRES(&m->lock)
 {
 	struct hmmu_chunk *k = &m->chunk[c];
 
+	hmmu__mutex_assert_held(&m->lock);
 	hmmu__bitmap_fill(&k->used);
 	k->used_pages = PER_CHUNK;
 	k->split = false;
@@ -83,6 +86,7 @@ static void use_page(struct hmmu_memory *m, uint32_t page)
 {
 	struct hmmu_chunk *k = &m->chunk[page / PER_CHUNK];
 
+	hmmu__mutex_assert_held(&m->lock);
 	if (!k->used_pages)
 		m->free_chunks--;
 	hmmu__bitmap_set(&k->used, page % PER_CHUNK);
@@ -100,6 +104,7 @@ static uint32_t room_anywhere(const struct hmmu_memory *m, bool split)
 {
 	uint32_t c;
 
+	hmmu__mutex_assert_held(&m->lock);
 	for (c = 0; c < m->chunks; c++)
 		if (has_room(&m->chunk[c]) && m->chunk[c].split == split)
 			break;
@@ -114,6 +119,7 @@ static uint32_t split_chunk(struct hmmu_memory *m) HMMU_REQUIRES(&m->lock)
 {
 	uint32_t c = m->split_hint;
 
+	hmmu__mutex_assert_held(&m->lock);
 	if (c < m->chunks && m->chunk[c].split && has_room(&m->chunk[c]))
 		return c;
 	c = room_anywhere(m, true);
@@ -173,6 +179,7 @@ static void give_in_chunk(struct hmmu_memory *m, uint32_t page, uint32_t n,
 	struct hmmu_chunk *k = &m->chunk[page / PER_CHUNK];
 	uint32_t at = page % PER_CHUNK;
 
+	hmmu__mutex_assert_held(&m->lock);
 	hmmu__bitmap_clear_range(&k->used, at, at + n);
 	k->used_pages = (uint16_t)(k->used_pages - n);
 	k->tainted |= small || n < PER_CHUNK;

@@ -508,5 +508,6 @@ static int table_drop(struct hmmu_mirror_edit *edit, uint64_t *table,
 
 void hmmu__mirror_edit_drop(struct hmmu_mirror_edit *edit)
 {
+	hmmu__mutex_assert_held(&edit->mirror->upper);
 	(void)table_drop(edit, edit->mirror->root, edit->mirror->top_level);
 }

@@ -270,10 +270,9 @@ int hmmu__mirror_edit_apply(struct hmmu_mirror_edit *edit, uint64_t *table,
 /**
  * hmmu__mirror_edit_drop() - account upward for a region that has gone
  * @edit: the edit; the slot of level 2 for its start is 0 already.
- *
- * The caller holds the upper lock.
  */
-void hmmu__mirror_edit_drop(struct hmmu_mirror_edit *edit);
+void hmmu__mirror_edit_drop(struct hmmu_mirror_edit *edit)
+	HMMU_REQUIRES(&edit->mirror->upper);
 
 /* mirror_table.c: where tables come from and go to. */
 uint64_t *hmmu__mirror_table_alloc(void);
