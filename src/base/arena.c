@@ -515,12 +515,12 @@ void hmmu__arena_stats(struct hmmu_arena_stats *stats)
 	hmmu__mutex_unlock(&hmmu__arena.lock);
 }
 
-HMMU_NO_TSA void hmmu__arena_fork_before(void)
+void hmmu__arena_fork_before(void) HMMU_ACQUIRES(&hmmu__arena.lock)
 {
 	hmmu__mutex_lock(&hmmu__arena.lock);
 }
 
-HMMU_NO_TSA void hmmu__arena_fork_after(void)
+void hmmu__arena_fork_after(void) HMMU_RELEASES(&hmmu__arena.lock)
 {
 	hmmu__mutex_unlock(&hmmu__arena.lock);
 }

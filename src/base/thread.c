@@ -604,17 +604,17 @@ void hmmu__loans_settle(void)
 
 /* fork ----------------------------------------------------------------------- */
 
-HMMU_NO_TSA void hmmu__threads_fork_before(void)
+void hmmu__threads_fork_before(void) HMMU_ACQUIRES(&threads_lock)
 {
 	hmmu__mutex_lock(&threads_lock);
 }
 
-HMMU_NO_TSA void hmmu__threads_fork_after_parent(void)
+void hmmu__threads_fork_after_parent(void) HMMU_RELEASES(&threads_lock)
 {
 	hmmu__mutex_unlock(&threads_lock);
 }
 
-HMMU_NO_TSA void hmmu__threads_fork_after_child(void)
+void hmmu__threads_fork_after_child(void) HMMU_RELEASES(&threads_lock)
 {
 	struct hmmu_thread *self = local.self;
 	struct hmmu_thread *t, *next;

@@ -89,7 +89,7 @@ static struct hmmu_block *run_block(const struct homing *h,
 
 /* The pages are home, or lost with their mapping: their records go. */
 static void run_clear(const struct homing *h, const struct home_run *r,
-		      size_t pages) HMMU_NO_TSA
+		      size_t pages)
 {
 	uintptr_t at = r->start;
 
@@ -98,6 +98,7 @@ static void run_clear(const struct homing *h, const struct home_run *r,
 		unsigned int page = hmmu__block_page(b, at);
 		unsigned int n = HMMU_PAGES_PER_LARGE - page;
 
+		hmmu__mutex_assert_held(&b->lock);
 		if (n > pages)
 			n = (unsigned int)pages;
 		hmmu__block_clear(b, page, n);
@@ -212,8 +213,9 @@ static bool is_wanted(const struct homing *h, const struct hmmu_memory *m)
 
 /* The whole block is held in one piece that begins where the run ends. */
 static bool continues(const struct homing *h, const struct hmmu_block *b,
-		      const struct home_run *r) HMMU_NO_TSA
+		      const struct home_run *r)
 {
+	hmmu__mutex_assert_held(&b->lock);
 	return b->start == run_end(r) &&
 	       h->end - b->start >= HMMU_LARGE_BYTES &&
 	       hmmu__bitmap_is_full(&b->held) && !b->scattered &&
@@ -223,12 +225,13 @@ static bool continues(const struct homing *h, const struct hmmu_block *b,
 
 /* The first run of block @i from @page on, with the whole blocks after it. */
 static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
-		     struct home_run *r) HMMU_NO_TSA
+		     struct home_run *r)
 {
 	struct hmmu_block *b = h->batch.block[i];
 	struct hmmu_block_run part;
 	unsigned int first, stop;
 
+	hmmu__mutex_assert_held(&b->lock);
 	hmmu__block_clip(b, h->start, h->end, &first, &stop);
 	if (page < first)
 		page = first;
@@ -507,7 +510,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 	return touched_home(space, b, addr, place.memory, mixed);
 }
 
-int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr) HMMU_NO_TSA
+int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr)
 {
 	struct hmmu_block *b = hmmu__block_get(&space->blocks, addr);
 	struct hmmu_mm *mm = space->mm;

@@ -19,7 +19,7 @@
 
 /* Records what was taken, block by block. The caller has prepared them. */
 static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
-		   uint32_t place) HMMU_NO_TSA
+		   uint32_t place)
 {
 	uint64_t pages = bytes >> HMMU_PAGE_LG2;
 
@@ -32,6 +32,7 @@ static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
 		unsigned int n = HMMU_PAGES_PER_LARGE - page;
 		bool ok;
 
+		hmmu__mutex_assert_held(&b->lock);
 		if (n > bytes >> HMMU_PAGE_LG2)
 			n = (unsigned int)(bytes >> HMMU_PAGE_LG2);
 		ok = hmmu__block_set(b, m->memory, page, n, place);
@@ -108,8 +109,7 @@ static int take_to(struct hmmu_migration *m, size_t bytes, uint32_t place)
 }
 
 /* How many blocks from m->at on go whole, without a look at single pages. */
-static uint32_t whole_blocks(const struct hmmu_migration *m,
-			     uintptr_t end) HMMU_NO_TSA
+static uint32_t whole_blocks(const struct hmmu_migration *m, uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
 	uintptr_t at = m->at;
@@ -118,14 +118,17 @@ static uint32_t whole_blocks(const struct hmmu_migration *m,
 	if (at % HMMU_LARGE_BYTES)
 		return 0;
 	for (; at < end && end - at >= HMMU_LARGE_BYTES;
-	     at += HMMU_LARGE_BYTES, n++)
-		if (!hmmu__bitmap_is_empty(
-			    &hmmu__batch_block(&m->batch, at)->held) ||
+	     at += HMMU_LARGE_BYTES, n++) {
+		const struct hmmu_block *b = hmmu__batch_block(&m->batch, at);
+
+		hmmu__mutex_assert_held(&b->lock);
+		if (!hmmu__bitmap_is_empty(&b->held) ||
 		    mm->ops->exclude(mm, at, at + HMMU_LARGE_BYTES, NULL,
 				     NULL) ||
 		    hmmu__pins_overlap(&m->space->pins, at,
 				       at + HMMU_LARGE_BYTES))
 			break;
+	}
 	return n;
 }
 
@@ -155,9 +158,9 @@ static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
 
 /* Places that were found, or none: then [page, page + n) stays. */
 static int take_found(struct hmmu_migration *m, struct hmmu_block *b,
-		      unsigned int page, unsigned int n,
-		      uint32_t place) HMMU_NO_TSA
+		      unsigned int page, unsigned int n, uint32_t place)
 {
+	hmmu__mutex_assert_held(&b->lock);
 	if (place == HMMU_NO_PAGE) {
 		hmmu__stayed(m, HMMU_STAY_FULL, n);
 		m->at += (uintptr_t)n << HMMU_PAGE_LG2;
@@ -174,12 +177,13 @@ static int take_found(struct hmmu_migration *m, struct hmmu_block *b,
  * A large page without a large place (MV24). Its first page goes alone, and so
  * splits it; the others follow as a run of small pages.
  */
-static int take_first(struct hmmu_migration *m) HMMU_NO_TSA
+static int take_first(struct hmmu_migration *m)
 {
 	struct hmmu_block *b = hmmu__batch_block(&m->batch, m->at);
 	unsigned int n = 1;
 	int err = take_found(m, b, 0, n, place_pages(m, &n));
 
+	hmmu__mutex_assert_held(&b->lock);
 	b->is_split = !hmmu__bitmap_is_empty(&b->held);
 	return err;
 }
@@ -235,11 +239,13 @@ static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
 }
 
 static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
-			  unsigned int page, unsigned int *n) HMMU_NO_TSA
+			  unsigned int page, unsigned int *n)
 {
-	bool is_empty = hmmu__bitmap_is_empty(&b->held);
 	uint32_t place;
+	bool is_empty;
 
+	hmmu__mutex_assert_held(&b->lock);
+	is_empty = hmmu__bitmap_is_empty(&b->held);
 	if (!is_empty && !b->scattered && b->memory == m->memory &&
 	    hmmu__memory_take_pages_at(m->memory, b->first + page, *n))
 		return b->first + page;
@@ -253,7 +259,7 @@ static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
 
 /* A run of pages that may all go. */
 static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
-		    unsigned int page, unsigned int n) HMMU_NO_TSA
+		    unsigned int page, unsigned int n)
 {
 	uint32_t place = place_run(m, b, page, &n);
 
@@ -278,10 +284,11 @@ static void advance(struct hmmu_migration *m, unsigned int pages)
 
 /* The run at m->at within one block is held already, by whomever. */
 static void held_run(struct hmmu_migration *m, struct hmmu_block *b,
-		     unsigned int page, unsigned int stop) HMMU_NO_TSA
+		     unsigned int page, unsigned int stop)
 {
 	struct hmmu_block_run r;
 
+	hmmu__mutex_assert_held(&b->lock);
 	(void)hmmu__block_run(b, page, stop, &r);
 	if (r.memory == m->memory)
 		m->result.pages_already += r.n;
@@ -294,12 +301,12 @@ static void held_run(struct hmmu_migration *m, struct hmmu_block *b,
 
 /* The run at m->at within one block: held already, excluded, or taken. */
 static int block_run(struct hmmu_migration *m, struct hmmu_block *b,
-		     const struct hmmu_bitmap512 *skip,
-		     unsigned int stop) HMMU_NO_TSA
+		     const struct hmmu_bitmap512 *skip, unsigned int stop)
 {
 	unsigned int page = hmmu__block_page(b, m->at);
 	unsigned int end;
 
+	hmmu__mutex_assert_held(&b->lock);
 	if (hmmu__bitmap_test(&b->held, page)) {
 		held_run(m, b, page, stop);
 		return 0;
@@ -313,7 +320,7 @@ static int block_run(struct hmmu_migration *m, struct hmmu_block *b,
 	return take_run(m, b, page, run_end(skip, page, end) - page);
 }
 
-static int block_part(struct hmmu_migration *m, uintptr_t end) HMMU_NO_TSA
+static int block_part(struct hmmu_migration *m, uintptr_t end)
 {
 	struct hmmu_block *b = hmmu__batch_block(&m->batch, m->at);
 	struct hmmu_bitmap512 skip = { 0 };

@@ -25,6 +25,7 @@ void hmmu__pins_init(struct hmmu_pin_set *set)
 	hmmu__mutex_init(&set->lock, HMMU_RANK_LEAF, "pins");
 }
 
+/* The space is closed: no other thread uses the tree. */
 void hmmu__pins_fini(struct hmmu_pin_set *set) HMMU_NO_TSA
 {
 	while (set->tree.root) {

@@ -178,7 +178,7 @@ static struct hmmu_mirror_region *region_of(struct hmmu_mirror *mirror,
 }
 
 /* In ascending order of the locks: two updates that share several of them meet
- * at the first. */
+ * at the first. The analysis can not follow a loop over locks; nor below. */
 static HMMU_NO_TSA void regions_lock(struct hmmu_mirror *mirror,
 				     unsigned int set)
 {
