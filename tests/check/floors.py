@@ -50,11 +50,8 @@ EXCEPTIONS = [
     ("src/core/core.h", "hmmu__live_create"),
     ("src/core/core.h", "hmmu__live_destroy"),
     ("src/core/pin.c", "core/core.h"),
-    ("src/live/copy.c", "live/live.h"),
-    ("src/live/copy.h", "live/live.h"),
     ("src/live/lend.h", "core/core.h"),
     ("src/live/live.h", "core/core.h"),
-    ("src/live/stamps.c", "live/live.h"),
     ("src/memory/memory.c", "core/core.h"),
 ]
 
