@@ -17,7 +17,6 @@
 #define PTHREAD_BYTES	4096ul
 /* Our other TLS variables are within this of the ones looked at. */
 #define TLS_SLACK_BYTES 2048ul
-#define SCRATCH_BYTES	(HMMU_PAGES_PER_LARGE * sizeof(uint64_t))
 
 int (*_Atomic hmmu__thread_bounds)(uintptr_t sp, uintptr_t *lo, uintptr_t *hi);
 
@@ -285,25 +284,14 @@ static void slot_leave(const struct slot_stay *stay)
 
 static void record_free(struct hmmu_thread *t)
 {
-	hmmu__free(t->scratch, SCRATCH_BYTES);
 	hmmu__free(t, sizeof(*t));
 }
 
 static struct hmmu_thread *record_alloc(void)
 {
-	struct hmmu_thread *t;
-
 	if (HMMU_FAULT_POINT("thread record", ENOMEM))
 		return NULL;
-	t = hmmu__alloc(sizeof(*t));
-	if (!t)
-		return NULL;
-	t->scratch = hmmu__alloc(SCRATCH_BYTES);
-	if (!t->scratch) {
-		record_free(t);
-		return NULL;
-	}
-	return t;
+	return hmmu__alloc(sizeof(struct hmmu_thread));
 }
 
 static void record_insert_locked(struct hmmu_thread *t)

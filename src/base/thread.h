@@ -75,8 +75,6 @@ struct hmmu_thread {
 	int tid;
 	/* The outermost enter() has published windows and blocked signals. */
 	bool is_published;
-	/* Room for one block's entries; owned by the call that is inside. */
-	uint64_t *scratch;
 	/* What its system calls work on. */
 	struct hmmu_loans loans;
 	struct hmmu_thread *prev;

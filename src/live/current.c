@@ -12,7 +12,7 @@
 #include "live/current.h"
 
 #include "base/lock.h"
-#include "live/live.h"
+#include "live/state.h"
 
 struct hmmu_live *_Atomic hmmu__live_now;
 _Atomic bool hmmu__lends;

@@ -6,7 +6,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
-#include "live/live.h"
+#include "live/state.h"
 
 struct hmmu_displaced {
 	struct hmmu_lifted run;

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/sched.h"
 #include "live/displaced.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/look.h"
 #include "live/records.h"
 #include "live/watch.h"

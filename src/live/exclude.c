@@ -12,7 +12,7 @@
 #include "base/arena.h"
 #include "base/loan.h"
 #include "base/thread.h"
-#include "live/live.h"
+#include "live/state.h"
 
 /* Any address in each of the three. */
 static const void *const anchors[] = {

@@ -19,7 +19,7 @@
 #include "live/armed.h"
 #include "live/current.h"
 #include "live/inbox.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/stack.h"
 
 /*

@@ -11,7 +11,7 @@
 
 #include "base/sched.h"
 #include "base/thread.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/look.h"
 #include "live/uffd.h"
 

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/thread.h"
-#include "live/live.h"
+#include "live/state.h"
 
 static inline bool hmmu__is_fault(const struct uffd_msg *msg)
 {

@@ -13,7 +13,7 @@
 #include "live/fork.h"
 #include "live/hole.h"
 #include "live/inbox.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/look.h"
 #include "live/open.h"
 #include "live/page.h"

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "base/process.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/touch.h"
 
 static uint32_t flags_of(const struct hmmu__vma *v)

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <sys/syscall.h>
 
-#include "live/live.h"
+#include "live/state.h"
 #include "live/look.h"
 #include "live/uffd.h"
 

@@ -8,7 +8,7 @@
  * The *_locked() functions with the watch lock held; the others take it.
  */
 
-#include "live/live.h"
+#include "live/state.h"
 
 static inline struct hmmu_watch *
 hmmu__watch_of_node(struct hmmu_itree_node *node)

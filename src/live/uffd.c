@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-#include "live/live.h"
+#include "live/state.h"
 #include "live/look.h"
 
 static int uffd_ioctl(const struct hmmu_live *l, unsigned long request,

@@ -16,7 +16,7 @@
 #include "base/thread.h"
 #include "core/space.h"
 #include "fixture.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/uffd.h"
 
 enum {

@@ -47,7 +47,7 @@
 #include "live/hooks/hooks.h"
 #include "live/current.h"
 #include "live/inbox.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/look.h"
 #include "live/records.h"
 #include "live/watch.h"

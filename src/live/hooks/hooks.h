@@ -12,7 +12,7 @@
  *      hmmu__hook_unmapped(&h, it did);        or hmmu__hook_end(&h)
  */
 
-#include "live/live.h"
+#include "live/state.h"
 
 struct hmmu_hook {
 	struct hmmu_space *space;

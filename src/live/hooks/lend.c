@@ -7,7 +7,7 @@
 
 #include "base/process.h"
 #include "live/armed.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/look.h"
 #include "live/touch.h"
 

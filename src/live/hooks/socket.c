@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 
 #include "live/hooks/lend.h"
-#include "live/live.h"
+#include "live/state.h"
 #include "live/hooks/next.h"
 #include "live/touch.h"
 

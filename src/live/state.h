@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef HMMU_LIVE_LIVE_H
-#define HMMU_LIVE_LIVE_H
+#ifndef HMMU_LIVE_STATE_H
+#define HMMU_LIVE_STATE_H
 
 /*
  * The live address space: this process's real memory

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The counters of a space, for people and tests.
+ */
+#include <errno.h>
+
+#include "base/sized.h"
+#include "core/device.h"
+#include "core/space.h"
+
+static uint64_t get(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static uint64_t mirror_bytes(struct hmmu_space *space)
+{
+	struct hmmu_device *d;
+	uint64_t sum = 0;
+
+	hmmu__mutex_lock(&space->lock);
+	for (d = space->devices; d; d = d->next) {
+		struct hmmu_mirror_stats m = { .size = sizeof(m) };
+
+		if (!hmmu_mirror_get_stats(d->mirror, &m))
+			sum += (m.tables + m.dead_tables) * HMMU_PAGE_BYTES;
+	}
+	hmmu__mutex_unlock(&space->lock);
+	return sum;
+}
+
+static void stats_fill(struct hmmu_space *space, struct hmmu_space_stats *s)
+{
+	const struct hmmu_counters *c = &space->counters;
+	const struct hmmu_mm_counters *e = &space->mm->counters;
+
+	s->device_faults = get(&c->device_faults);
+	s->device_fault_retries = get(&c->device_fault_retries);
+	s->cpu_faults = get(&c->cpu_faults);
+	s->hole_faults = get(&c->hole_faults);
+	s->pages_to_device = get(&c->pages_to_device);
+	s->large_to_device = get(&c->large_to_device);
+	s->pages_home = get(&c->pages_home);
+	s->large_home = get(&c->large_home);
+	s->pages_copied = get(&c->pages_copied);
+	s->pages_dropped = get(&c->pages_dropped);
+	s->invalidations = get(&c->invalidations);
+	s->events_unmap = get(&e->events_unmap);
+	s->events_remove = get(&e->events_remove);
+	s->events_remap = get(&e->events_remap);
+	s->events_late = get(&e->events_late);
+	s->sections_broken = get(&space->ports.broken_count);
+	s->sections_overdue = get(&space->ports.overdue_count);
+	s->thp_lost = get(&e->thp_lost);
+	s->device_pages = get(&c->device_pages);
+	s->mirror_bytes = mirror_bytes(space);
+}
+
+int hmmu_space_get_stats(struct hmmu_space *space,
+			 struct hmmu_space_stats *stats)
+{
+	struct hmmu_space_stats s = { 0 };
+	struct hmmu_thread *self;
+	int err;
+
+	if (!space || !stats || stats->size <= sizeof(stats->size))
+		return -EINVAL;
+	err = hmmu__space_enter(space, &self);
+	if (err)
+		return err;
+	stats_fill(space, &s);
+	hmmu__leave(self);
+	hmmu__copy_out(stats, stats->size, &s, sizeof(s));
+	return 0;
+}
