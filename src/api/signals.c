@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/extable.h"
+#include "base/sched.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "core/sections.h"
@@ -142,7 +143,7 @@ static void die(int signal, const siginfo_t *info)
 
 	(void)sigaction(signal, &dfl, NULL);
 	if (!comes_again(info))
-		(void)hmmu__syscall(SYS_tgkill, getpid(), hmmu__sys_gettid(),
+		(void)hmmu__syscall(SYS_tgkill, getpid(), hmmu__sched_gettid(),
 				    signal, 0, 0, 0);
 }
 

@@ -110,22 +110,6 @@ static inline void hmmu__barrier(void)
 }
 
 /*
- * A full barrier, atomic_thread_fence(seq_cst) in C11's words. It is written
- * out because gcc refuses that call under -fsanitize=thread; a locked
- * operation on the stack is what gcc emits for it otherwise.
- */
-static inline void hmmu__fence_seq_cst(void)
-{
-	__asm__ volatile("lock; orl $0, (%%rsp)" ::: "memory", "cc");
-}
-
-/* Tells the processor that this is a waiting loop. */
-static inline void hmmu__cpu_relax(void)
-{
-	__builtin_ia32_pause();
-}
-
-/*
  * Writes one line to file descriptor 2 with a raw system call and aborts. The
  * only output of the library: it says why the process dies.
  */

@@ -5,6 +5,7 @@
 #include <linux/membarrier.h>
 #include <stdlib.h>
 
+#include "base/sched.h"
 #include "base/sys.h"
 
 /* The asymmetric barrier ---------------------------------------------------- */
@@ -29,11 +30,11 @@ static bool membarrier_is_forbidden(void)
 /* The kernel wants a process to register before its first expedited one. */
 static bool membarrier_register(void)
 {
-	int commands = hmmu__sys_membarrier(MEMBARRIER_CMD_QUERY);
+	int commands = hmmu__sched_membarrier(MEMBARRIER_CMD_QUERY);
 
 	if (commands < 0 || !(commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED))
 		return false;
-	return hmmu__sys_membarrier(
+	return hmmu__sched_membarrier(
 		       MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
@@ -71,13 +72,13 @@ bool hmmu__membarrier_available(void)
 
 static int membarrier_expedited(void)
 {
-	return hmmu__sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	return hmmu__sched_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
 void hmmu__membarrier(void)
 {
 	if (!hmmu__membarrier_available()) {
-		hmmu__fence_seq_cst();
+		hmmu__sched_fence();
 		return;
 	}
 	if (hmmu_likely(membarrier_expedited() == 0))
@@ -193,7 +194,7 @@ int hmmu__epoch_synchronize_timed(struct hmmu_epoch_domain *domain,
 
 	while (!grace_is_over(domain, target)) {
 		if (timeout_ns != HMMU_FOREVER) {
-			uint64_t now_ns = hmmu__sys_clock_ns();
+			uint64_t now_ns = hmmu__sched_now_ns();
 
 			if (start_ns == 0)
 				start_ns = now_ns;

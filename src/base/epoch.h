@@ -41,6 +41,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/sched.h"
 #include "base/lock.h"
 
 /*
@@ -97,7 +98,7 @@ static inline void hmmu__fast_barrier(void)
 {
 	hmmu__barrier();
 	if (hmmu_unlikely(hmmu__fast_fence_needed()))
-		hmmu__fence_seq_cst();
+		hmmu__sched_fence();
 }
 
 /*

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/format.h"
+#include "base/sched.h"
 #include "base/sys.h"
 
 /*
@@ -229,13 +230,13 @@ int hmmu__futex_wait(_Atomic uint32_t *word, uint32_t expected,
 		.tv_nsec = (long)(timeout_ns % 1000000000u),
 	};
 
-	return hmmu__sys_futex(word, FUTEX_WAIT_PRIVATE, expected,
-			       timeout_ns == HMMU_FOREVER ? NULL : &ts);
+	return hmmu__sched_futex(word, FUTEX_WAIT_PRIVATE, expected,
+				 timeout_ns == HMMU_FOREVER ? NULL : &ts);
 }
 
 int hmmu__futex_wake(_Atomic uint32_t *word, unsigned int count)
 {
-	return hmmu__sys_futex(word, FUTEX_WAKE_PRIVATE, count, NULL);
+	return hmmu__sched_futex(word, FUTEX_WAKE_PRIVATE, count, NULL);
 }
 
 /*
@@ -252,16 +253,16 @@ void hmmu__backoff(unsigned int *round)
 
 	if (n < BACKOFF_PAUSE_ROUNDS) {
 		for (unsigned int i = 0; i < 1u << n; i++)
-			hmmu__cpu_relax();
+			hmmu__sched_relax();
 		return;
 	}
 	n -= BACKOFF_PAUSE_ROUNDS;
 	if (n < BACKOFF_YIELD_ROUNDS) {
-		(void)hmmu__sys_sched_yield();
+		hmmu__sched_yield();
 		return;
 	}
 	n = (unsigned int)hmmu_min(n - BACKOFF_YIELD_ROUNDS + 1, 10);
-	(void)hmmu__sys_nanosleep(hmmu_min(1000ul << n, BACKOFF_SLEEP_MAX_NS));
+	hmmu__sched_sleep(hmmu_min(1000ul << n, BACKOFF_SLEEP_MAX_NS));
 	/* Keeps the counter from wrapping back to pauses. */
 	*round = (unsigned int)hmmu_min(*round, 1000);
 }

@@ -116,15 +116,6 @@ static inline long hmmu__sys_mremap(uintptr_t old_addr, size_t old_bytes,
 			     (long)new_bytes, flags, (long)new_addr, 0);
 }
 
-/* The timed waits of futex(2) take @timeout, the requeues a count there. */
-static inline int hmmu__sys_futex(_Atomic uint32_t *word, int op,
-				  uint32_t value,
-				  const struct timespec *timeout)
-{
-	return (int)hmmu__syscall(SYS_futex, (long)word, op, (long)value,
-				  (long)timeout, 0, 0);
-}
-
 /* @timeout NULL waits without a bound. The kernel may write to @timeout. */
 static inline int hmmu__sys_poll(struct pollfd *fds, unsigned int nfds,
 				 struct timespec *timeout)
@@ -150,42 +141,6 @@ static inline int hmmu__sys_sigprocmask(int how, const uint64_t *set,
 {
 	return (int)hmmu__syscall(SYS_rt_sigprocmask, how, (long)set, (long)old,
 				  sizeof(uint64_t), 0, 0);
-}
-
-static inline int hmmu__sys_gettid(void)
-{
-	return (int)hmmu__syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
-}
-
-/* @cmd is an MEMBARRIER_CMD_*; see also hmmu__membarrier() in epoch.h. */
-static inline int hmmu__sys_membarrier(int cmd)
-{
-	return (int)hmmu__syscall(SYS_membarrier, cmd, 0, 0, 0, 0, 0);
-}
-
-static inline int hmmu__sys_sched_yield(void)
-{
-	return (int)hmmu__syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-}
-
-/* Sleeps @ns or until a signal handler ran. */
-static inline int hmmu__sys_nanosleep(uint64_t ns)
-{
-	struct timespec ts = {
-		.tv_sec = (time_t)(ns / 1000000000u),
-		.tv_nsec = (long)(ns % 1000000000u),
-	};
-
-	return (int)hmmu__syscall(SYS_nanosleep, (long)&ts, 0, 0, 0, 0, 0);
-}
-
-/* CLOCK_MONOTONIC. The vdso answers: no system call, and errno untouched. */
-static inline uint64_t hmmu__sys_clock_ns(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/fault_point.h"
 #include "base/lock.h"
 #include "base/process.h"
+#include "base/sched.h"
 #include "base/sys.h"
 
 /* Of the callers' frames: what a call points to while it holds locks. */
@@ -207,7 +208,7 @@ static void windows_touch(const struct hmmu_windows *w)
 /* The left column of thread.h, from the fence to the touch. */
 static void windows_settle(const struct hmmu_windows *w)
 {
-	hmmu__fence_seq_cst();
+	hmmu__sched_fence();
 	if (hmmu_unlikely(atomic_load_explicit(&takes, memory_order_acquire) !=
 			  0))
 		wait_for_takes();
@@ -380,7 +381,7 @@ static __attribute__((constructor)) void record_key_create(void)
 int hmmu__thread_id(void)
 {
 	if (hmmu_unlikely(local.tid == 0))
-		local.tid = hmmu__sys_gettid();
+		local.tid = hmmu__sched_gettid();
 	return local.tid;
 }
 
@@ -584,7 +585,7 @@ static HMMU_COLD void wait_for_takes_inside(void)
 
 void hmmu__loans_settle(void)
 {
-	hmmu__fence_seq_cst();
+	hmmu__sched_fence();
 	/* Acquire: pairs with hmmu__take_end(). */
 	if (hmmu_unlikely(atomic_load_explicit(&takes, memory_order_acquire)))
 		wait_for_takes_inside();

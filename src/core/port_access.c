@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/sched.h"
 #include "base/sys.h"
 
 /* An access that keeps losing its translation gives up after this. */
@@ -287,7 +288,7 @@ static bool mirror_find(struct hmmu_port_full *full, uintptr_t va,
 
 static bool has_collided_too_long(struct attempt *attempt)
 {
-	uint64_t now_ns = hmmu__sys_clock_ns();
+	uint64_t now_ns = hmmu__sched_now_ns();
 
 	if (!attempt->start_ns)
 		attempt->start_ns = now_ns;

@@ -225,7 +225,7 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 static void discard_remember(struct hmmu_live *l, uintptr_t start,
 			     uintptr_t end)
 {
-	uint64_t now = hmmu__sys_clock_ns();
+	uint64_t now = hmmu__sched_now_ns();
 	struct hmmu_discard *d = &l->discard[0];
 	unsigned int i;
 

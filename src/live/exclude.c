@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/sched.h"
 #include "base/loan.h"
 #include "base/thread.h"
 #include "live/state.h"
@@ -117,7 +118,7 @@ static bool overlaps_discard(const struct hmmu_live *l, uintptr_t start,
 
 	for (i = 0; i < HMMU_DISCARDS; i++)
 		if (l->discard[i].start < end && start < l->discard[i].end &&
-		    hmmu__sys_clock_ns() < l->discard[i].until_ns)
+		    hmmu__sched_now_ns() < l->discard[i].until_ns)
 			return true;
 	return false;
 }
@@ -128,7 +129,7 @@ static void mark_discards(const struct hmmu_live *l, const struct mark *m)
 	unsigned int i;
 
 	for (i = 0; i < HMMU_DISCARDS; i++)
-		if (hmmu__sys_clock_ns() < l->discard[i].until_ns)
+		if (hmmu__sched_now_ns() < l->discard[i].until_ns)
 			mark_range(m, l->discard[i].start, l->discard[i].end);
 }
 

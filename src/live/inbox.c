@@ -235,7 +235,7 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 	bool any = false;
 
 	if (!pump_may_read(l) || !hmmu__inbox_has_room(l)) {
-		hmmu__sys_nanosleep(timeout_ns < 50000 ? timeout_ns : 50000);
+		hmmu__sched_sleep(timeout_ns < 50000 ? timeout_ns : 50000);
 		return;
 	}
 	if (!own)
@@ -263,7 +263,7 @@ void hmmu__live_drain(struct hmmu_mm *mm)
 	if (hmmu__inbox_has_room(l) && hmmu__inbox_read(l, &msg))
 		hmmu__inbox_put(l, &msg);
 	else
-		hmmu__sys_sched_yield();
+		hmmu__sched_yield();
 }
 
 /*
@@ -287,13 +287,13 @@ void hmmu__live_events_wait(struct hmmu_mm *mm)
 void hmmu__live_quiet(struct hmmu_mm *mm, uint64_t timeout_ns)
 {
 	struct hmmu_live *l = hmmu__live(mm);
-	uint64_t begun = hmmu__sys_clock_ns();
+	uint64_t begun = hmmu__sched_now_ns();
 	unsigned int round = 0;
 
 	if (hmmu__is_service(l))
 		return;
 	while (hmmu__uffd_is_changing(l) &&
-	       hmmu__sys_clock_ns() - begun < timeout_ns)
+	       hmmu__sched_now_ns() - begun < timeout_ns)
 		hmmu__backoff(&round);
 	hmmu__live_events_wait(mm);
 }

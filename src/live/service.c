@@ -186,7 +186,7 @@ static void gather(struct hmmu_live *l, const struct uffd_msg *first)
  */
 static void events_settle(struct hmmu_live *l)
 {
-	uint64_t begun = hmmu__sys_clock_ns();
+	uint64_t begun = hmmu__sched_now_ns();
 	unsigned int round = 0;
 
 	hmmu__rw_assert_write_held(&l->events);
@@ -194,7 +194,7 @@ static void events_settle(struct hmmu_live *l)
 		while (apply_next_event(l))
 			;
 		if (!hmmu__events_awaited(l) || !hmmu__uffd_is_changing(l) ||
-		    hmmu__sys_clock_ns() - begun > SETTLE_NS)
+		    hmmu__sched_now_ns() - begun > SETTLE_NS)
 			break;
 		gather(l, NULL);
 		hmmu__backoff(&round);
@@ -326,7 +326,7 @@ static void *service_main(void *arg)
 	uint64_t count;
 	bool any;
 
-	atomic_store_explicit(&l->service_tid, hmmu__sys_gettid(),
+	atomic_store_explicit(&l->service_tid, hmmu__sched_gettid(),
 			      memory_order_relaxed);
 	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
 		/* What is put aside from here on by others wakes the poll. */

@@ -17,6 +17,7 @@
 #include <errno.h>
 
 #include "base/arena.h"
+#include "base/sched.h"
 #include "base/loan.h"
 #include "live/armed.h"
 #include "live/inbox.h"
@@ -299,7 +300,7 @@ static void fill_lent(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	unsigned int i;
 
 	/* Pairs with hmmu__loans_settle(). */
-	hmmu__fence_seq_cst();
+	hmmu__sched_fence();
 	hmmu__loans_visit(vma->start, vma->end, lent_add, &lent);
 	for (i = 0; i < lent.n; i++)
 		(void)hmmu__live_fault_in(&l->mm, lent.lo[i], lent.hi[i],

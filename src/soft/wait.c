@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "base/lock.h"
+#include "base/sched.h"
 #include "base/sys.h"
 #include "soft/internal.h"
 
@@ -44,7 +45,7 @@ static uint64_t deadline_of(uint64_t timeout_ns)
 
 	if (timeout_ns == HMMU_SOFT_FOREVER)
 		return HMMU_SOFT_FOREVER;
-	now = hmmu__sys_clock_ns();
+	now = hmmu__sched_now_ns();
 	return timeout_ns > HMMU_SOFT_FOREVER - now ? HMMU_SOFT_FOREVER :
 						      now + timeout_ns;
 }
@@ -55,7 +56,7 @@ static uint64_t left_until(uint64_t deadline)
 
 	if (deadline == HMMU_SOFT_FOREVER)
 		return HMMU_FOREVER;
-	now = hmmu__sys_clock_ns();
+	now = hmmu__sched_now_ns();
 	return now < deadline ? deadline - now : 0;
 }
 

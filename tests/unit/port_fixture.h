@@ -26,6 +26,7 @@
 #include <hmmu/port.h>
 
 #include "base/arena.h"
+#include "base/sched.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "core/device.h"
@@ -96,7 +97,7 @@ void __wrap_hmmu__device_port_closed(struct hmmu_device *device)
 static inline void step_wait(_Atomic int *step, int value)
 {
 	while (atomic_load_explicit(step, memory_order_acquire) < value)
-		(void)hmmu__sys_nanosleep(50000);
+		hmmu__sched_sleep(50000);
 }
 
 static inline void step_set(_Atomic int *step, int value)
@@ -231,7 +232,7 @@ static inline void helper_start(struct helper *h, struct fake *f,
 
 static inline bool helper_is_done_soon(struct helper *h)
 {
-	(void)hmmu__sys_nanosleep(SHORT_NS);
+	hmmu__sched_sleep(SHORT_NS);
 	return atomic_load_explicit(&h->done, memory_order_acquire);
 }
 

@@ -15,13 +15,14 @@
 #include <cmocka.h>
 
 #include "base/epoch.h"
+#include "base/sched.h"
 #include "base/sys.h"
 
 #define MILLISECOND_NS 1000000u
 
 static void sleep_ms(unsigned int ms)
 {
-	(void)hmmu__sys_nanosleep((uint64_t)ms * MILLISECOND_NS);
+	hmmu__sched_sleep((uint64_t)ms * MILLISECOND_NS);
 }
 
 static void start(pthread_t *thread, void *(*fn)(void *), void *arg)
@@ -133,13 +134,13 @@ static void test_epoch_synchronize_ignores_later_sections(void **state)
 static void test_epoch_synchronize_timed_gives_up(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t start_ns = hmmu__sys_clock_ns();
+	uint64_t start_ns = hmmu__sched_now_ns();
 
 	hmmu__epoch_enter(&f->domain, &f->reader);
 	assert_int_equal(hmmu__epoch_synchronize_timed(&f->domain,
 						       5 * MILLISECOND_NS),
 			 -ETIMEDOUT);
-	assert_true(hmmu__sys_clock_ns() - start_ns >= 5 * MILLISECOND_NS);
+	assert_true(hmmu__sched_now_ns() - start_ns >= 5 * MILLISECOND_NS);
 	hmmu__epoch_exit(&f->domain, &f->reader);
 	assert_int_equal(hmmu__epoch_synchronize_timed(&f->domain, 0), 0);
 }
@@ -223,7 +224,7 @@ static void test_epoch_drain_waits_for_running_functions(void **state)
 	hmmu__epoch_retire(&f->domain, &f->item[0], run_slowly);
 	start(&thread, poll_once, &f->domain);
 	while (atomic_load_explicit(&slow_stage, memory_order_relaxed) == 0)
-		(void)hmmu__sys_sched_yield();
+		hmmu__sched_yield();
 	hmmu__epoch_drain(&f->domain);
 	assert_int_equal(
 		atomic_load_explicit(&slow_stage, memory_order_relaxed), 2);
@@ -322,7 +323,7 @@ static void test_epoch_objects_outlive_sections(void **state)
 {
 	struct stress *s = aligned_alloc(64, sizeof(*s));
 	pthread_t thread[READERS];
-	uint64_t start_ns = hmmu__sys_clock_ns();
+	uint64_t start_ns = hmmu__sched_now_ns();
 
 	(void)state;
 	assert_non_null(s);
@@ -334,7 +335,7 @@ static void test_epoch_objects_outlive_sections(void **state)
 		start(&thread[i], read_published, s);
 	for (unsigned int n = 0; n < UPDATES; n++) {
 		update(s, n);
-		if (hmmu__sys_clock_ns() - start_ns > 1500 * MILLISECOND_NS)
+		if (hmmu__sched_now_ns() - start_ns > 1500 * MILLISECOND_NS)
 			break;
 	}
 	atomic_store_explicit(&s->stop, true, memory_order_relaxed);
@@ -391,7 +392,7 @@ static void wait_for(_Atomic uint64_t *word, uint64_t value)
 
 	while (atomic_load_explicit(word, memory_order_acquire) < value) {
 		if (++spins % 4096 == 0)
-			(void)hmmu__sys_sched_yield();
+			hmmu__sched_yield();
 	}
 }
 
@@ -465,7 +466,7 @@ static bool race_once(struct race *r, uint64_t round)
 static void test_epoch_updater_sees_every_open_section(void **state)
 {
 	struct race *r = aligned_alloc(64, sizeof(*r));
-	uint64_t start_ns = hmmu__sys_clock_ns();
+	uint64_t start_ns = hmmu__sched_now_ns();
 	unsigned int broken = 0;
 	pthread_t thread;
 
@@ -481,7 +482,7 @@ static void test_epoch_updater_sees_every_open_section(void **state)
 	pin_to_nth_allowed_cpu(0);
 	for (uint64_t round = 1; round <= RACE_ROUNDS; round++) {
 		broken += race_once(r, round);
-		if (hmmu__sys_clock_ns() - start_ns > 1000 * MILLISECOND_NS)
+		if (hmmu__sched_now_ns() - start_ns > 1000 * MILLISECOND_NS)
 			break;
 	}
 	atomic_store_explicit(&r->round.word, UINT64_MAX, memory_order_release);

@@ -13,6 +13,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "base/sched.h"
 #include "base/sys.h"
 
 struct inbox {
@@ -156,7 +157,7 @@ static void count_calls(void *arg, enum hmmu_log_level level,
 	(void)level;
 	(void)message;
 	atomic_fetch_add_explicit(&calls->begun, 1, memory_order_relaxed);
-	(void)hmmu__sys_sched_yield();
+	hmmu__sched_yield();
 	atomic_fetch_add_explicit(&calls->ended, 1, memory_order_relaxed);
 }
 
@@ -169,7 +170,7 @@ static void set_and_remove(void)
 	assert_non_null(calls);
 	hmmu_log_set(count_calls, calls, HMMU_LOG_INFO);
 	while (atomic_load_explicit(&calls->begun, memory_order_relaxed) == 0)
-		(void)hmmu__sys_sched_yield();
+		hmmu__sched_yield();
 	hmmu_log_set(NULL, NULL, HMMU_LOG_ERROR);
 	begun = atomic_load_explicit(&calls->begun, memory_order_relaxed);
 	assert_int_equal(atomic_load_explicit(&calls->ended,
@@ -180,7 +181,7 @@ static void set_and_remove(void)
 
 static void test_log_set_waits_for_running_callbacks(void **state)
 {
-	uint64_t end_ns = hmmu__sys_clock_ns() + 500000000;
+	uint64_t end_ns = hmmu__sched_now_ns() + 500000000;
 	pthread_t thread[2];
 
 	(void)state;
@@ -188,7 +189,7 @@ static void test_log_set_waits_for_running_callbacks(void **state)
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, talk, NULL),
 				 0);
-	for (int i = 0; i < 2000 && hmmu__sys_clock_ns() < end_ns; i++)
+	for (int i = 0; i < 2000 && hmmu__sched_now_ns() < end_ns; i++)
 		set_and_remove();
 	atomic_store_explicit(&stop, true, memory_order_relaxed);
 	for (int i = 0; i < 2; i++)

@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/lock.h"
+#include "base/sched.h"
 #include "base/sys.h"
 #include "base/thread.h"
 
@@ -66,7 +67,7 @@ struct visitor {
 static void step_wait(_Atomic int *step, int value)
 {
 	while (atomic_load_explicit(step, memory_order_acquire) < value)
-		(void)hmmu__sys_nanosleep(100000);
+		hmmu__sched_sleep(100000);
 }
 
 static void step_set(_Atomic int *step, int value)
@@ -157,7 +158,7 @@ static void test_thread_signals_wait_until_leave(void **state)
 	assert_int_equal(sigaction(SIGUSR1, &sa, &old), 0);
 	self = hmmu__enter();
 	/* Not raise(): ThreadSanitizer delivers what that sends by itself. */
-	(void)hmmu__syscall(SYS_tgkill, getpid(), hmmu__sys_gettid(), SIGUSR1,
+	(void)hmmu__syscall(SYS_tgkill, getpid(), hmmu__sched_gettid(), SIGUSR1,
 			    0, 0, 0);
 	assert_int_equal(signals_seen, 0);
 	assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &now), 0);
@@ -213,7 +214,7 @@ static void test_thread_enter_waits_for_a_take(void **state)
 					(void *)(uintptr_t)&step),
 			 0);
 	step_wait(&step, 1);
-	(void)hmmu__sys_nanosleep(SHORT_NS);
+	hmmu__sched_sleep(SHORT_NS);
 	assert_int_equal(atomic_load_explicit(&step, memory_order_acquire), 1);
 	hmmu__take_end();
 	assert_int_equal(pthread_join(thread, NULL), 0);
@@ -229,7 +230,7 @@ static void *take_always(void *arg)
 
 	while (!atomic_load_explicit(stop, memory_order_relaxed)) {
 		take_begin_surely();
-		(void)hmmu__sys_nanosleep(200000);
+		hmmu__sched_sleep(200000);
 		hmmu__take_end();
 	}
 	hmmu__leave(self);
@@ -248,9 +249,9 @@ static void test_thread_constant_takes_do_not_starve_enter(void **state)
 						(void *)(uintptr_t)&stop),
 				 0);
 	for (int i = 0; i < 100; i++) {
-		start_ns = hmmu__sys_clock_ns();
+		start_ns = hmmu__sched_now_ns();
 		hmmu__leave(hmmu__enter());
-		ns = hmmu__sys_clock_ns() - start_ns;
+		ns = hmmu__sched_now_ns() - start_ns;
 		longest_ns = ns > longest_ns ? ns : longest_ns;
 	}
 	step_set(&stop, 1);

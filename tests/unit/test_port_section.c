@@ -44,7 +44,7 @@ static void test_port_invalidation_waits_for_the_section(void **state)
 	assert_int_equal(hmmu_port_store64(port, VA, 5), 0);
 	helper_start(&h, f, fake_invalidate);
 	while (!atomic_load(&f->ports.waiters_pending))
-		(void)hmmu__sys_sched_yield();
+		hmmu__sched_yield();
 	assert_false(helper_is_done_soon(&h));
 	/* The translation lives as long as the section. */
 	assert_int_equal(hmmu_port_load64(port, VA, &v), 0);
@@ -332,7 +332,7 @@ static bool count_help(struct hmmu_mm *mm, uint64_t timeout_ns, int owner)
 	(void)mm;
 	(void)owner;
 	atomic_fetch_add(&helps, 1);
-	(void)hmmu__sys_nanosleep(timeout_ns);
+	hmmu__sched_sleep(timeout_ns);
 	return false;
 }
 
@@ -354,7 +354,7 @@ static void test_port_section_overdue_is_told_once(void **state)
 	hmmu_log_set(count_warning, NULL, HMMU_LOG_WARN);
 	hmmu_port_begin(port);
 	helper_start(&h, f, invalidate_with_help);
-	(void)hmmu__sys_nanosleep(1300000000u);
+	hmmu__sched_sleep(1300000000u);
 	hmmu_port_end(port);
 	helper_join(&h);
 	hmmu_log_set(NULL, NULL, HMMU_LOG_WARN);
@@ -444,7 +444,7 @@ static void test_port_never_uses_memory_that_was_taken(void **state)
 {
 	struct fake *f = fake_create(1);
 	unsigned char *first = f->host, *other = pages_map(PAGE);
-	uint64_t end_ns = hmmu__sys_clock_ns() + STRESS_NS;
+	uint64_t end_ns = hmmu__sched_now_ns() + STRESS_NS;
 	struct helper h[STRESS_PORT];
 	unsigned int swaps = 0;
 
@@ -452,7 +452,7 @@ static void test_port_never_uses_memory_that_was_taken(void **state)
 	page_set(other, POISON);
 	for (int i = 0; i < STRESS_PORT; i++)
 		helper_start(&h[i], f, stress_reader);
-	while (hmmu__sys_clock_ns() < end_ns) {
+	while (hmmu__sched_now_ns() < end_ns) {
 		assert_true(stress_swap(f, &other));
 		swaps++;
 	}
