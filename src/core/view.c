@@ -240,35 +240,47 @@ static bool has_index(const struct hmmu_view_run *r)
 	return r->where != HMMU_WHERE_SYSTEM && r->where != HMMU_WHERE_ZERO;
 }
 
-/* Entries of [start, end) become 0, or count up from @value in steps of @step. */
 static void entries_set(uint64_t *entries, uintptr_t start, uintptr_t end,
-			uint64_t value, uint64_t step)
+			uint64_t value)
 {
 	size_t n = (end - start) >> HMMU_PAGE_LG2;
 	size_t i;
 
-	for (i = 0; i < n; i++, value += step)
+	for (i = 0; i < n; i++)
 		entries[i] = (entries[i] & HMMU_ENTRY_STICKY) | value;
+}
+
+/* The same for pages of a device: each has the next index. */
+static void entries_count_up(uint64_t *entries, uintptr_t start, uintptr_t end,
+			     uint64_t value)
+{
+	uintptr_t at;
+
+	for (at = start; at < end; at += HMMU_PAGE_BYTES, entries++) {
+		*entries = (*entries & HMMU_ENTRY_STICKY) | value;
+		value += 1ull << HMMU_ENTRY_INDEX_SHIFT;
+	}
 }
 
 static void entries_fill(uint64_t *entries, uintptr_t start, uintptr_t end,
 			 const struct hmmu_view_run *runs, size_t n)
 {
-	const uint64_t one = 1ull << HMMU_ENTRY_INDEX_SHIFT;
 	uintptr_t at = start;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
 		const struct hmmu_view_run *r = &runs[i];
+		uint64_t *e = entries + ((r->start - start) >> HMMU_PAGE_LG2);
 
 		entries_set(entries + ((at - start) >> HMMU_PAGE_LG2), at,
-			    r->start, 0, 0);
-		entries_set(entries + ((r->start - start) >> HMMU_PAGE_LG2),
-			    r->start, r->end, entry_of(r),
-			    has_index(r) ? one : 0);
+			    r->start, 0);
+		if (has_index(r))
+			entries_count_up(e, r->start, r->end, entry_of(r));
+		else
+			entries_set(e, r->start, r->end, entry_of(r));
 		at = r->end;
 	}
-	entries_set(entries + ((at - start) >> HMMU_PAGE_LG2), at, end, 0, 0);
+	entries_set(entries + ((at - start) >> HMMU_PAGE_LG2), at, end, 0);
 }
 
 /* @entries may be the program's memory: no lock is held while it is written. */
@@ -290,7 +302,7 @@ int hmmu__view_entries(struct hmmu_space *space, const struct hmmu_view *view,
 			     next, runs, n);
 	}
 	if (err)
-		entries_set(entries, start, end, 0, 0);
+		entries_set(entries, start, end, 0);
 	return err;
 }
 
