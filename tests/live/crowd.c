@@ -272,11 +272,8 @@ static bool find_heap(uintptr_t *start, uintptr_t *end)
 static uint64_t take(uintptr_t start, uintptr_t end)
 {
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
-	int err = hmmu_migrate_to_device(live_device, start, end, &r);
 
-	if (err == -EOPNOTSUPP && !live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
-	HMMU_CHECK_OK(err);
+	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, start, end, &r));
 	return r.pages_moved;
 }
 
@@ -326,6 +323,7 @@ void crowd_run(const struct crowd *crowd)
 	unsigned int i;
 	timer_t timer;
 
+	live_need_move();
 	need_memory(crowd);
 	/* All threads on the one heap that is taken. */
 	if (crowd->parts & CROWD_HEAP) {

@@ -226,6 +226,12 @@ bool live_can_move(void)
 	return moves && !live_is_forced("NO_MOVE");
 }
 
+void live_need_move(void)
+{
+	if (!live_can_move())
+		HMMU_SKIP("UFFDIO_MOVE");
+}
+
 void live_need_libc_heap(void)
 {
 	if (LIVE_SANITIZED)

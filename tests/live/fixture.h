@@ -76,6 +76,8 @@ bool live_is_forced(const char *fallback);
 bool live_serves_kernel(void);
 /* Pages can migrate to host-private memory: UFFDIO_MOVE. */
 bool live_can_move(void);
+/* Skip where they can not. */
+void live_need_move(void);
 
 /* Skip where malloc() has no [heap], and free() no munmap() inside libc. */
 void live_need_libc_heap(void);

@@ -652,8 +652,7 @@ static void test_changes_e9_fork_among_threads(void)
 	pthread_t threads[3];
 	size_t i;
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	live_open();
 	threads[0] = live_thread(touch_all_the_time, p);
 	threads[1] = live_thread(migrate_all_the_time, p);
@@ -737,8 +736,7 @@ static void test_changes_many_threads(const struct live_way *way)
 	pthread_t threads[4];
 	size_t i;
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	live_open();
 	for (i = 0; i < 4; i++)
 		threads[i] = live_thread(churn, (void *)(uintptr_t)way);

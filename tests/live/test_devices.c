@@ -298,8 +298,7 @@ static void test_devices_mv24_no_large_place(void)
 	struct hmmu_migrate_result r;
 	uint64_t e[1];
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	if (live_is_forced("NO_PAGEMAP_SCAN"))
 		HMMU_SKIP("PAGEMAP_SCAN");
 	open_both();
@@ -326,8 +325,7 @@ static void test_devices_mv24_no_large_place_at_home(void)
 	char *p = live_map_large(3, 1);
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	if (live_is_forced("NO_PAGEMAP_SCAN"))
 		HMMU_SKIP("PAGEMAP_SCAN");
 	open_both();

@@ -266,8 +266,7 @@ static void test_fork_parent_killed(void)
 	pid_t parent;
 	char result;
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	HMMU_CHECK_INT(pipe(pipes), 0);
 	parent = fork();
 	HMMU_CHECK(parent >= 0);

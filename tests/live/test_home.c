@@ -50,8 +50,7 @@ static void test_home_dp4_large_page_stays_large(void)
 {
 	char *p = live_map_large(2, 1);
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	if (live_is_forced("NO_PAGEMAP_SCAN"))
 		HMMU_SKIP("PAGEMAP_SCAN");
 	live_open();

@@ -16,8 +16,7 @@ static void test_migrate_mv16_large_pages_move_whole(void)
 	char *p = live_map_large(3, 1);
 	struct hmmu_migrate_result r;
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	if (live_is_forced("NO_PAGEMAP_SCAN"))
 		HMMU_SKIP("PAGEMAP_SCAN");
 	live_open();
@@ -599,16 +598,14 @@ static void test_migrate_the_whole_program(void)
 {
 	struct node *list = make_list(20000);
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
-	int i, err;
+	int i;
 
 	live_need_program_alone();
+	live_need_move();
 	live_open();
 	for (i = 0; i < 10; i++) {
-		err = hmmu_migrate_to_device(live_device, PAGE,
-					     (1ul << 47) - PAGE, &r);
-		if (err == -EOPNOTSUPP && !live_can_move())
-			HMMU_SKIP("UFFDIO_MOVE");
-		HMMU_CHECK_OK(err);
+		HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, PAGE,
+						     (1ul << 47) - PAGE, &r));
 		HMMU_CHECK(r.pages_moved + r.pages_already > 100);
 		check_list(list, 20000);
 	}
@@ -772,10 +769,8 @@ static void *migrate_to_and_fro(void *arg)
 	int i, err;
 
 	for (i = 0; i < 100; i++) {
-		err = hmmu_migrate_to_device(live_device, p, p + LARGE, NULL);
-		if (err == -EOPNOTSUPP && !live_can_move())
-			return NULL;
-		HMMU_CHECK_OK(err);
+		HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, p, p + LARGE,
+						     NULL));
 		err = hmmu_migrate_home(live_space, p, p + LARGE, NULL);
 		HMMU_CHECK(!err || err == -EBUSY);
 	}
@@ -800,6 +795,7 @@ static void test_migrate_mv12_no_update_is_lost(void)
 	pthread_t threads[4];
 	size_t i;
 
+	live_need_move();
 	live_open();
 	madvise(p, LARGE, MADV_HUGEPAGE);
 	for (i = 0; i < 4; i++)

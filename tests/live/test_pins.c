@@ -159,14 +159,9 @@ static void test_pins_pn1_end_exclusive_access(void)
 {
 	char *p = live_map_small(4, 1);
 	uint64_t entry;
-	int err;
 
 	live_open();
-	err = hmmu_make_exclusive(live_device, (uintptr_t)p,
-				  (uintptr_t)p + 2 * PAGE, NULL);
-	if (err == -EOPNOTSUPP && !live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
-	HMMU_CHECK_OK(err);
+	HMMU_CHECK_OK(live_make_exclusive(live_device, p, 2 * PAGE, NULL));
 	HMMU_CHECK_OK(pin(p, PAGE));
 	HMMU_CHECK_INT(live_present(p, 2 * PAGE), 1);
 	HMMU_CHECK(!live_leaf(live_device, p, NULL));

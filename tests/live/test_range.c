@@ -436,8 +436,7 @@ static void test_range_rf30_own_large_device_page(void)
 {
 	char *p = live_map_large(1, 1);
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	open_all();
 	live_take(p, LARGE);
 	HMMU_CHECK_OK(look_as(live_device, p, PER_LARGE, FAULT));

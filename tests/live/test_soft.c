@@ -86,6 +86,7 @@ static void to_device(void *p, size_t bytes)
 {
 	struct hmmu_migrate_result result = { .size = sizeof(result) };
 
+	live_need_move();
 	HMMU_CHECK_OK(hmmu_migrate_to_device(hmmu_soft_device(soft),
 					     (uintptr_t)p, (uintptr_t)p + bytes,
 					     &result));
@@ -263,6 +264,7 @@ static void test_soft_atomics_meet_the_cpu(void)
 	uint64_t *word;
 	uint32_t i;
 
+	live_need_move();
 	open_all();
 	word = get_blocks(LARGE);
 	memset(word, 0, LARGE);
@@ -370,6 +372,7 @@ static void test_soft_kernel_follows_pointers_of_the_heap(void)
 	HMMU_CHECK_OK(result.error);
 	check_list(list);
 	/* And with the heap on the device. */
+	live_need_move();
 	top = sbrk(0);
 	HMMU_CHECK_OK(hmmu_migrate_to_device(
 		hmmu_soft_device(soft), ((uintptr_t)top & ~(LARGE - 1)) - LARGE,

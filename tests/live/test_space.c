@@ -297,8 +297,7 @@ static void test_space_residency_of_large_pages(void)
 	char *p = live_map_large(2, 1);
 	struct hmmu_residency at[2];
 
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	live_open();
 	live_take(p, LARGE);
 	HMMU_CHECK_OK(hmmu_device_fault(live_device, (uintptr_t)p, 1,

@@ -462,6 +462,7 @@ static void test_sweep_changes(void)
 	bool failed = true;
 	uint64_t n;
 
+	live_need_move();
 	open_all();
 	for (n = 1; failed && n < 200; n++) {
 		(void)run(change, n, true, &failed);

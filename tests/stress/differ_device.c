@@ -39,11 +39,7 @@ static uintptr_t managed(const struct differ_world *w, size_t at)
 
 static void to_device(uintptr_t start, uintptr_t end)
 {
-	int err = hmmu_migrate_to_device(live_device, start, end, NULL);
-
-	if (err == -EOPNOTSUPP && !live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
-	HMMU_CHECK_OK(err);
+	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, start, end, NULL));
 }
 
 static void exclusive(uintptr_t start, uintptr_t end)
@@ -687,8 +683,7 @@ void differ_device_open(void)
 					     .records = DIFFER_WORLDS };
 
 	live_open_space();
-	if (!live_can_move())
-		HMMU_SKIP("UFFDIO_MOVE");
+	live_need_move();
 	HMMU_CHECK_OK(
 		hmmu_memory_create(live_space, &memory_options, &live_memory));
 	options.memory = live_memory;
