@@ -86,13 +86,14 @@ static bool same_rank_is_ordered(const struct held_lock *e, uint64_t subrank,
 }
 
 /*
- * A mirror of the program's own may be edited by a thread that is not inside:
- * its locks, and its epoch domain's, are none that the fault service takes.
- * Mirrors of devices are edited from inside only.
+ * A thread that is not inside may take these, for the fault service does not: it
+ * edits a mirror of the program's own, with its epoch domain, or installs the log
+ * callback. Mirrors of devices are edited from inside only.
  */
 static bool is_private_rank(enum hmmu_rank rank)
 {
-	return rank == HMMU_RANK_MIRROR || rank == HMMU_RANK_EPOCH;
+	return rank == HMMU_RANK_MIRROR || rank == HMMU_RANK_EPOCH ||
+	       rank == HMMU_RANK_LOG;
 }
 
 void hmmu__lock_check(enum hmmu_rank rank)

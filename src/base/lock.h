@@ -68,6 +68,7 @@ enum hmmu_rank {
 	HMMU_RANK_EPOCH,
 	HMMU_RANK_ARENA,
 	HMMU_RANK_LEAF,
+	HMMU_RANK_LOG,
 };
 
 /*

@@ -26,7 +26,7 @@ static struct {
 	void *arg; /* changes only while fn is NULL and nobody is running */
 	struct hmmu_mutex set_lock;
 } sink = {
-	.set_lock = HMMU_MUTEX_INITIALIZER(HMMU_RANK_LEAF, "log"),
+	.set_lock = HMMU_MUTEX_INITIALIZER(HMMU_RANK_LOG, "log"),
 };
 
 _Atomic unsigned int hmmu__log_level_end;

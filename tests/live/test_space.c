@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <hmmu/log.h>
+
 #include "fixture.h"
 
 static void test_space_opens_and_closes(void)
@@ -202,6 +204,22 @@ static void test_space_starts_one_thread(void)
 	HMMU_CHECK_INT(live_count_threads(), threads + 1);
 	HMMU_CHECK_OK(hmmu_space_close(live_space));
 	HMMU_CHECK_INT(live_count_threads(), threads);
+}
+
+static void ignore_message(void *arg, enum hmmu_log_level level,
+			   const char *message)
+{
+	(void)arg;
+	(void)level;
+	(void)message;
+}
+
+static void test_space_log_callback_may_change(void)
+{
+	live_open();
+	hmmu_log_set(ignore_message, NULL, HMMU_LOG_WARN);
+	hmmu_log_set(NULL, NULL, HMMU_LOG_WARN);
+	live_close();
 }
 
 /* Ending with pages away needs nothing. */
@@ -485,6 +503,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_space_opens_and_closes),
 	       HMMU_TEST(test_space_leaves_mappings_whole),
 	       HMMU_TEST(test_space_arms_only_what_is_used),
 	       HMMU_TEST(test_space_starts_one_thread),
+	       HMMU_TEST(test_space_log_callback_may_change),
 	       HMMU_TEST(test_space_dp11_process_may_just_end),
 	       HMMU_TEST(test_space_stats_sizes),
 	       HMMU_TEST(test_space_counts_what_it_does),
