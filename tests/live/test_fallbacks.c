@@ -17,6 +17,7 @@ static const struct {
 } fallbacks[] = {
 	{ "HMMU_FORCE_NO_PAGEMAP_SCAN", "pagemap-scan" },
 	{ "HMMU_FORCE_NO_PROCMAP_QUERY", "procmap-query" },
+	{ "HMMU_FORCE_NO_MOVE", "move" },
 	{ "HMMU_FORCE_USER_MODE", "kernel-faults" },
 	{ "HMMU_FORCE_NO_POPULATE", "madvise-populate" },
 	{ "HMMU_FORCE_NO_MEMBARRIER", "membarrier" },
@@ -63,14 +64,27 @@ static void force(unsigned int set)
 	}
 }
 
+/* To the device; without UFFDIO_MOVE it is refused, and the rest is the same. */
+static void take_if_possible(char *p, size_t bytes)
+{
+	if (live_can_move())
+		live_take(p, bytes);
+	else
+		HMMU_CHECK_INT(hmmu_migrate_to_device(live_device, (uintptr_t)p,
+						      (uintptr_t)p + bytes,
+						      NULL),
+			       -EOPNOTSUPP);
+}
+
 static void check_migration(char *p, size_t bytes, uint64_t seed)
 {
+	size_t taken = live_can_move() ? bytes / PAGE : 0;
 	struct hmmu_port *port = live_port();
 
-	live_take(p, bytes);
+	take_if_possible(p, bytes);
 	HMMU_CHECK(live_load(port, p + 88) == live_word(seed, 11));
 	live_store(port, p + 88, live_word(seed, 11));
-	LIVE_CHECK_SOON(live_device_pages() == bytes / PAGE);
+	LIVE_CHECK_SOON(live_device_pages() == taken);
 	LIVE_CHECK(p, bytes, seed);
 	LIVE_CHECK_SOON(live_device_pages() == 0);
 	hmmu_port_close(port);
@@ -79,9 +93,10 @@ static void check_migration(char *p, size_t bytes, uint64_t seed)
 static void check_changes(const struct live_way *way)
 {
 	char *p = live_map_small(64, 3), *to;
+	uint64_t mapped = live_mirror(live_device).mapped_bytes;
 	struct hmmu_port *port = live_port();
 
-	live_take(p, 64 * PAGE);
+	take_if_possible(p, 64 * PAGE);
 	HMMU_CHECK_OK(way->advise(p, 4 * PAGE, MADV_DONTNEED));
 	HMMU_CHECK_INT(live_load(port, p), 0);
 	LIVE_CHECK_ZERO(p, 4 * PAGE);
@@ -93,7 +108,7 @@ static void check_changes(const struct live_way *way)
 	HMMU_CHECK_OK(way->unmap(p + 32 * PAGE, 32 * PAGE));
 	HMMU_CHECK_OK(way->unmap(to, 70 * PAGE));
 	LIVE_CHECK_AFTER(way, !live_memory_stats().used_pages);
-	LIVE_CHECK_AFTER(way, !live_mirror(live_device).mapped_bytes);
+	LIVE_CHECK_AFTER(way, live_mirror(live_device).mapped_bytes == mapped);
 	hmmu_port_close(port);
 }
 
@@ -119,7 +134,7 @@ static void check_fork(void)
 	char *p = live_map_small(16, 5);
 	pid_t child;
 
-	live_take(p, 16 * PAGE);
+	take_if_possible(p, 16 * PAGE);
 	child = fork();
 	if (child == 0) {
 		LIVE_CHECK(p, 16 * PAGE, 5);
@@ -138,13 +153,13 @@ static void check_effects(void)
 
 	if (live_is_forced("NO_HOOKS"))
 		HMMU_CHECK(live_stats().events_unmap > 0);
-	live_take(p, 4 * PAGE);
-	if (live_is_forced("USER_MODE")) {
+	take_if_possible(p, 4 * PAGE);
+	if (live_is_forced("USER_MODE") && live_can_move()) {
 		HMMU_CHECK_INT(syscall(SYS_write, file, p, PAGE), -1);
 		HMMU_CHECK_INT(errno, EFAULT);
 		HMMU_CHECK_INT(write(file, p, PAGE),
 			       live_is_forced("NO_HOOKS") ? -1 : (ssize_t)PAGE);
-	} else if (live_serves_kernel()) {
+	} else if (live_serves_kernel() || !live_can_move()) {
 		HMMU_CHECK_INT(write(file, p, PAGE), PAGE);
 	}
 	LIVE_CHECK(p, 4 * PAGE, 7);
@@ -178,10 +193,11 @@ static void check_round(unsigned int set)
 	}
 ALONE(no_pagemap_scan, 0)
 ALONE(no_procmap_query, 1)
-ALONE(user_mode, 2)
-ALONE(no_populate, 3)
-ALONE(no_membarrier, 4)
-ALONE(no_hooks, 5)
+ALONE(no_move, 2)
+ALONE(user_mode, 3)
+ALONE(no_populate, 4)
+ALONE(no_membarrier, 5)
+ALONE(no_hooks, 6)
 
 static void test_fallbacks_none(void)
 {
@@ -256,6 +272,7 @@ static void test_fallbacks_no_hooks_by_option(void)
 HMMU_TEST_MAIN(HMMU_TEST(test_fallbacks_none),
 	       HMMU_TEST(test_fallbacks_no_pagemap_scan_alone),
 	       HMMU_TEST(test_fallbacks_no_procmap_query_alone),
+	       HMMU_TEST(test_fallbacks_no_move_alone),
 	       HMMU_TEST(test_fallbacks_user_mode_alone),
 	       HMMU_TEST(test_fallbacks_no_populate_alone),
 	       HMMU_TEST(test_fallbacks_no_membarrier_alone),
