@@ -7,6 +7,7 @@ pages.
 """
 
 import json
+import os
 import pathlib
 import random
 import subprocess
@@ -53,11 +54,11 @@ EDGES = {"app": ["libc", "postbox", "tiny"], "postbox": ["libc", "tiny"],
          "libc": ["data"], "data": ["libc"], "tiny": []}
 
 
-def demo(*words):
+def demo(*words, **environment):
     return subprocess.run([HMMU, "demo", *map(str, words)],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=100,
-                          check=False)
+                          check=False, env=os.environ | environment)
 
 
 def problems_of(done):
@@ -67,9 +68,9 @@ def problems_of(done):
     return [f"{done.args[2:]}: {done.stderr!r}"] if done.stderr else []
 
 
-def demo_json(*words):
+def demo_json(*words, **environment):
     """Returns what it found and the problems."""
-    done = demo("--json", *words)
+    done = demo("--json", *words, **environment)
     problems = problems_of(done)
     return (None, problems) if problems else (json.loads(done.stdout), [])
 
@@ -182,6 +183,31 @@ def moved_large(found):
     return problems
 
 
+def without_move(packages):
+    """It runs, and says that and why the heap stays in system memory."""
+    words = ["--input", packages, "--iterations", 30]
+    done = demo(*words, HMMU_FORCE_NO_MOVE="1")
+    found, problems = demo_json(*words, HMMU_FORCE_NO_MOVE="1")
+    problems += problems_of(done)
+    if problems:
+        return problems
+    why = found["stays_in_system_memory"]
+    for text in "Linux 6.8", "apt install linux-image-6.12-amd64":
+        if text not in why:
+            problems.append(f"no `{text}` in {why!r}")
+    folded = " ".join(done.stdout.split())
+    for text in "stays in system memory", why, "ranks equal", "libc":
+        if text not in folded:
+            problems.append(f"no `{text}`")
+    phase = found["phases"][0]
+    return problems + unequal(
+        ("phases", len(found["phases"]), 1),
+        ("ranks_equal", found["ranks_equal"], True),
+        ("graph in system memory", phase["graph_pages_in_system"],
+         found["graph_pages"]),
+        ("pages moved", phase["counters"]["pages_to_device"], 0))
+
+
 def workers_agree(edges):
     tops = []
     for workers in 1, 2, 3:
@@ -221,24 +247,34 @@ def bad_inputs(folder):
     return problems
 
 
+def migration_cases(tap, edges):
+    names = ["the graph moves to the device and comes home",
+             "large pages stay large both ways",
+             "so does a heap as malloc makes it"]
+    found, problems = demo_json("--input", edges, "--iterations", 5)
+    if found and found["stays_in_system_memory"]:
+        for name in names:
+            skip(tap, name, "UFFDIO_MOVE")
+        return
+    tap.case(names[0], problems or moved_to_device(found))
+    lacking = lacks_large_pages()
+    if lacking:
+        skip(tap, names[1], lacking)
+    else:
+        tap.case(names[1], problems or moved_large(found))
+    found, problems = demo_json("--input", edges, "--iterations", 5,
+                                "--no-thp")
+    tap.case(names[2], problems or moved_to_device(found))
+
+
 def live_cases(tap, packages, edges):
     tap.case("the ranks of a small graph are right", small_graph(packages))
     tap.case("without iterations all ranks are equal",
              no_iterations(packages))
     tap.case("the text has ranks, phases and pictures", text_report(packages))
-    found, problems = demo_json("--input", edges, "--iterations", 5)
-    tap.case("the graph moves to the device and comes home",
-             problems or moved_to_device(found))
-    lacking = lacks_large_pages()
-    if lacking:
-        skip(tap, "large pages stay large both ways", lacking)
-    else:
-        tap.case("large pages stay large both ways",
-                 problems or moved_large(found))
-    found, problems = demo_json("--input", edges, "--iterations", 5,
-                                "--no-thp")
-    tap.case("so does a heap as malloc makes it",
-             problems or moved_to_device(found))
+    tap.case("without UFFDIO_MOVE it runs in system memory",
+             without_move(packages))
+    migration_cases(tap, edges)
     tap.case("the number of workers changes no bit", workers_agree(edges))
 
 

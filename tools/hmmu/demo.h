@@ -102,6 +102,8 @@ struct demo_migration {
  * @soft:      the accelerator.
  * @rank:      what it computes; of hmmu_alloc().
  * @footprint: where the graph stands.
+ * @stays:     why the graph cannot migrate, or NULL; static. Then only
+ *             DEMO_SYSTEM runs.
  * @migration: between the first two phases.
  * @phases:    what each did.
  */
@@ -116,6 +118,7 @@ struct demo {
 	struct hmmu_soft *soft;
 	struct device_rank *rank;
 	struct footprint footprint;
+	const char *stays;
 	struct demo_migration migration;
 	struct demo_phase phases[DEMO_PHASES];
 };
@@ -146,7 +149,10 @@ int demo_run_phases(struct demo *demo);
  */
 void demo_run_end(struct demo *demo);
 
-/* The ranks of both computations on the device are those of the CPU */
+/* How many phases ran, from the first */
+size_t demo_phase_count(const struct demo *demo);
+
+/* The ranks of the computations on the device are those of the CPU */
 bool demo_ranks_equal(const struct demo *demo);
 
 /**

@@ -65,6 +65,16 @@ static void put_text(struct writer *w, struct json_object *object,
 	put(w, object, key, json_object_new_string(value));
 }
 
+/* json-c's null is NULL */
+static void put_text_or_null(struct writer *w, struct json_object *object,
+			     const char *key, const char *value)
+{
+	if (value)
+		put_text(w, object, key, value);
+	else
+		json_object_object_add(object, key, NULL);
+}
+
 static struct json_object *new_counts(struct writer *w,
 				      const struct hmmu_space_stats *done)
 {
@@ -213,11 +223,8 @@ static struct json_object *new_document(struct writer *w)
 
 	put_text(w, object, "version", HMMU_VERSION_STRING);
 	put_bool(w, object, "ranks_equal", demo_ranks_equal(demo));
-	/* json-c's null is NULL */
-	if (!input)
-		json_object_object_add(object, "input", NULL);
-	else
-		put_text(w, object, "input", input);
+	put_text_or_null(w, object, "input", input);
+	put_text_or_null(w, object, "stays_in_system_memory", demo->stays);
 	put_count(w, object, "nodes", demo->graph.count);
 	put_count(w, object, "edges", demo->graph.edge_count);
 	put_count(w, object, "graph_pages", demo->footprint.pages);
@@ -225,7 +232,7 @@ static struct json_object *new_document(struct writer *w)
 	put_count(w, object, "workers", demo->options.workers);
 	put_seconds(w, object, "load_seconds", demo->load_ns);
 	put_seconds(w, object, "cpu_seconds", demo->cpu_ns);
-	for (int i = 0; i < DEMO_PHASES; i++)
+	for (size_t i = 0; i < demo_phase_count(demo); i++)
 		append(w, phases, new_phase(w, (enum demo_phase_name)i));
 	put(w, object, "phases", phases);
 	put(w, object, "top", new_top(w));

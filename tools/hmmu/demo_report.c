@@ -4,8 +4,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "tool.h"
 #include "tools/hmmu/graph/map_view.h"
 #include "tools/hmmu/graph/pagerank.h"
+
+/* Where lines about a phase begin, and end */
+#define REPORT_INDENT  9u
+#define REPORT_COLUMNS 80u
 
 /* "1,234,567"; a few may be in one call of printf */
 static const char *grouped(uint64_t value)
@@ -174,6 +179,13 @@ static void print_home(const struct demo *demo, FILE *out)
 	print_picture(demo, "After", phase, out);
 }
 
+static void print_stays(const struct demo *demo, FILE *out)
+{
+	fputs("\n2 The heap stays in system memory:\n         ", out);
+	tool_print_folded(out, demo->stays, REPORT_INDENT, REPORT_INDENT,
+			  REPORT_COLUMNS);
+}
+
 static void print_top(const struct demo *demo, FILE *out)
 {
 	const struct pkg_node **top;
@@ -198,8 +210,12 @@ void demo_report_text(const struct demo *demo, FILE *out)
 
 	print_input(demo, out);
 	print_system(demo, out);
-	print_device(demo, out);
-	print_home(demo, out);
+	if (demo->stays) {
+		print_stays(demo, out);
+	} else {
+		print_device(demo, out);
+		print_home(demo, out);
+	}
 	print_top(demo, out);
 	fputs(equal ? "\nThe ranks equal those of the CPU run, bit for bit.\n" :
 		      "\nThe ranks DIFFER from those of the CPU run.\n",

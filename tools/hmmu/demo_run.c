@@ -5,11 +5,16 @@
 #include <math.h>
 #include <string.h>
 
+#include <hmmu/platform.h>
+
 #include "tool.h"
 #include "tools/hmmu/graph/pagerank.h"
 
 /* Small pages that find no chunk of their own size take one of 2 MiB */
 #define MEMORY_SPARE_BYTES ((size_t)64 << 20)
+
+/* More than the library knows */
+#define FACILITIES_MAX	   64u
 
 static int complain(const char *what, int err)
 {
@@ -35,9 +40,14 @@ static bool ranks_equal(const struct demo *demo)
 	return true;
 }
 
+size_t demo_phase_count(const struct demo *demo)
+{
+	return demo->stays ? DEMO_DEVICE : DEMO_PHASES;
+}
+
 bool demo_ranks_equal(const struct demo *demo)
 {
-	for (size_t i = 0; i < DEMO_PHASES; i++)
+	for (size_t i = 0; i < demo_phase_count(demo); i++)
 		if (!demo->phases[i].equal)
 			return false;
 	return true;
@@ -92,13 +102,25 @@ static int open_accelerator(struct demo *demo)
 	return TOOL_OK;
 }
 
+/* Why nothing can migrate to the device's memory; NULL where it can */
+static const char *why_it_stays(void)
+{
+	static struct hmmu_facility facility[FACILITIES_MAX];
+	size_t count;
+
+	facility[0].size = sizeof(facility[0]);
+	if (hmmu_platform_query(facility, FACILITIES_MAX, &count))
+		return NULL;
+	for (size_t i = 0; i < count && i < FACILITIES_MAX; i++)
+		if (!strcmp(facility[i].name, "move"))
+			return facility[i].instead;
+	return NULL;
+}
+
 static int open_space(struct demo *demo)
 {
 	const char *why = NULL;
-	/* Nobody does direct I/O into the graph. */
-	const struct hmmu_space_options options = { .size = sizeof(options),
-						    .allow_copy = 1 };
-	int err = hmmu_space_open(&options, &why, &demo->space);
+	int err = hmmu_space_open(NULL, &why, &demo->space);
 
 	if (!err)
 		return TOOL_OK;
@@ -143,6 +165,7 @@ static int prepare(struct demo *demo)
 	status = run_cpu(demo);
 	if (status)
 		return status;
+	demo->stays = why_it_stays();
 	status = open_space(demo);
 	if (status)
 		return status;
@@ -253,15 +276,6 @@ static void add_result(struct hmmu_migrate_result *sum,
 		sum->stayed[i] += result->stayed[i];
 }
 
-static int complain_migrate(int err)
-{
-	if (err != -EOPNOTSUPP)
-		return complain("cannot migrate the heap", err);
-	tool_error("demo: this kernel cannot take pages out of a program; "
-		   "`hmmu info` says what is missing");
-	return TOOL_UNSUPPORTED;
-}
-
 static int migrate(struct demo *demo)
 {
 	struct demo_migration *migration = &demo->migration;
@@ -276,7 +290,7 @@ static int migrate(struct demo *demo)
 		footprint_range(&demo->footprint.regions[i], &from, &to);
 		err = hmmu_migrate_to_device(device, from, to, &result);
 		if (err)
-			return complain_migrate(err);
+			return complain("cannot migrate the heap", err);
 		add_result(&migration->result, &result);
 		migration->bytes += to - from;
 	}
@@ -339,9 +353,9 @@ int demo_run_phases(struct demo *demo)
 	status = prepare(demo);
 	if (!status)
 		status = run_system(demo);
-	if (!status)
+	if (!status && !demo->stays)
 		status = run_device(demo);
-	if (!status)
+	if (!status && !demo->stays)
 		status = run_home(demo);
 	closed = close_space(demo);
 	return status ? status : closed;

@@ -80,40 +80,15 @@ static unsigned int columns(void)
 	return size.ws_col < COLUMNS_MIN ? COLUMNS_MIN : size.ws_col;
 }
 
-/*
- * Prints @text word by word from the column @at where the cursor is; further
- * lines begin at INDENT. A word too long for any line stands alone in one.
- */
-static void print_folded(const char *text, size_t at, unsigned int width)
-{
-	bool is_first = true;
-
-	while (*text) {
-		size_t word = strcspn(text, " ");
-
-		if (!is_first && at + 1 + word > width) {
-			printf("\n%*s", (int)INDENT, "");
-			at = INDENT;
-		} else if (!is_first) {
-			putchar(' ');
-			at++;
-		}
-		fwrite(text, 1, word, stdout);
-		at += word;
-		is_first = false;
-		text += word + (text[word] == ' ');
-	}
-	putchar('\n');
-}
-
 static void print_facility(const struct hmmu_facility *f, unsigned int width)
 {
 	printf("%-22s %s ", f->name, f->available ? "+ " : "- ");
-	print_folded(f->reason, INDENT, width);
+	tool_print_folded(stdout, f->reason, INDENT, INDENT, width);
 	if (!f->instead)
 		return;
 	printf("%*sinstead: ", (int)INDENT, "");
-	print_folded(f->instead, INDENT + sizeof("instead: ") - 1, width);
+	tool_print_folded(stdout, f->instead, INDENT + sizeof("instead: ") - 1,
+			  INDENT, width);
 }
 
 static void print_table(const struct answer *answer)

@@ -120,6 +120,29 @@ void tool_progress(const char *format, ...)
 	write_terminal(line, strnlen(line, columns));
 }
 
+void tool_print_folded(FILE *out, const char *text, size_t at, size_t indent,
+		       size_t width)
+{
+	bool is_first = true;
+
+	while (*text) {
+		size_t word = strcspn(text, " ");
+
+		if (!is_first && at + 1 + word > width) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			at = indent;
+		} else if (!is_first) {
+			fputc(' ', out);
+			at++;
+		}
+		fwrite(text, 1, word, out);
+		at += word;
+		is_first = false;
+		text += word + (text[word] == ' ');
+	}
+	fputc('\n', out);
+}
+
 uint64_t tool_now_ns(void)
 {
 	struct timespec now;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /**
  * enum tool_status - exit statuses of hmmu
@@ -74,6 +75,18 @@ bool tool_parse_u32(const char *text, uint32_t min, uint32_t max,
  */
 void tool_progress(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
+
+/**
+ * tool_print_folded() - print a sentence word by word, in lines of some columns
+ * @out:    where to.
+ * @text:   the sentence; a newline follows it.
+ * @at:     the column where the cursor is.
+ * @indent: the column where further lines begin.
+ * @width:  how many columns a line has. A word too long for any line stands
+ *          alone in one.
+ */
+void tool_print_folded(FILE *out, const char *text, size_t at, size_t indent,
+		       size_t width);
 
 /* CLOCK_MONOTONIC in ns */
 uint64_t tool_now_ns(void);
