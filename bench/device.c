@@ -180,9 +180,8 @@ void bench_to_device(struct bench_device *d, const void *p, size_t bytes)
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
 
 	bench_must(d->run,
-		   hmmu_migrate_to_device(d->device, (uintptr_t)p,
-					  (uintptr_t)p + bytes, &r),
-		   "hmmu_migrate_to_device");
+		   hmmu_device_migrate(d->device, (uintptr_t)p, bytes, &r),
+		   "hmmu_device_migrate");
 	check_moved(d->run, &r, bytes, "out");
 }
 
@@ -191,9 +190,8 @@ void bench_to_home(struct bench_device *d, const void *p, size_t bytes)
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
 
 	bench_must(d->run,
-		   hmmu_migrate_home(d->space, (uintptr_t)p,
-				     (uintptr_t)p + bytes, &r),
-		   "hmmu_migrate_home");
+		   hmmu_migrate_to_system(d->space, (uintptr_t)p, bytes, &r),
+		   "hmmu_migrate_to_system");
 	check_moved(d->run, &r, bytes, "home");
 }
 

@@ -57,9 +57,9 @@ static void make_present(const struct resident *r, size_t at)
 
 	if (r->device) {
 		bench_must(r->run,
-			   hmmu_make_resident(r->device->space, start,
-					      start + r->unit_bytes),
-			   "hmmu_make_resident");
+			   hmmu_populate(r->device->space, start,
+					 r->unit_bytes),
+			   "hmmu_populate");
 		return;
 	}
 	if (!r->is_present)

@@ -39,8 +39,8 @@ int main(void)
 	if (hmmu_space_open(NULL, &why, &space) ||
 	    hmmu_memory_create(space, &pool, &how.memory) ||
 	    hmmu_soft_create(space, &how, &soft) ||
-	    hmmu_migrate_to_device(hmmu_soft_device(soft), (uintptr_t)first & ~4095ul,
-				   ((uintptr_t)last | 4095) + 1, &moved) ||
+	    hmmu_device_migrate(hmmu_soft_device(soft), (uintptr_t)first,
+				(uintptr_t)(last + 1) - (uintptr_t)first, &moved) ||
 	    hmmu_soft_launch(soft, add_up, first, 0, &job) ||
 	    hmmu_soft_job_wait(job, HMMU_SOFT_FOREVER, &done) || done.error)
 		return fprintf(stderr, "hello: %s\n", why ? why : "failed"), 1;

@@ -154,7 +154,7 @@ static int cmd_to_device(struct dmirror_unit *u, struct dmirror_cmd *c)
 		to = to < end ? to : end;
 		err = check_mappings(at, to);
 		if (!err)
-			err = hmmu_migrate_to_device(u->device, at, to, NULL);
+			err = hmmu_device_migrate(u->device, at, to - at, NULL);
 	}
 	if (!err)
 		err = map_migrated(u, c);
@@ -168,8 +168,9 @@ static int cmd_to_system(struct dmirror_unit *u, struct dmirror_cmd *c)
 
 	(void)u;
 	if (!err)
-		err = hmmu_migrate_home(dmirror_process_get()->space, c->addr,
-					end_of(c), &r);
+		err = hmmu_migrate_to_system(dmirror_process_get()->space,
+					     c->addr,
+					     c->npages * HMMU_PAGE_BYTES, &r);
 	c->cpages = r.pages_moved;
 	return err;
 }

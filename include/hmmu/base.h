@@ -49,4 +49,30 @@
 
 #define HMMU_PAGES_PER_LARGE 512u
 
+/*
+ * Ranges: a call takes an address and a number of bytes, neither of which need
+ * be aligned, and works on every page that holds one of these bytes: the start
+ * is rounded down to a page and the end up, as madvise(2) rounds its length.
+ * No bytes, and a range that ends beyond the last page of the address space,
+ * are -EINVAL and change nothing. A call that differs says so. A struct with
+ * start and end has them page aligned, end exclusive.
+ */
+
+/*
+ * Names of 0.1 stay until 1.0, at the end of each header, and mean what they
+ * meant: start and end, both aligned, else -EINVAL. A program uses them inline;
+ * the library also exports them, for programs that were built against 0.1.
+ */
+#ifndef HMMU_NAME_OF_0_1
+#define HMMU_NAME_OF_0_1 static inline
+#endif
+
+/* The bytes of a range of 0.1. 0, which no call takes, if it is not aligned to
+ * @unit, empty or wraps. */
+static inline size_t hmmu__bytes_0_1(uintptr_t start, uintptr_t end,
+				     size_t unit)
+{
+	return start < end && (start | end) % unit == 0 ? end - start : 0;
+}
+
 #endif

@@ -34,7 +34,7 @@ struct hmmu_device;
  * Nothing guarantees that a page is still exclusive when the call returns: look
  * for the flag under the driver's lock, or use the page through a port. The
  * page ends being exclusive when the CPU touches it, when the program unmaps or
- * discards it (EX12), forks (EX11), or asks it home (hmmu_migrate_home());
+ * discards it (EX12), forks (EX11), or asks it home (hmmu_migrate_to_system());
  * mremap(2) takes it along. Others who hold the page already (direct I/O, RDMA)
  * are not kept out (EX9): it is refused then.
  *

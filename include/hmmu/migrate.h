@@ -84,89 +84,128 @@ struct hmmu_migrate_result {
 };
 
 /**
- * hmmu_migrate_to_device() - move pages into a device's memory
- * @device: a device with memory.
- * @start:  first byte, page aligned (inclusive).
- * @end:    one past the last byte, page aligned (exclusive).
- * @result: in: size; out: what happened. May be NULL.
+ * hmmu_device_migrate() - migrate pages to a device's memory
+ * @device:  a device with memory.
+ * @address: any address of the program.
+ * @bytes:   how many, not 0: the pages that hold them, see base.h.
+ * @result:  in: size; out: what happened. May be NULL.
  *
- * The range may span mappings, holes and pages that are away already. Absent
- * pages of private anonymous memory become zeroed device pages (MV8). Whole
- * large pages move whole. Pages held by another device stay (FOREIGN) - bring
- * them home first.
+ * The range may span mappings, holes and pages that are there already. Absent
+ * pages of private anonymous memory become zeroed device pages (MV8). Large
+ * pages migrate whole, if the range holds all of them. Pages of another device
+ * stay (FOREIGN): migrate them to system memory first.
  *
  * Context: May sleep. Not from a callback.
  * Locking: Caller holds no lock that a callback takes.
  * Return:
- *   0           done; @result says how much moved, which may be nothing
- *   -EINVAL     NULL, misaligned, empty or wrapping range, no memory
+ *   0           done; @result says how many pages moved, which may be none
+ *   -EINVAL     NULL, empty or wrapping range, a device without memory, or
+ *               @result->size too small
  *   -EOPNOTSUPP this kernel can not take pages out; see `hmmu info`
  *   -ENOMEM     no memory for HMMU's own records; what moved is in @result
+ *   -ECHILD     called in a forked child
  * Source: contract MV1-MV34.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
-hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
-		       uintptr_t end, struct hmmu_migrate_result *result);
+hmmu_device_migrate(struct hmmu_device *device, uintptr_t address, size_t bytes,
+		    struct hmmu_migrate_result *result);
 
 /**
- * hmmu_migrate_home() - move pages back to system memory
- * @space:  an open space.
- * @start:  first byte, page aligned (inclusive).
- * @end:    one past the last byte, page aligned (exclusive).
- * @result: in: size; out: what happened. May be NULL.
+ * hmmu_migrate_to_system() - migrate pages back to system memory
+ * @space:   an open space.
+ * @address: any address of the program.
+ * @bytes:   how many, not 0: the pages that hold them, see base.h.
+ * @result:  in: size; out: what happened. May be NULL.
  *
  * Context: May sleep. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
  * Return:
- *   0        every device page of the range is home
- *   -EINVAL  NULL, misaligned, empty or wrapping range
+ *   0        no page of the range is on a device any more
+ *   -EINVAL  NULL, empty or wrapping range, or @result->size too small
  *   -EBUSY   the program kept changing the mappings; what moved is in @result
  *   -ENOMEM  no memory; what moved is in @result, the rest is still on devices
+ *   -ECHILD  called in a forked child
+ * Source: contract MV32.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
-hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
-		  struct hmmu_migrate_result *result);
+hmmu_migrate_to_system(struct hmmu_space *space, uintptr_t address,
+		       size_t bytes, struct hmmu_migrate_result *result);
 
 /**
- * hmmu_make_resident() - make memory present, for a system call
- * @space: an open space.
- * @start: first byte, page aligned (inclusive).
- * @end:   one past the last byte, page aligned (exclusive).
- *
- * An ordinary user's userfaultfd does not serve the kernel: a system call that
- * is given memory on a device, or a hole beside it, fails with EFAULT. This
- * brings the pages home and fills the holes; those of private anonymous memory
- * are writable then where the mapping allows it. It holds until somebody migrates
- * again; for longer see hmmu_pin(). read(2), write(2), send(2), recv(2) and their
- * kin do without where they are called through the C library, not by it.
- *
- * Context: May sleep; faults pages. Not from a callback.
- * Locking: Caller holds no lock that a callback takes.
- * Return:
- *   0        all is present
- *   -EINVAL  NULL, misaligned, empty or wrapping range
- *   -EFAULT  nothing readable is mapped somewhere in the range; what comes
- *            before is present
- *   -EBUSY   the program kept changing the mappings
- *   -ENOMEM  no memory
- * Since: 0.1
- */
-HMMU_API HMMU_MUST_CHECK int hmmu_make_resident(struct hmmu_space *space,
-						uintptr_t start, uintptr_t end);
-
-/**
- * hmmu_migrate_evict() - bring all pages of a device home
+ * hmmu_migrate_evict() - migrate all pages of a device to system memory
  * @device: the device.
  * @result: in: size; out: what happened. May be NULL.
  *
- * Return: as hmmu_migrate_home().
+ * Context: May sleep. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
+ * Return: as hmmu_migrate_to_system().
  * Source: contract MV32.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
 hmmu_migrate_evict(struct hmmu_device *device,
 		   struct hmmu_migrate_result *result);
+
+/**
+ * hmmu_populate() - fault pages in to system memory, for a system call
+ * @space:   an open space.
+ * @address: any address of the program.
+ * @bytes:   how many, not 0: the pages that hold them, see base.h.
+ *
+ * An ordinary user's userfaultfd does not serve the kernel: a system call that
+ * is given memory on a device, or a hole beside it, fails with EFAULT. This
+ * migrates the pages to system memory and fills the holes; those of private
+ * anonymous memory are writable then where the mapping allows it. It holds
+ * until somebody migrates again; for longer see hmmu_pin_range(). read(2),
+ * write(2), send(2), recv(2) and similar calls do without where the program
+ * calls them, not where the C library does.
+ *
+ * Context: May sleep; faults pages. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
+ * Return:
+ *   0        all is present
+ *   -EINVAL  NULL, empty or wrapping range
+ *   -EFAULT  nothing readable is mapped somewhere in the range; what comes
+ *            before is present
+ *   -EBUSY   the program kept changing the mappings
+ *   -ENOMEM  no memory
+ *   -ECHILD  called in a forked child
+ * Since: 0.1
+ */
+HMMU_API HMMU_MUST_CHECK int hmmu_populate(struct hmmu_space *space,
+					   uintptr_t address, size_t bytes);
+
+/* Names of 0.1 --------------------------------------------------------------- */
+
+/** hmmu_migrate_to_device() - hmmu_device_migrate() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
+		       uintptr_t end, struct hmmu_migrate_result *result)
+{
+	return hmmu_device_migrate(device, start,
+				   hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES),
+				   result);
+}
+
+/** hmmu_migrate_home() - hmmu_migrate_to_system() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+		  struct hmmu_migrate_result *result)
+{
+	return hmmu_migrate_to_system(
+		space, start, hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES),
+		result);
+}
+
+/** hmmu_make_resident() - hmmu_populate() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+{
+	return hmmu_populate(space, start,
+			     hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES));
+}
 
 HMMU_END_DECLS
 

@@ -128,7 +128,7 @@ HMMU_API HMMU_MUST_CHECK int hmmu_soft_destroy(struct hmmu_soft *soft);
  * hmmu_soft_device() - the device of a software accelerator
  * @soft: one.
  *
- * For hmmu_migrate_to_device(), hmmu_device_fault() and ports of one's own.
+ * For hmmu_device_migrate(), hmmu_device_fault() and ports of one's own.
  *
  * Context: Any.
  * Locking: None.

@@ -21,6 +21,7 @@
 #include <errno.h>
 
 #include "base/fault_point.h"
+#include "base/range.h"
 #include "base/sched.h"
 #include "base/sized.h"
 #include "core/batch.h"
@@ -536,15 +537,16 @@ int hmmu__core_cpu_fault(struct hmmu_space *space, uintptr_t addr)
 
 /* --- the public calls ---------------------------------------------------------- */
 
-int hmmu_migrate_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
-		      struct hmmu_migrate_result *result)
+int hmmu_migrate_to_system(struct hmmu_space *space, uintptr_t address,
+			   size_t bytes, struct hmmu_migrate_result *result)
 {
+	uintptr_t start, end;
 	struct hmmu_migrate_result r = { 0 };
 	struct hmmu_thread *self;
 	int err;
 
-	if (!space || !hmmu__range_is_valid(start, end) ||
-	    !hmmu__can_copy_out(result))
+	if (!space || !hmmu__can_copy_out(result) ||
+	    !hmmu__range_round(address, bytes, HMMU_PAGE_BYTES, &start, &end))
 		return -EINVAL;
 	err = hmmu__space_enter_to_wait(space, &self);
 	if (err)

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/range.h"
 #include "base/sched.h"
 #include "base/sized.h"
 #include "core/device.h"
@@ -343,15 +344,16 @@ static int migrate_inside(struct hmmu_device *device, uintptr_t start,
 	return err;
 }
 
-int hmmu_migrate_to_device(struct hmmu_device *device, uintptr_t start,
-			   uintptr_t end, struct hmmu_migrate_result *result)
+int hmmu_device_migrate(struct hmmu_device *device, uintptr_t address,
+			size_t bytes, struct hmmu_migrate_result *result)
 {
+	uintptr_t start, end;
 	struct hmmu_migrate_result r = { 0 };
 	struct hmmu_thread *self;
 	int err;
 
-	if (!device || !device->memory || !hmmu__range_is_valid(start, end) ||
-	    !hmmu__can_copy_out(result))
+	if (!device || !device->memory || !hmmu__can_copy_out(result) ||
+	    !hmmu__range_round(address, bytes, HMMU_PAGE_BYTES, &start, &end))
 		return -EINVAL;
 	err = hmmu__space_enter_to_wait(device->space, &self);
 	if (err)

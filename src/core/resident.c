@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "base/range.h"
 #include "core/home.h"
 #include "core/space.h"
 
@@ -44,12 +45,14 @@ int hmmu__make_resident(struct hmmu_space *space, uintptr_t start,
 	return err ? err : fault_in_each(space->mm, start, end, for_pin);
 }
 
-int hmmu_make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+int hmmu_populate(struct hmmu_space *space, uintptr_t address, size_t bytes)
 {
+	uintptr_t start, end;
 	struct hmmu_thread *self;
 	int err;
 
-	if (!space || !hmmu__range_is_valid(start, end))
+	if (!space ||
+	    !hmmu__range_round(address, bytes, HMMU_PAGE_BYTES, &start, &end))
 		return -EINVAL;
 	err = hmmu__space_enter_to_wait(space, &self);
 	if (err)

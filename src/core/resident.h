@@ -10,7 +10,7 @@ struct hmmu_space;
 /*
  * Migrates the range back and faults it in, for a pin also for writing where the
  * mapping allows it. Caller holds no lock. 0, or an error of
- * hmmu_make_resident().
+ * hmmu_populate().
  */
 int hmmu__make_resident(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end, bool for_pin);

@@ -558,7 +558,7 @@ static const struct facility_row rows[] = {
 		.instead = "with hooks read(2), write(2), send(2), recv(2) and "
 			   "their kin bring home what they are given; another "
 			   "system call that is given memory on a device fails "
-			   "with EFAULT: hmmu_make_resident() first",
+			   "with EFAULT: hmmu_populate() first",
 	},
 	{
 		.name = "event-unmap",

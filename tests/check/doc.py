@@ -52,15 +52,30 @@ def pages():
     return sorted((ROOT / "man").glob("*.scd"))
 
 
+def old_calls():
+    """The names of 0.1: inline in the headers."""
+    text = "".join(path.read_text()
+                   for path in sorted((ROOT / "include").rglob("*.h")))
+    return re.findall(r"^HMMU_NAME_OF_0_1\b[^({;]*?\b(hmmu_\w+)\(", text,
+                      re.M)
+
+
 def public_calls():
-    """Each exported call stands in the NAME of one page."""
+    """Each exported call stands in the NAME of one page, or, if there is a
+    newer one, in its NAMES OF 0.1."""
     calls = re.findall(r"\b(hmmu_[a-z0-9]\w*);", read("src/libhmmu.map"))
-    names = []
+    old = old_calls()
+    names, old_names = [], []
     for page in pages():
-        name = re.search(r"# NAME\n\n(.*?)\s-\s", page.read_text(), re.S)
+        text = page.read_text()
+        name = re.search(r"# NAME\n\n(.*?)\s-\s", text, re.S)
         names += re.split(r",\s+", name.group(1))
-    return [f"{call}: in the NAME of {names.count(call)} pages"
-            for call in calls if names.count(call) != 1]
+        part = text.partition("# NAMES OF 0.1\n")[2].partition("\n# ")[0]
+        old_names += re.findall(r"^\*(hmmu_\w+)\*", part, re.M)
+    return ([f"{call}: in the NAME of {names.count(call)} pages"
+             for call in calls if call not in old and names.count(call) != 1] +
+            [f"{call}: in NAMES OF 0.1 of {old_names.count(call)} pages"
+             for call in old if old_names.count(call) != 1 or call in names])
 
 
 def listed_pages():

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """symbols.py SOURCE_ROOT LIBRARY - headers, symbol map and library agree.
 
-Three lists must be one: the HMMU_API declarations of include/, the global
-names of src/libhmmu.map, and what the shared library exports; the calls of
-libc that are hooked (hooks.txt) come on top of the first. And the library may
+Three lists must be one: the HMMU_API declarations of include/ and the names of
+0.1, the global names of src/libhmmu.map, and what the shared library exports;
+the calls of libc that are hooked (hooks.txt) come on top of the first. And the library may
 not need what may touch the program's memory: the allocator and stdio.
 
 Without LIBRARY it prints the global names that the map should have.
@@ -23,6 +23,9 @@ FORBIDDEN = re.compile(
     r"(v?[fsd]?n?printf)(_chk)?|__v?[fsd]?n?printf_chk|puts|fputs|fputc|"
     r"putchar|fwrite|fopen|fdopen|fclose|fread|fgets|getline|fflush|perror|"
     r"opendir|readdir|stdout|stderr)$")
+
+
+EXPORTED = re.compile(r"\b(?:HMMU_API|HMMU_NAME_OF_0_1)\b([^;{]*)[;{]")
 
 
 def strip_comments(text):
@@ -44,7 +47,7 @@ def header_names(root):
     for header in sorted((root / "include").rglob("*.h")):
         text = strip_comments(header.read_text())
         text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", text, flags=re.M)
-        for match in re.finditer(r"\bHMMU_API\b([^;{]*)[;{]", text):
+        for match in EXPORTED.finditer(text):
             name = declared_name(match.group(1))
             if name:
                 names.add(name)

@@ -149,12 +149,10 @@ static void call_hmmu(struct member *m)
 
 	switch (b->words ? next_random(&m->random) % 5 : 4) {
 	case 0:
-		err = hmmu_migrate_home(live_space, start, start + 4 * PAGE,
-					NULL);
+		err = hmmu_migrate_to_system(live_space, start, 4 * PAGE, NULL);
 		break;
 	case 1:
-		err = hmmu_migrate_to_device(live_device, start, start + PAGE,
-					     NULL);
+		err = hmmu_device_migrate(live_device, start, PAGE, NULL);
 		break;
 	case 2:
 		err = hmmu_device_fault(live_device, start, 1,

@@ -351,10 +351,11 @@ struct hmmu_migrate_result live_migrate(struct hmmu_device *device,
 					const void *p, size_t bytes)
 {
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
+	uintptr_t start = hmmu_round_down((uintptr_t)p, PAGE);
+	uintptr_t end = hmmu_round_up((uintptr_t)p + bytes, PAGE);
 	uint64_t sum = 0;
 	unsigned int i;
-	int err = hmmu_migrate_to_device(device, (uintptr_t)p,
-					 (uintptr_t)p + bytes, &r);
+	int err = hmmu_device_migrate(device, (uintptr_t)p, bytes, &r);
 
 	if (err == -EOPNOTSUPP && !live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");
@@ -363,7 +364,7 @@ struct hmmu_migrate_result live_migrate(struct hmmu_device *device,
 		sum += r.stayed[i];
 	HMMU_CHECK_INT(r.pages_stayed, sum);
 	HMMU_CHECK_INT(r.pages_moved + r.pages_already + r.pages_stayed,
-		       bytes / PAGE);
+		       (end - start) / PAGE);
 	HMMU_CHECK(r.large_moved * PER_LARGE <= r.pages_moved);
 	return r;
 }

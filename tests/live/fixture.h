@@ -59,7 +59,7 @@ void live_open_bytes(size_t bytes);
 void live_open(void);
 /*
  * The same, where system calls may be given memory on a device. With neither the
- * kernel nor a hook hmmu_make_resident() is the program's to call: a skip.
+ * kernel nor a hook hmmu_populate() is the program's to call: a skip.
  */
 void live_open_served(void);
 void live_close(void);

@@ -9,6 +9,7 @@
 #include <hmmu/platform.h>
 
 #include "fixture.h"
+#include "ranges.h"
 
 static char *p;
 static uintptr_t at;
@@ -37,43 +38,21 @@ static void close_all(void)
 		uint64_t more;   \
 	}
 
-/* Ranges that no call takes, for a call that wants @align. */
-struct bad_range {
-	uintptr_t start;
-	uintptr_t end;
-};
-
-static void check_ranges(int (*call)(uintptr_t start, uintptr_t end),
-			 uintptr_t align)
-{
-	uintptr_t a = at & ~(align - 1);
-	const struct bad_range bad[] = {
-		{ a + 1, a + 2 * align },
-		{ a, a + align + 8 },
-		{ a + align / 2, a + 2 * align },
-		{ a, a },
-		{ a + 2 * align, a + align },
-		{ a, 0 },
-		{ 0, 0 },
-		{ UINTPTR_MAX, 0 },
-		{ a, UINTPTR_MAX },
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		HMMU_CHECK_INT(call(bad[i].start, bad[i].end), -EINVAL);
-}
-
 /* Migration ----------------------------------------------------------------- */
 
-static int to_device(uintptr_t start, uintptr_t end)
+static int to_device(uintptr_t address, size_t bytes)
 {
-	return hmmu_migrate_to_device(live_device, start, end, NULL);
+	return hmmu_device_migrate(live_device, address, bytes, NULL);
 }
 
-static int to_home(uintptr_t start, uintptr_t end)
+static int to_system(uintptr_t address, size_t bytes)
 {
-	return hmmu_migrate_home(live_space, start, end, NULL);
+	return hmmu_migrate_to_system(live_space, address, bytes, NULL);
+}
+
+static int populate(uintptr_t address, size_t bytes)
+{
+	return hmmu_populate(live_space, address, bytes);
 }
 
 static void test_args_migrate_ranges(void)
@@ -81,16 +60,15 @@ static void test_args_migrate_ranges(void)
 	struct hmmu_device *bare;
 
 	open_all();
-	check_ranges(to_device, PAGE);
-	check_ranges(to_home, PAGE);
-	HMMU_CHECK_INT(hmmu_migrate_to_device(NULL, at, at + PAGE, NULL),
-		       -EINVAL);
-	HMMU_CHECK_INT(hmmu_migrate_home(NULL, at, at + PAGE, NULL), -EINVAL);
+	check_ranges(to_device, at);
+	check_ranges(to_system, at);
+	check_ranges(populate, at);
+	HMMU_CHECK_INT(hmmu_device_migrate(NULL, at, PAGE, NULL), -EINVAL);
+	HMMU_CHECK_INT(hmmu_migrate_to_system(NULL, at, PAGE, NULL), -EINVAL);
 	HMMU_CHECK_INT(hmmu_migrate_evict(NULL, NULL), -EINVAL);
 	/* A device without memory. */
 	bare = live_add_device(0, NULL);
-	HMMU_CHECK_INT(hmmu_migrate_to_device(bare, at, at + PAGE, NULL),
-		       -EINVAL);
+	HMMU_CHECK_INT(hmmu_device_migrate(bare, at, PAGE, NULL), -EINVAL);
 	HMMU_CHECK_OK(hmmu_migrate_evict(bare, NULL));
 	HMMU_CHECK_OK(hmmu_device_destroy(bare));
 	close_all();
@@ -101,23 +79,48 @@ static void test_args_migrate_result_size(void)
 	NEWER(hmmu_migrate_result) r = { .old.size = 8, .more = 99 };
 
 	open_all();
-	HMMU_CHECK_INT(hmmu_migrate_to_device(live_device, at + 8 * PAGE,
-					      at + 16 * PAGE, &r.old),
+	HMMU_CHECK_INT(hmmu_device_migrate(live_device, at + 8 * PAGE, 8 * PAGE,
+					   &r.old),
 		       -EINVAL);
-	HMMU_CHECK_INT(hmmu_migrate_home(live_space, at, at + PAGE, &r.old),
+	HMMU_CHECK_INT(hmmu_migrate_to_system(live_space, at, PAGE, &r.old),
 		       -EINVAL);
 	HMMU_CHECK_INT(hmmu_migrate_evict(live_device, &r.old), -EINVAL);
 	r.old.size = 0;
-	HMMU_CHECK_INT(hmmu_migrate_home(live_space, at, at + PAGE, &r.old),
+	HMMU_CHECK_INT(hmmu_migrate_to_system(live_space, at, PAGE, &r.old),
 		       -EINVAL);
 	/* A newer program's result: what this one does not know stays. */
 	r.old.size = sizeof(r);
-	HMMU_CHECK_OK(
-		hmmu_migrate_to_device(live_device, at, at + 8 * PAGE, &r.old));
+	HMMU_CHECK_OK(hmmu_device_migrate(live_device, at, 8 * PAGE, &r.old));
 	HMMU_CHECK_INT(r.old.pages_already, 8);
 	HMMU_CHECK_INT(r.old.size, sizeof(r));
 	HMMU_CHECK_INT(r.more, 99);
 	close_all();
+}
+
+/* Every page that holds a byte of the range, and no other. */
+static void test_args_migrate_rounds_outwards(void)
+{
+	struct hmmu_migrate_result r = { .size = sizeof(r) };
+
+	live_open();
+	p = live_map_small(16, 1);
+	at = (uintptr_t)p;
+	r = live_migrate(live_device, p + PAGE + 100, 1);
+	HMMU_CHECK_INT(r.pages_moved, 1);
+	r = live_migrate(live_device, p + 3 * PAGE - 1, 2);
+	HMMU_CHECK_INT(r.pages_moved, 2);
+	r = live_migrate(live_device, p + 5 * PAGE, PAGE + 1);
+	HMMU_CHECK_INT(r.pages_moved, 2);
+	HMMU_CHECK_INT(live_present(p, 16 * PAGE), 11);
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, at + 2 * PAGE - 1, 2, &r));
+	HMMU_CHECK_INT(r.pages_moved, 2);
+	HMMU_CHECK_OK(hmmu_populate(live_space, at + 3 * PAGE + 7, 1));
+	HMMU_CHECK_INT(live_device_pages(), 2);
+	HMMU_CHECK_OK(hmmu_populate(live_space, at + 5 * PAGE + 7, PAGE));
+	HMMU_CHECK_INT(live_device_pages(), 0);
+	LIVE_CHECK(p, 16 * PAGE, 1);
+	live_close();
 }
 
 /* Addresses that no program has are unmapped, not wrong. */
@@ -127,14 +130,12 @@ static void test_args_migrate_beyond_the_program(void)
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
 
 	open_all();
-	HMMU_CHECK_OK(
-		hmmu_migrate_to_device(live_device, far, far + 16 * PAGE, &r));
+	HMMU_CHECK_OK(hmmu_device_migrate(live_device, far, 16 * PAGE, &r));
 	HMMU_CHECK_INT(r.stayed[HMMU_STAY_UNMAPPED], 16);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, far, far + 16 * PAGE, &r));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, far, 16 * PAGE, &r));
 	HMMU_CHECK_INT(r.pages_moved, 0);
-	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device,
-					     UINTPTR_MAX - 16 * PAGE + 1,
-					     UINTPTR_MAX - PAGE + 1, &r));
+	HMMU_CHECK_OK(hmmu_device_migrate(
+		live_device, UINTPTR_MAX - 16 * PAGE + 1, 15 * PAGE, &r));
 	HMMU_CHECK_INT(r.pages_stayed, 15);
 	close_all();
 }
@@ -155,7 +156,7 @@ static void test_args_residency(void)
 	open_all();
 	block = at & ~(LARGE - 1);
 	memset(records, 0x5a, sizeof(records));
-	check_ranges(residency, LARGE);
+	check_aligned_ranges(residency, at, LARGE);
 	HMMU_CHECK_INT(hmmu_space_residency(NULL, block, block + LARGE,
 					    records),
 		       -EINVAL);
@@ -381,7 +382,7 @@ static void test_args_rf42_range(void)
 	open_all();
 	HMMU_CHECK_OK(hmmu_notifier_insert(live_space, at + 8 * PAGE, 8 * PAGE,
 					   0, &ops, NULL, &some_pages));
-	check_ranges(range_of, PAGE);
+	check_aligned_ranges(range_of, at, PAGE);
 	/* Not covered by the subscription (RF2). */
 	HMMU_CHECK_INT(range_of(at + 7 * PAGE, at + 9 * PAGE), -EINVAL);
 	HMMU_CHECK_INT(range_of(at + 15 * PAGE, at + 17 * PAGE), -EINVAL);
@@ -429,6 +430,7 @@ static void test_args_platform(void)
 HMMU_TEST_MAIN(HMMU_TEST(test_args_migrate_ranges),
 	       HMMU_TEST(test_args_migrate_result_size),
 	       HMMU_TEST(test_args_migrate_beyond_the_program),
+	       HMMU_TEST(test_args_migrate_rounds_outwards),
 	       HMMU_TEST(test_args_residency), HMMU_TEST(test_args_memory),
 	       HMMU_TEST(test_args_memory_stats), HMMU_TEST(test_args_device),
 	       HMMU_TEST(test_args_device_fault), HMMU_TEST(test_args_port),

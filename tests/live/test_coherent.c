@@ -178,8 +178,8 @@ static void test_coherent_part_of_a_large_page(void)
 	HMMU_CHECK(entry & HMMU_DEVICE_LEAF_LOCAL);
 	HMMU_CHECK_INT(live_leaf(device, p + 16 * PAGE, &entry), HMMU_PAGE_LG2);
 	HMMU_CHECK(!(entry & HMMU_DEVICE_LEAF_LOCAL));
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + LARGE, NULL));
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, (uintptr_t)p, LARGE, NULL));
 	take(p, LARGE);
 	live_look(device, p, PER_LARGE, 0, e);
 	HMMU_CHECK_INT(hmmu_entry_order(e[7]), HMMU_LARGE_LG2 - HMMU_PAGE_LG2);
@@ -418,8 +418,8 @@ static void test_coherent_home_and_evict(void)
 	take(q, 2 * LARGE);
 	HMMU_CHECK_OK(hmmu_device_fault(device, (uintptr_t)p, PAGE,
 					HMMU_ACCESS_READ));
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + 2 * PAGE, &r));
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, (uintptr_t)p, 2 * PAGE, &r));
 	HMMU_CHECK_INT(r.pages_moved, 2);
 	HMMU_CHECK_INT(used(), 6 + 2 * PER_LARGE);
 	HMMU_CHECK_OK(hmmu_device_fault(device, (uintptr_t)p, PAGE,
@@ -570,9 +570,8 @@ static void test_coherent_no_update_is_lost(void)
 		HMMU_CHECK_OK(hmmu_port_fetch_add(
 			port, (uintptr_t)&p[i * 61 % (64 * PAGE / 8)], 8, 1,
 			NULL));
-		HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-						(uintptr_t)p + 65 * PAGE,
-						NULL));
+		HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, (uintptr_t)p,
+						     65 * PAGE, NULL));
 	}
 	atomic_store_explicit(&stop, 1, memory_order_release);
 	live_join(thread);

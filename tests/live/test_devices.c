@@ -144,8 +144,8 @@ static void test_devices_home_by_range(void)
 
 	open_both();
 	interleave(p, 32);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p + 2 * PAGE,
-					(uintptr_t)p + 10 * PAGE, &r));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(
+		live_space, (uintptr_t)p + 2 * PAGE, 8 * PAGE, &r));
 	HMMU_CHECK_INT(r.pages_moved, 8);
 	HMMU_CHECK_INT(live_present(p, 32 * PAGE), 8);
 	HMMU_CHECK_INT(live_present(p + 2 * PAGE, 8 * PAGE), 8);
@@ -271,8 +271,8 @@ static void test_devices_page_out_of_a_large_one(void)
 	HMMU_CHECK_INT(hmmu_entry_order(e[0]), HMMU_LARGE_LG2 - HMMU_PAGE_LG2);
 	r = live_migrate(other, p + 7 * PAGE, PAGE);
 	HMMU_CHECK_INT(r.stayed[HMMU_STAY_FOREIGN], 1);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p + 7 * PAGE,
-					(uintptr_t)p + 8 * PAGE, NULL));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(
+		live_space, (uintptr_t)p + 7 * PAGE, PAGE, NULL));
 	r = live_migrate(other, p + 7 * PAGE, PAGE);
 	HMMU_CHECK_INT(r.pages_moved, 1);
 	HMMU_CHECK_INT(used(), PER_LARGE - 1);
@@ -333,8 +333,8 @@ static void test_devices_mv24_no_large_place_at_home(void)
 	/* Another memory's is not meant. */
 	HMMU_CHECK_OK(hmmu_memory_fail_large(other_memory));
 	HMMU_CHECK_OK(hmmu_memory_fail_large(live_memory));
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + 3 * LARGE, &r));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, (uintptr_t)p,
+					     3 * LARGE, &r));
 	HMMU_CHECK_INT(r.pages_moved, 3 * PER_LARGE);
 	HMMU_CHECK_INT(r.large_moved, 2);
 	HMMU_CHECK_INT(live_huge(p, 3 * LARGE), 2 * PER_LARGE);

@@ -508,8 +508,8 @@ static void test_exclusive_ex7_home_and_other_devices_are_clear(void)
 	other = live_add_device(0, NULL);
 	make(p, PAGE);
 	subscribe(p, PAGE);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + PAGE, NULL));
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, (uintptr_t)p, PAGE, NULL));
 	check_revoke_is_clear(p);
 	make(p, PAGE);
 	atomic_store_explicit(&told.calls, 0, memory_order_release);
@@ -746,8 +746,8 @@ static void test_exclusive_home_and_evict(void)
 	live_open();
 	make(p, 4 * PAGE);
 	live_migrate(live_device, p + 4 * PAGE, 4 * PAGE);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + 6 * PAGE, &r));
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, (uintptr_t)p, 6 * PAGE, &r));
 	HMMU_CHECK_INT(r.pages_moved, 6);
 	HMMU_CHECK(!has_flag(live_device, p));
 	make(p, 2 * PAGE);

@@ -296,8 +296,8 @@ static void *fork_often(void *p)
 		child = fork();
 		HMMU_CHECK(child >= 0);
 		if (!child) {
-			HMMU_CHECK_INT(hmmu_migrate_home(live_space, PAGE,
-							 2 * PAGE, NULL),
+			HMMU_CHECK_INT(hmmu_migrate_to_system(live_space, PAGE,
+							      PAGE, NULL),
 				       -ECHILD);
 			LIVE_CHECK(p, BYTES, 1);
 			_exit(0);

@@ -13,8 +13,7 @@
 
 static int home(const void *p, size_t bytes, struct hmmu_migrate_result *r)
 {
-	return hmmu_migrate_home(live_space, (uintptr_t)p, (uintptr_t)p + bytes,
-				 r);
+	return hmmu_migrate_to_system(live_space, (uintptr_t)p, bytes, r);
 }
 
 static void test_home_dp1_read_touch(void)
@@ -283,7 +282,7 @@ static void test_home_of_everything(void)
 
 	live_open();
 	live_take(p, 64 * PAGE);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, 0, 1ul << 47, &r));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, 0, 1ul << 47, &r));
 	HMMU_CHECK_INT(r.pages_moved, 64);
 	LIVE_CHECK(p, 64 * PAGE, 1);
 	live_close();
@@ -402,8 +401,8 @@ static void test_home_dp5_the_block_comes_too(void)
 	LIVE_CHECK_SOON(live_present(p, 64 * PAGE) == 64 ||
 			(uintptr_t)p / LARGE !=
 				((uintptr_t)p + 63 * PAGE) / LARGE);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + 64 * PAGE, NULL));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, (uintptr_t)p,
+					     64 * PAGE, NULL));
 	HMMU_CHECK_INT(live_memory_stats().used_pages, 0);
 	live_close();
 }

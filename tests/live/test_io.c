@@ -742,8 +742,8 @@ static void use_as_raw_child(int file, char *p)
 	alarm(10);
 	HMMU_CHECK_INT(hmmu_space_open(NULL, &why, &space), -ECHILD);
 	HMMU_CHECK(why);
-	HMMU_CHECK_INT(hmmu_migrate_home(live_space, (uintptr_t)p,
-					 (uintptr_t)p + BYTES, NULL),
+	HMMU_CHECK_INT(hmmu_migrate_to_system(live_space, (uintptr_t)p, BYTES,
+					      NULL),
 		       -ECHILD);
 	HMMU_CHECK_INT(pwrite(file, p, BYTES, 0), BYTES);
 	HMMU_CHECK_INT(pread(file, p, BYTES, 0), BYTES);

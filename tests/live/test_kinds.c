@@ -496,8 +496,8 @@ static void do_home(struct kind_memory *m, char *text)
 	bool has_moved = migrate(m, text);
 	uintptr_t start = (uintptr_t)m->p;
 
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, start,
-					start + m->pages * PAGE, NULL));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, start, m->pages * PAGE,
+					     NULL));
 	HMMU_CHECK_INT(live_device_pages(), 0);
 	if (has_moved)
 		say_content(m, text);

@@ -40,9 +40,8 @@ static void test_migrate_large_pages_many_times(void)
 	live_open();
 	for (i = 0; i < 20; i++) {
 		live_take(p, 4 * LARGE);
-		HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-						(uintptr_t)p + 4 * LARGE,
-						NULL));
+		HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, (uintptr_t)p,
+						     4 * LARGE, NULL));
 	}
 	HMMU_CHECK_INT(live_huge(p, 4 * LARGE), 4 * PER_LARGE);
 	LIVE_CHECK(p, 4 * LARGE, 1);

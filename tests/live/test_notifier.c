@@ -438,8 +438,8 @@ static void test_notifier_in25_migration_names_its_owner(void)
 	live_take(p, 4 * PAGE);
 	check_migrate_event(live_device, p);
 	atomic_store_explicit(&seen[0].calls, 0, memory_order_release);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + 8 * PAGE, NULL));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, (uintptr_t)p, 8 * PAGE,
+					     NULL));
 	check_migrate_event(NULL, p);
 	live_take(p, 4 * PAGE);
 	atomic_store_explicit(&seen[0].calls, 0, memory_order_release);

@@ -327,9 +327,8 @@ static void test_pins_against_a_first_migration(void)
 	live_migrate(live_device, race.p, PAGE);
 	thread = live_thread(migrate_on_go, &go);
 	for (round = 1; round <= 400; round++) {
-		HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)race.p,
-						(uintptr_t)race.p + 128 * PAGE,
-						NULL));
+		HMMU_CHECK_OK(hmmu_migrate_to_system(
+			live_space, (uintptr_t)race.p, 128 * PAGE, NULL));
 		atomic_store_explicit(&go, round, memory_order_release);
 		for (spin = 0; spin < round * 50; spin++)
 			;
@@ -472,9 +471,8 @@ static void *migrate_direct(void *arg)
 {
 	while (!atomic_load_explicit(&race.stop, memory_order_acquire)) {
 		live_migrate(live_device, arg, DIRECT_PAGES * PAGE);
-		HMMU_CHECK_OK(hmmu_migrate_home(
-			live_space, (uintptr_t)arg,
-			(uintptr_t)arg + DIRECT_PAGES * PAGE, NULL));
+		HMMU_CHECK_OK(hmmu_migrate_to_system(
+			live_space, (uintptr_t)arg, DIRECT_PAGES * PAGE, NULL));
 	}
 	return NULL;
 }

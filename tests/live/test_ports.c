@@ -443,10 +443,8 @@ static void *map_and_unmap(void *arg)
 					 MAP_FIXED) == race.p);
 		word[0] = TAG + round;
 		if (race.migrates) {
-			err = hmmu_migrate_to_device(live_device,
-						     (uintptr_t)race.p,
-						     (uintptr_t)race.p + PAGE,
-						     NULL);
+			err = hmmu_device_migrate(
+				live_device, (uintptr_t)race.p, PAGE, NULL);
 			HMMU_CHECK(!err || err == -EOPNOTSUPP);
 		}
 		if (round % 3 == 0)
@@ -544,8 +542,7 @@ static void *move_to_and_fro(void *arg)
 	int i, err;
 
 	for (i = 0; i < 200; i++) {
-		err = hmmu_migrate_to_device(live_device, page, page + PAGE,
-					     NULL);
+		err = hmmu_device_migrate(live_device, page, PAGE, NULL);
 		HMMU_CHECK(!err || err == -EOPNOTSUPP);
 		sched_yield();
 	}

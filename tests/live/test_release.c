@@ -240,8 +240,7 @@ static void *keep_busy(void *arg)
 		pthread_mutex_lock(&driver);
 		sched_yield();
 		pthread_mutex_unlock(&driver);
-		if (hmmu_migrate_to_device(live_device, (uintptr_t)p,
-					   (uintptr_t)p + BYTES, &r))
+		if (hmmu_device_migrate(live_device, (uintptr_t)p, BYTES, &r))
 			continue;
 		other = subscribe(p, BYTES);
 		LIVE_CHECK(p, BYTES, 1);

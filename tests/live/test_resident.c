@@ -16,8 +16,7 @@ enum {
 
 static int resident(const void *p, size_t bytes)
 {
-	return hmmu_make_resident(live_space, (uintptr_t)p,
-				  (uintptr_t)p + bytes);
+	return hmmu_populate(live_space, (uintptr_t)p, bytes);
 }
 
 /* Through a pipe of its own, as the kernel copies: behind the hooks (test_io.c). */
@@ -75,11 +74,9 @@ static void test_resident_refusals(void)
 
 	live_open();
 	live_take(p, BYTES);
-	HMMU_CHECK_INT(resident(p + 1, PAGE), -EINVAL);
 	HMMU_CHECK_INT(resident(p, 0), -EINVAL);
-	HMMU_CHECK_INT(hmmu_make_resident(NULL, (uintptr_t)p,
-					  (uintptr_t)p + PAGE),
-		       -EINVAL);
+	HMMU_CHECK_INT(resident(p + 1, 0), -EINVAL);
+	HMMU_CHECK_INT(hmmu_populate(NULL, (uintptr_t)p, PAGE), -EINVAL);
 	HMMU_CHECK_OK(munmap(p + PAGE, PAGE));
 	HMMU_CHECK_INT(resident(p, 3 * PAGE), -EFAULT);
 	HMMU_CHECK_INT(live_present(p, PAGE), 1);

@@ -189,8 +189,8 @@ static void test_sections_message_of_an_earlier_one(void)
 	waiter_start(&first);
 	HMMU_CHECK(waiter_is_done_in(&first, LIVE_SOON_MS));
 	HMMU_CHECK(!live_get(&owner.has_ended));
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)owner.p,
-					(uintptr_t)owner.p + PAGE, &r));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, (uintptr_t)owner.p,
+					     PAGE, &r));
 	HMMU_CHECK(live_wait_for(&owner.has_ended, 1, LIVE_SOON_MS));
 	live_take(owner.p, PAGE);
 	live_set(&owner.may_begin, 1);

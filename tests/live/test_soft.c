@@ -273,9 +273,9 @@ static void test_soft_atomics_meet_the_cpu(void)
 	for (i = 0; i < ADDS; i++) {
 		submit_until_taken(&d);
 		if (i % 500 == 0)
-			HMMU_CHECK_OK(hmmu_migrate_to_device(
-				hmmu_soft_device(soft), (uintptr_t)word,
-				(uintptr_t)word + LARGE, NULL));
+			HMMU_CHECK_OK(hmmu_device_migrate(
+				hmmu_soft_device(soft), (uintptr_t)word, LARGE,
+				NULL));
 	}
 	HMMU_CHECK_OK(-pthread_join(thread, NULL));
 	HMMU_CHECK_OK(hmmu_soft_queue_drain(queue, WAIT_NS));
@@ -374,9 +374,9 @@ static void test_soft_kernel_follows_pointers_of_the_heap(void)
 	/* And with the heap on the device. */
 	live_need_move();
 	top = sbrk(0);
-	HMMU_CHECK_OK(hmmu_migrate_to_device(
+	HMMU_CHECK_OK(hmmu_device_migrate(
 		hmmu_soft_device(soft), ((uintptr_t)top & ~(LARGE - 1)) - LARGE,
-		(uintptr_t)top & ~(LARGE - 1), &moved));
+		LARGE, &moved));
 	HMMU_CHECK(moved.pages_moved > 0);
 	list->sum = 1;
 	run_kernel(sum_list, list, 1, &result);

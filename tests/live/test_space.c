@@ -168,8 +168,8 @@ static void test_space_leaves_mappings_whole(void)
 	maps = live_count_maps();
 	live_take(p + 100 * PAGE, 10 * PAGE);
 	live_take(p + 300 * PAGE, 10 * PAGE);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + 512 * PAGE, NULL));
+	HMMU_CHECK_OK(hmmu_migrate_to_system(live_space, (uintptr_t)p,
+					     512 * PAGE, NULL));
 	HMMU_CHECK(!live_is_armed(p));
 	HMMU_CHECK(live_count_maps() <= maps + 2);
 	/* mremap() of a mapping in two pieces would fail (E3). */

@@ -65,8 +65,8 @@ static void out(char *p, size_t bytes)
 
 static void home(char *p, size_t bytes)
 {
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + bytes, NULL));
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, (uintptr_t)p, bytes, NULL));
 }
 
 static char *large_page(uint64_t seed)

@@ -340,24 +340,22 @@ static void test_sweep_in13_fault(void)
 
 static int migrate_both(void)
 {
-	int err = hmmu_migrate_to_device(live_device, (uintptr_t)small,
-					 (uintptr_t)small + SMALL_PAGES * PAGE,
-					 NULL);
+	int err = hmmu_device_migrate(live_device, (uintptr_t)small,
+				      SMALL_PAGES * PAGE, NULL);
 
 	return err ? err :
-		     hmmu_migrate_to_device(live_device, (uintptr_t)large,
-					    (uintptr_t)large + LARGE, NULL);
+		     hmmu_device_migrate(live_device, (uintptr_t)large, LARGE,
+					 NULL);
 }
 
 static int home_both(void)
 {
-	int err = hmmu_migrate_home(live_space, (uintptr_t)small,
-				    (uintptr_t)small + SMALL_PAGES * PAGE,
-				    NULL);
+	int err = hmmu_migrate_to_system(live_space, (uintptr_t)small,
+					 SMALL_PAGES * PAGE, NULL);
 
 	return err ? err :
-		     hmmu_migrate_home(live_space, (uintptr_t)large,
-				       (uintptr_t)large + LARGE, NULL);
+		     hmmu_migrate_to_system(live_space, (uintptr_t)large, LARGE,
+					    NULL);
 }
 
 static void check_all_is_home(void)
@@ -441,9 +439,8 @@ static void test_sweep_touch(void)
 static int change(void)
 {
 	char *p = live_map_small(SMALL_PAGES, 3), *to;
-	int err = hmmu_migrate_to_device(live_device, (uintptr_t)p,
-					 (uintptr_t)p + SMALL_PAGES * PAGE,
-					 NULL);
+	int err = hmmu_device_migrate(live_device, (uintptr_t)p,
+				      SMALL_PAGES * PAGE, NULL);
 
 	HMMU_CHECK(!err || err == -ENOMEM);
 	HMMU_CHECK_OK(madvise(p, 4 * PAGE, MADV_DONTNEED));
@@ -543,13 +540,13 @@ static int use_coherent(void)
 	err = hmmu_device_create(live_space, &options, &device);
 	/* Two runs: the block becomes scattered. */
 	if (!err)
-		err = hmmu_migrate_to_device(device, at + 5 * PAGE,
-					     at + 9 * PAGE, NULL);
+		err = hmmu_device_migrate(device, at + 5 * PAGE, 4 * PAGE,
+					  NULL);
 	if (!err)
-		err = hmmu_migrate_to_device(device, at, at + 7 * PAGE, NULL);
+		err = hmmu_device_migrate(device, at, 7 * PAGE, NULL);
 	if (!err)
-		err = hmmu_migrate_to_device(device, (uintptr_t)large,
-					     (uintptr_t)large + LARGE, NULL);
+		err = hmmu_device_migrate(device, (uintptr_t)large, LARGE,
+					  NULL);
 	err_end = end_device(device);
 	HMMU_CHECK_OK(hmmu_memory_destroy(options.memory));
 	return err ? err : err_end;

@@ -53,7 +53,7 @@ static void exclusive(uintptr_t start, uintptr_t end)
 
 static void home(uintptr_t start, uintptr_t end)
 {
-	int err = hmmu_migrate_home(live_space, start, end, NULL);
+	int err = hmmu_migrate_to_system(live_space, start, end - start, NULL);
 
 	HMMU_CHECK(!err || err == -EBUSY);
 }
@@ -72,7 +72,8 @@ void differ_bring_home(struct differ_world *w, size_t at, size_t bytes)
 	int err;
 
 	do
-		err = hmmu_migrate_home(live_space, start, end, NULL);
+		err = hmmu_migrate_to_system(live_space, start, end - start,
+					     NULL);
 	while (err == -EBUSY);
 	HMMU_CHECK_OK(err);
 }
@@ -84,7 +85,7 @@ void differ_make_resident(struct differ_world *w, size_t at, size_t bytes)
 	int err;
 
 	do
-		err = hmmu_make_resident(live_space, start, end);
+		err = hmmu_populate(live_space, start, end - start);
 	while (err == -EBUSY);
 	HMMU_CHECK(!err || err == -EFAULT);
 	/* What may not be read by its mapping the CPU reads all the same. */

@@ -186,7 +186,8 @@ static void migrate(struct actor *a)
 		break;
 	case 2:
 	case 3:
-		err = hmmu_migrate_home(live_space, start, end, NULL);
+		err = hmmu_migrate_to_system(live_space, start, end - start,
+					     NULL);
 		HMMU_CHECK(!err || err == -EBUSY);
 		break;
 	default:

@@ -288,7 +288,7 @@ static int migrate(struct demo *demo)
 		int err;
 
 		footprint_range(&demo->footprint.regions[i], &from, &to);
-		err = hmmu_migrate_to_device(device, from, to, &result);
+		err = hmmu_device_migrate(device, from, to - from, &result);
 		if (err)
 			return complain("cannot migrate the heap", err);
 		add_result(&migration->result, &result);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_BASE_RANGE_H
+#define HMMU_BASE_RANGE_H
+
+/*
+ * Ranges of the public interface: an address and a number of bytes, rounded
+ * outwards. Everything inside has [start, end), aligned.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/*
+ * The units, of @unit bytes, that hold a byte of the range. False: there is no
+ * byte, or the end can not be said.
+ */
+static inline bool hmmu__range_round(uintptr_t address, size_t bytes,
+				     size_t unit, uintptr_t *start,
+				     uintptr_t *end)
+{
+	uintptr_t last = address + bytes - 1;
+
+	if (!bytes || last < address || last > UINTPTR_MAX - unit)
+		return false;
+	*start = hmmu_round_down(address, unit);
+	*end = hmmu_round_down(last, unit) + unit;
+	return true;
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The names of 0.1: each is there twice, inline in its header and exported for
+ * programs that were built against 0.1. Both do what they did: start and end,
+ * both aligned, else -EINVAL and nothing changed.
+ */
+#include "fixture.h"
+#include "ranges.h"
+
+/* What a binary of 0.1 calls: the inline one hides its declaration. */
+#define EXPORTED(name) __asm__(#name)
+
+int to_device(struct hmmu_device *device, uintptr_t start, uintptr_t end,
+	      struct hmmu_migrate_result *result)
+	EXPORTED(hmmu_migrate_to_device);
+int home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+	 struct hmmu_migrate_result *result) EXPORTED(hmmu_migrate_home);
+int make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+	EXPORTED(hmmu_make_resident);
+
+static char *p;
+static uintptr_t at;
+
+static void open_all(void)
+{
+	live_open();
+	p = live_map_small(16, 1);
+	at = (uintptr_t)p;
+	live_take(p, 8 * PAGE);
+}
+
+/* Nothing has changed since open_all(). */
+static void close_all(void)
+{
+	LIVE_CHECK_SOON(live_device_pages() == 8);
+	HMMU_CHECK_INT(live_stats().pages_to_device, 8);
+	HMMU_CHECK_INT(live_stats().pages_home, 0);
+	LIVE_CHECK(p, 16 * PAGE, 1);
+	live_close();
+}
+
+/* Migration ----------------------------------------------------------------- */
+
+static int inline_to_device(uintptr_t start, uintptr_t end)
+{
+	return hmmu_migrate_to_device(live_device, start, end, NULL);
+}
+
+static int exported_to_device(uintptr_t start, uintptr_t end)
+{
+	return to_device(live_device, start, end, NULL);
+}
+
+static int inline_home(uintptr_t start, uintptr_t end)
+{
+	return hmmu_migrate_home(live_space, start, end, NULL);
+}
+
+static int exported_home(uintptr_t start, uintptr_t end)
+{
+	return home(live_space, start, end, NULL);
+}
+
+static int inline_make_resident(uintptr_t start, uintptr_t end)
+{
+	return hmmu_make_resident(live_space, start, end);
+}
+
+static int exported_make_resident(uintptr_t start, uintptr_t end)
+{
+	return make_resident(live_space, start, end);
+}
+
+static void test_names_migrate_refuse(void)
+{
+	open_all();
+	check_aligned_ranges(inline_to_device, at, PAGE);
+	check_aligned_ranges(exported_to_device, at, PAGE);
+	check_aligned_ranges(inline_home, at, PAGE);
+	check_aligned_ranges(exported_home, at, PAGE);
+	check_aligned_ranges(inline_make_resident, at, PAGE);
+	check_aligned_ranges(exported_make_resident, at, PAGE);
+	HMMU_CHECK_INT(hmmu_migrate_to_device(NULL, at, at + PAGE, NULL),
+		       -EINVAL);
+	HMMU_CHECK_INT(hmmu_migrate_home(NULL, at, at + PAGE, NULL), -EINVAL);
+	HMMU_CHECK_INT(hmmu_make_resident(NULL, at, at + PAGE), -EINVAL);
+	close_all();
+}
+
+static void test_names_migrate_work(void)
+{
+	struct hmmu_migrate_result r = { .size = sizeof(r) };
+
+	open_all();
+	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, at + 8 * PAGE,
+					     at + 10 * PAGE, &r));
+	HMMU_CHECK_INT(r.pages_moved, 2);
+	HMMU_CHECK_OK(
+		to_device(live_device, at + 10 * PAGE, at + 13 * PAGE, &r));
+	HMMU_CHECK_INT(r.pages_moved, 3);
+	HMMU_CHECK_OK(hmmu_migrate_home(live_space, at, at + 2 * PAGE, &r));
+	HMMU_CHECK_INT(r.pages_moved, 2);
+	HMMU_CHECK_OK(home(live_space, at + 2 * PAGE, at + 4 * PAGE, &r));
+	HMMU_CHECK_INT(r.pages_moved, 2);
+	HMMU_CHECK_OK(
+		hmmu_make_resident(live_space, at + 4 * PAGE, at + 5 * PAGE));
+	HMMU_CHECK_OK(make_resident(live_space, at + 5 * PAGE, at + 6 * PAGE));
+	HMMU_CHECK_INT(live_device_pages(), 7);
+	LIVE_CHECK(p, 16 * PAGE, 1);
+	live_close();
+}
+
+HMMU_TEST_MAIN(HMMU_TEST(test_names_migrate_refuse),
+	       HMMU_TEST(test_names_migrate_work))
