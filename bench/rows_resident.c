@@ -171,11 +171,11 @@ static double pin_ns(struct bench_device *d, uintptr_t start, uintptr_t end)
 
 	for (i = 0; i < rounds; i++) {
 		begin = bench_now_ns();
-		err = hmmu_pin(d->space, start, end);
+		err = hmmu_pin_range(d->space, start, end - start);
 		if (!err)
-			err = hmmu_unpin(d->space, start, end);
+			err = hmmu_unpin_range(d->space, start, end - start);
 		ns[i] = (double)(bench_now_ns() - begin);
-		bench_must(d->run, err, "hmmu_pin or hmmu_unpin");
+		bench_must(d->run, err, "hmmu_pin_range or hmmu_unpin_range");
 	}
 	return bench_median(ns + rounds / 8, rounds - rounds / 8);
 }

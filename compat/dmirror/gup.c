@@ -45,9 +45,9 @@ static int get_pages(uint64_t start, uint64_t end, bool write)
 static int pin_pages(uint64_t start, uint64_t end)
 {
 	struct hmmu_space *space = dmirror_process_get()->space;
-	int err = hmmu_pin(space, start, end);
+	int err = hmmu_pin_range(space, start, end - start);
 
-	return err ? err : hmmu_unpin(space, start, end);
+	return err ? err : hmmu_unpin_range(space, start, end - start);
 }
 
 static bool is_long(unsigned long request, const struct gup_cmd *g)

@@ -6,6 +6,7 @@
 
 #include <hmmu/pin.h>
 
+#include "base/range.h"
 #include "core/resident.h"
 #include "core/space.h"
 
@@ -35,12 +36,14 @@ static int pin_inside(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	return err;
 }
 
-int hmmu_pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+int hmmu_pin_range(struct hmmu_space *space, uintptr_t address, size_t bytes)
 {
+	uintptr_t start, end;
 	struct hmmu_thread *self;
 	int err;
 
-	if (!space || !hmmu__range_is_valid(start, end))
+	if (!space ||
+	    !hmmu__range_round(address, bytes, HMMU_PAGE_BYTES, &start, &end))
 		return -EINVAL;
 	err = hmmu__space_enter_to_wait(space, &self);
 	if (err)
@@ -50,12 +53,14 @@ int hmmu_pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	return err;
 }
 
-int hmmu_unpin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+int hmmu_unpin_range(struct hmmu_space *space, uintptr_t address, size_t bytes)
 {
+	uintptr_t start, end;
 	struct hmmu_thread *self;
 	int err;
 
-	if (!space || !hmmu__range_is_valid(start, end))
+	if (!space ||
+	    !hmmu__range_round(address, bytes, HMMU_PAGE_BYTES, &start, &end))
 		return -EINVAL;
 	err = hmmu__space_enter(space, &self);
 	if (err)

@@ -214,15 +214,15 @@ static void test_coherent_dc3_a_pin_brings_home(void)
 
 	open_all();
 	take(p, 8 * PAGE);
-	HMMU_CHECK_OK(hmmu_pin(live_space, (uintptr_t)p + 2 * PAGE,
-			       (uintptr_t)p + 4 * PAGE));
+	HMMU_CHECK_OK(
+		hmmu_pin_range(live_space, (uintptr_t)p + 2 * PAGE, 2 * PAGE));
 	HMMU_CHECK_INT(used(), 6);
 	HMMU_CHECK_INT(where_is(device, p + 2 * PAGE), HMMU_WHERE_SYSTEM);
 	r = live_migrate(device, p, 8 * PAGE);
 	HMMU_CHECK_INT(r.stayed[HMMU_STAY_PINNED], 2);
 	HMMU_CHECK_INT(r.pages_already, 6);
-	HMMU_CHECK_OK(hmmu_unpin(live_space, (uintptr_t)p + 2 * PAGE,
-				 (uintptr_t)p + 4 * PAGE));
+	HMMU_CHECK_OK(hmmu_unpin_range(live_space, (uintptr_t)p + 2 * PAGE,
+				       2 * PAGE));
 	take(p, 8 * PAGE);
 	HMMU_CHECK_INT(used(), 8);
 	LIVE_CHECK(p, 8 * PAGE, 1);

@@ -323,10 +323,9 @@ static void test_exclusive_what_must_stay_is_busy(void)
 
 	live_open();
 	make(p, PAGE);
-	HMMU_CHECK_OK(hmmu_pin(live_space, (uintptr_t)p, (uintptr_t)p + PAGE));
+	HMMU_CHECK_OK(hmmu_pin_range(live_space, (uintptr_t)p, PAGE));
 	check_refused(p, -EBUSY);
-	HMMU_CHECK_OK(
-		hmmu_unpin(live_space, (uintptr_t)p, (uintptr_t)p + PAGE));
+	HMMU_CHECK_OK(hmmu_unpin_range(live_space, (uintptr_t)p, PAGE));
 	make(p, PAGE);
 	if (live_lock(p + PAGE, PAGE) == 0)
 		check_refused(p + PAGE, -EBUSY);

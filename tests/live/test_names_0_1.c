@@ -4,6 +4,8 @@
  * programs that were built against 0.1. Both do what they did: start and end,
  * both aligned, else -EINVAL and nothing changed.
  */
+#include <hmmu/pin.h>
+
 #include "fixture.h"
 #include "ranges.h"
 
@@ -17,6 +19,10 @@ int home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 	 struct hmmu_migrate_result *result) EXPORTED(hmmu_migrate_home);
 int make_resident(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	EXPORTED(hmmu_make_resident);
+int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+	EXPORTED(hmmu_pin);
+int unpin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
+	EXPORTED(hmmu_unpin);
 
 static char *p;
 static uintptr_t at;
@@ -110,5 +116,58 @@ static void test_names_migrate_work(void)
 	live_close();
 }
 
+/* Pins ---------------------------------------------------------------------- */
+
+static int inline_pin(uintptr_t start, uintptr_t end)
+{
+	return hmmu_pin(live_space, start, end);
+}
+
+static int exported_pin(uintptr_t start, uintptr_t end)
+{
+	return pin(live_space, start, end);
+}
+
+static int inline_unpin(uintptr_t start, uintptr_t end)
+{
+	return hmmu_unpin(live_space, start, end);
+}
+
+static int exported_unpin(uintptr_t start, uintptr_t end)
+{
+	return unpin(live_space, start, end);
+}
+
+static void test_names_pin_refuse(void)
+{
+	open_all();
+	check_aligned_ranges(inline_pin, at, PAGE);
+	check_aligned_ranges(exported_pin, at, PAGE);
+	check_aligned_ranges(inline_unpin, at, PAGE);
+	check_aligned_ranges(exported_unpin, at, PAGE);
+	HMMU_CHECK_INT(hmmu_pin(NULL, at, at + PAGE), -EINVAL);
+	HMMU_CHECK_INT(hmmu_unpin(NULL, at, at + PAGE), -EINVAL);
+	close_all();
+}
+
+static void test_names_pin_work(void)
+{
+	struct hmmu_migrate_result r;
+
+	open_all();
+	HMMU_CHECK_OK(hmmu_pin(live_space, at, at + 2 * PAGE));
+	HMMU_CHECK_OK(pin(live_space, at + 2 * PAGE, at + 4 * PAGE));
+	HMMU_CHECK_INT(live_device_pages(), 4);
+	r = live_migrate(live_device, p, 8 * PAGE);
+	HMMU_CHECK_INT(r.stayed[HMMU_STAY_PINNED], 4);
+	HMMU_CHECK_INT(hmmu_unpin(live_space, at, at + PAGE), -ENOENT);
+	HMMU_CHECK_OK(unpin(live_space, at, at + 2 * PAGE));
+	HMMU_CHECK_OK(hmmu_unpin(live_space, at + 2 * PAGE, at + 4 * PAGE));
+	live_take(p, 8 * PAGE);
+	LIVE_CHECK(p, 16 * PAGE, 1);
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_names_migrate_refuse),
-	       HMMU_TEST(test_names_migrate_work))
+	       HMMU_TEST(test_names_migrate_work),
+	       HMMU_TEST(test_names_pin_refuse), HMMU_TEST(test_names_pin_work))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pins: what hmmu_pin() keeps home, and what the kernel itself holds. Rules PN1
- * to PN4, DC3, MV13 and MV14.
+ * Pins: what hmmu_pin_range() keeps home, and what the kernel itself holds.
+ * Rules PN1 to PN4, DC3, MV13 and MV14.
  */
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -12,15 +12,16 @@
 #include <hmmu/pin.h>
 
 #include "fixture.h"
+#include "ranges.h"
 
 static int pin(const void *p, size_t bytes)
 {
-	return hmmu_pin(live_space, (uintptr_t)p, (uintptr_t)p + bytes);
+	return hmmu_pin_range(live_space, (uintptr_t)p, bytes);
 }
 
 static int unpin(const void *p, size_t bytes)
 {
-	return hmmu_unpin(live_space, (uintptr_t)p, (uintptr_t)p + bytes);
+	return hmmu_unpin_range(live_space, (uintptr_t)p, bytes);
 }
 
 static void check_pinned(const void *p, size_t bytes, size_t pinned)
@@ -67,19 +68,26 @@ static void test_pins_are_counted(void)
 	live_close();
 }
 
+static int pin_at(uintptr_t address, size_t bytes)
+{
+	return hmmu_pin_range(live_space, address, bytes);
+}
+
+static int unpin_at(uintptr_t address, size_t bytes)
+{
+	return hmmu_unpin_range(live_space, address, bytes);
+}
+
 static void test_pins_errors(void)
 {
 	char *p = live_map_small(8, 1);
 	uintptr_t at = (uintptr_t)p;
 
 	live_open();
-	HMMU_CHECK_INT(hmmu_pin(NULL, at, at + PAGE), -EINVAL);
-	HMMU_CHECK_INT(hmmu_unpin(NULL, at, at + PAGE), -EINVAL);
-	HMMU_CHECK_INT(pin(p, 0), -EINVAL);
-	HMMU_CHECK_INT(pin(p + 8, PAGE), -EINVAL);
-	HMMU_CHECK_INT(pin(p, 12), -EINVAL);
-	HMMU_CHECK_INT(hmmu_pin(live_space, at + PAGE, at), -EINVAL);
-	HMMU_CHECK_INT(unpin(p, 12), -EINVAL);
+	HMMU_CHECK_INT(hmmu_pin_range(NULL, at, PAGE), -EINVAL);
+	HMMU_CHECK_INT(hmmu_unpin_range(NULL, at, PAGE), -EINVAL);
+	check_ranges(pin_at, at);
+	check_ranges(unpin_at, at);
 	HMMU_CHECK_INT(unpin(p, PAGE), -ENOENT);
 	/* Of a part, or of more, there is no pin. */
 	HMMU_CHECK_OK(pin(p, 2 * PAGE));
@@ -87,6 +95,25 @@ static void test_pins_errors(void)
 	HMMU_CHECK_INT(unpin(p + PAGE, PAGE), -ENOENT);
 	HMMU_CHECK_INT(unpin(p, 3 * PAGE), -ENOENT);
 	HMMU_CHECK_OK(unpin(p, 2 * PAGE));
+	live_close();
+}
+
+/* Unpinned are the pages that were pinned, in whatever way they are named. */
+static void test_pins_round_outwards(void)
+{
+	char *p = live_map_small(8, 1);
+
+	live_open();
+	HMMU_CHECK_OK(pin(p + PAGE - 1, 2));
+	check_pinned(p, 8 * PAGE, 2);
+	HMMU_CHECK_INT(unpin(p + PAGE - 1, 1), -ENOENT);
+	HMMU_CHECK_INT(unpin(p + PAGE - 1, PAGE + 2), -ENOENT);
+	HMMU_CHECK_OK(unpin(p, PAGE + 1));
+	check_pinned(p, 8 * PAGE, 0);
+	HMMU_CHECK_OK(pin(p + 4 * PAGE, 2 * PAGE));
+	HMMU_CHECK_OK(unpin(p + 5 * PAGE - 1, 2));
+	check_pinned(p, 8 * PAGE, 0);
+	LIVE_CHECK(p, 8 * PAGE, 1);
 	live_close();
 }
 
@@ -549,6 +576,7 @@ static void test_pins_vmsplice_of_pinned_pages(void)
 
 HMMU_TEST_MAIN(HMMU_TEST(test_pins_pn2_stay_until_unpinned),
 	       HMMU_TEST(test_pins_are_counted), HMMU_TEST(test_pins_errors),
+	       HMMU_TEST(test_pins_round_outwards),
 	       HMMU_TEST(test_pins_need_readable_memory),
 	       HMMU_TEST(test_pins_make_present),
 	       HMMU_TEST(test_pins_pn1_bring_home_from_private),

@@ -507,17 +507,17 @@ static int pin_both(void)
 
 	if (err)
 		return err;
-	err = hmmu_pin(live_space, at, at + 4 * PAGE);
+	err = hmmu_pin_range(live_space, at, 4 * PAGE);
 	if (err) {
-		HMMU_CHECK_INT(hmmu_unpin(live_space, at, at + 4 * PAGE),
+		HMMU_CHECK_INT(hmmu_unpin_range(live_space, at, 4 * PAGE),
 			       -ENOENT);
 		return err;
 	}
-	err = hmmu_pin(live_space, (uintptr_t)large, (uintptr_t)large + PAGE);
+	err = hmmu_pin_range(live_space, (uintptr_t)large, PAGE);
 	if (!err)
-		HMMU_CHECK_OK(hmmu_unpin(live_space, (uintptr_t)large,
-					 (uintptr_t)large + PAGE));
-	HMMU_CHECK_OK(hmmu_unpin(live_space, at, at + 4 * PAGE));
+		HMMU_CHECK_OK(
+			hmmu_unpin_range(live_space, (uintptr_t)large, PAGE));
+	HMMU_CHECK_OK(hmmu_unpin_range(live_space, at, 4 * PAGE));
 	return err;
 }
 
