@@ -32,11 +32,10 @@ static void take(const struct acquire *a, size_t page)
 
 	if (a->device)
 		bench_must(a->run,
-			   hmmu_make_exclusive(
-				   a->device->device, (uintptr_t)a->memory + at,
-				   (uintptr_t)a->memory + at + HMMU_PAGE_BYTES,
-				   NULL),
-			   "hmmu_make_exclusive");
+			   hmmu_device_make_exclusive(a->device->device,
+						      (uintptr_t)a->memory + at,
+						      HMMU_PAGE_BYTES, NULL),
+			   "hmmu_device_make_exclusive");
 	else
 		bench_uffd_move(a->run, a->fd, (uintptr_t)a->staging + at,
 				(uintptr_t)a->memory + at, HMMU_PAGE_BYTES);

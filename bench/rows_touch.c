@@ -39,9 +39,9 @@ static void take_ours(const struct touch *t, const char *p)
 
 	if (t->exclusive)
 		bench_must(t->run,
-			   hmmu_make_exclusive(t->device->device, start,
-					       start + t->unit_bytes, NULL),
-			   "hmmu_make_exclusive");
+			   hmmu_device_make_exclusive(t->device->device, start,
+						      t->unit_bytes, NULL),
+			   "hmmu_device_make_exclusive");
 	else
 		bench_to_device(t->device, p, t->unit_bytes);
 }

@@ -185,7 +185,8 @@ static int cmd_release(struct dmirror_unit *u, struct dmirror_cmd *c)
 
 static int cmd_exclusive(struct dmirror_unit *u, struct dmirror_cmd *c)
 {
-	int err = hmmu_make_exclusive(u->device, c->addr, end_of(c), NULL);
+	int err = hmmu_device_make_exclusive(u->device, c->addr,
+					     c->npages * HMMU_PAGE_BYTES, NULL);
 
 	return err ? err : cmd_read(u, c);
 }

@@ -17,12 +17,12 @@ HMMU_BEGIN_DECLS
 struct hmmu_device;
 
 /**
- * hmmu_make_exclusive() - take pages for a device alone
+ * hmmu_device_make_exclusive() - take pages for a device alone
  * @device:    the device; needs no memory of its own.
- * @start:     first byte, page aligned (inclusive).
- * @end:       one past the last byte, page aligned (exclusive).
- * @ret_bytes: receives how many bytes from @start on became exclusive, also on
- *             failure. May be NULL.
+ * @address:   any address of the program.
+ * @bytes:     how many, not 0: the pages that hold them, see base.h.
+ * @ret_bytes: receives how many bytes became exclusive, whole pages from that
+ *             of @address on, also on failure. May be NULL.
  *
  * Page by page: each is made the process's own and writable as by a write of
  * the CPU (EX2), which brings it home from a device's memory and ends another
@@ -42,7 +42,7 @@ struct hmmu_device;
  * Locking: Caller holds no lock that a callback takes.
  * Return:
  *   0            all pages were made exclusive
- *   -EINVAL      NULL, misaligned, empty or wrapping range
+ *   -EINVAL      NULL, empty or wrapping range
  *   -EFAULT      nothing is mapped there, or it is not readable and writable
  *   -EOPNOTSUPP  not private anonymous memory, or this kernel can not take
  *                pages out (see `hmmu info`)
@@ -50,12 +50,25 @@ struct hmmu_device;
  *                (enum hmmu_stay); or the CPU, a device or the program took it
  *                back for a second
  *   -ENOMEM      no memory; a device has 1 GiB at most exclusively
+ *   -ECHILD      called in a forked child
  * Source: contract EX1-EX12.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_make_exclusive(struct hmmu_device *device,
-						 uintptr_t start, uintptr_t end,
-						 size_t *ret_bytes);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_device_make_exclusive(struct hmmu_device *device, uintptr_t address,
+			   size_t bytes, size_t *ret_bytes);
+
+/* Names of 0.1 --------------------------------------------------------------- */
+
+/** hmmu_make_exclusive() - hmmu_device_make_exclusive() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_make_exclusive(struct hmmu_device *device, uintptr_t start, uintptr_t end,
+		    size_t *ret_bytes)
+{
+	return hmmu_device_make_exclusive(
+		device, start, hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES),
+		ret_bytes);
+}
 
 HMMU_END_DECLS
 

@@ -167,26 +167,42 @@ struct hmmu_residency {
 };
 
 /**
- * hmmu_space_residency() - say where the pages of a range are
- * @space:  an open space.
- * @start:  first byte, 2 MiB aligned (inclusive).
- * @end:    one past the last byte, 2 MiB aligned (exclusive).
- * @out:    (end - start) / 2 MiB records, owned by the caller.
+ * hmmu_residency_blocks() - how many blocks of 2 MiB a range touches
+ * @address: any address.
+ * @bytes:   how many, not 0.
+ *
+ * Return: how many records hmmu_space_get_residency() writes for the range.
+ * Since: 0.1
+ */
+static inline size_t hmmu_residency_blocks(uintptr_t address, size_t bytes)
+{
+	return ((address + bytes - 1) >> HMMU_LARGE_LG2) -
+	       (address >> HMMU_LARGE_LG2) + 1;
+}
+
+/**
+ * hmmu_space_get_residency() - say where the pages of a range are
+ * @space:   an open space.
+ * @address: any address of the program.
+ * @bytes:   how many, not 0: the blocks of 2 MiB that hold them.
+ * @out:     hmmu_residency_blocks(@address, @bytes) records, in the order of
+ *           their addresses; owned by the caller. A range that is not aligned to
+ *           2 MiB touches more blocks than its size says.
  *
  * A picture, not a promise: pages move while it is taken.
  *
- * Context: May sleep; touches @out.
+ * Context: May sleep; touches @out. Not from a callback.
  * Locking: Takes none that the caller could hold.
  * Return:
  *   0        @out is filled
- *   -EINVAL  NULL, misaligned, empty or wrapping arguments
+ *   -EINVAL  NULL, empty or wrapping range
  *   -ENOMEM  no memory
+ *   -ECHILD  called in a forked child
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_space_residency(struct hmmu_space *space,
-						  uintptr_t start,
-						  uintptr_t end,
-						  struct hmmu_residency *out);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_space_get_residency(struct hmmu_space *space, uintptr_t address,
+			 size_t bytes, struct hmmu_residency *out);
 
 /**
  * hmmu_alloc() - zeroed memory that can never become device-resident
@@ -209,6 +225,22 @@ HMMU_API void *hmmu_alloc(size_t bytes);
  * Since: 0.1
  */
 HMMU_API void hmmu_free(void *memory, size_t bytes);
+
+/* Names of 0.1 --------------------------------------------------------------- */
+
+/**
+ * hmmu_space_residency() - hmmu_space_get_residency() of [@start, @end)
+ *
+ * Both are aligned to 2 MiB.
+ */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_space_residency(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+		     struct hmmu_residency *out)
+{
+	return hmmu_space_get_residency(
+		space, start, hmmu__bytes_0_1(start, end, HMMU_LARGE_BYTES),
+		out);
+}
 
 HMMU_END_DECLS
 

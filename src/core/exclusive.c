@@ -21,6 +21,7 @@
 #include <hmmu/exclusive.h>
 
 #include "base/arena.h"
+#include "base/range.h"
 #include "base/sched.h"
 #include "core/device.h"
 #include "core/fault.h"
@@ -211,14 +212,16 @@ static int make_all(struct hmmu_device *d, uintptr_t start, uintptr_t end,
 	return err;
 }
 
-int hmmu_make_exclusive(struct hmmu_device *device, uintptr_t start,
-			uintptr_t end, size_t *ret_bytes)
+int hmmu_device_make_exclusive(struct hmmu_device *device, uintptr_t address,
+			       size_t bytes, size_t *ret_bytes)
 {
+	uintptr_t start, end;
 	struct hmmu_thread *self;
 	size_t done = 0;
 	int err;
 
-	if (!device || !hmmu__range_is_valid(start, end))
+	if (!device ||
+	    !hmmu__range_round(address, bytes, HMMU_PAGE_BYTES, &start, &end))
 		return -EINVAL;
 	err = hmmu__space_enter_to_wait(device->space, &self);
 	if (err)

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/arena.h"
+#include "base/range.h"
 #include "core/device.h"
 #include "core/view.h"
 
@@ -106,15 +107,16 @@ static void fill(struct hmmu_space *space, uintptr_t start, uint64_t *entries,
 	*out = r;
 }
 
-int hmmu_space_residency(struct hmmu_space *space, uintptr_t start,
-			 uintptr_t end, struct hmmu_residency *out)
+int hmmu_space_get_residency(struct hmmu_space *space, uintptr_t address,
+			     size_t bytes, struct hmmu_residency *out)
 {
+	uintptr_t start, end;
 	struct hmmu_thread *self;
 	uint64_t *entries;
 	int err;
 
-	if (!space || !out || start >= end || start % HMMU_LARGE_BYTES ||
-	    end % HMMU_LARGE_BYTES)
+	if (!space || !out ||
+	    !hmmu__range_round(address, bytes, HMMU_LARGE_BYTES, &start, &end))
 		return -EINVAL;
 	err = hmmu__space_enter(space, &self);
 	if (err)

@@ -609,8 +609,7 @@ unsigned int live_leaf(struct hmmu_device *device, const void *p,
 int live_make_exclusive(struct hmmu_device *device, const void *p, size_t bytes,
 			size_t *done)
 {
-	int err = hmmu_make_exclusive(device, (uintptr_t)p,
-				      (uintptr_t)p + bytes, done);
+	int err = hmmu_device_make_exclusive(device, (uintptr_t)p, bytes, done);
 
 	if (err == -EOPNOTSUPP && !live_can_move())
 		HMMU_SKIP("UFFDIO_MOVE");

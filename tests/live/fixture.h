@@ -168,7 +168,7 @@ bool live_task_says(unsigned int tid, const char *file, char *text,
 /* The leaf of @device that maps @p: 12, 21, 30, or 0; @entry may be NULL. */
 unsigned int live_leaf(struct hmmu_device *device, const void *p,
 		       uint64_t *entry);
-/* hmmu_make_exclusive(); skips where the kernel cannot take pages out. */
+/* hmmu_device_make_exclusive(); skips where the kernel cannot take pages out. */
 int live_make_exclusive(struct hmmu_device *device, const void *p, size_t bytes,
 			size_t *done);
 /* The page is mapped as @device's alone. */

@@ -144,9 +144,9 @@ static void test_args_migrate_beyond_the_program(void)
 
 static struct hmmu_residency records[8];
 
-static int residency(uintptr_t start, uintptr_t end)
+static int residency(uintptr_t address, size_t bytes)
 {
-	return hmmu_space_residency(live_space, start, end, records);
+	return hmmu_space_get_residency(live_space, address, bytes, records);
 }
 
 static void test_args_residency(void)
@@ -156,16 +156,25 @@ static void test_args_residency(void)
 	open_all();
 	block = at & ~(LARGE - 1);
 	memset(records, 0x5a, sizeof(records));
-	check_aligned_ranges(residency, at, LARGE);
-	HMMU_CHECK_INT(hmmu_space_residency(NULL, block, block + LARGE,
-					    records),
+	check_ranges(residency, at);
+	HMMU_CHECK_INT(residency(UINTPTR_MAX - LARGE + 1, PAGE), -EINVAL);
+	HMMU_CHECK_INT(hmmu_space_get_residency(NULL, block, LARGE, records),
 		       -EINVAL);
-	HMMU_CHECK_INT(hmmu_space_residency(live_space, block, block + LARGE,
-					    NULL),
+	HMMU_CHECK_INT(hmmu_space_get_residency(live_space, block, LARGE, NULL),
 		       -EINVAL);
 	HMMU_CHECK_INT(*(unsigned char *)records, 0x5a);
+	/* A record for each block that holds a byte, and no more. */
+	HMMU_CHECK_INT(hmmu_residency_blocks(block, 1), 1);
+	HMMU_CHECK_INT(hmmu_residency_blocks(block, LARGE), 1);
+	HMMU_CHECK_INT(hmmu_residency_blocks(block + 1, LARGE), 2);
+	HMMU_CHECK_INT(hmmu_residency_blocks(block + LARGE - 1, 2), 2);
+	HMMU_CHECK_OK(residency(block + LARGE - 1, 2));
+	HMMU_CHECK(records[0].start == block);
+	HMMU_CHECK_INT(records[0].device_pages, 8);
+	HMMU_CHECK(records[1].start == block + LARGE);
+	HMMU_CHECK_INT(*(unsigned char *)&records[2], 0x5a);
 	/* Where nothing is mapped there is nothing. */
-	HMMU_CHECK_OK(hmmu_space_residency(live_space, 0, LARGE, records));
+	HMMU_CHECK_OK(hmmu_space_get_residency(live_space, 0, LARGE, records));
 	HMMU_CHECK_INT(records[0].system_pages + records[0].device_pages, 0);
 	close_all();
 }

@@ -149,8 +149,8 @@ static void test_coherent_residency(void)
 
 	open_all();
 	take(p, 100 * PAGE);
-	HMMU_CHECK_OK(hmmu_space_residency(live_space, (uintptr_t)p,
-					   (uintptr_t)p + LARGE, &r));
+	HMMU_CHECK_OK(
+		hmmu_space_get_residency(live_space, (uintptr_t)p, LARGE, &r));
 	HMMU_CHECK_INT(r.device_pages, 100);
 	HMMU_CHECK_INT(r.system_pages, PER_LARGE - 100);
 	close_all();

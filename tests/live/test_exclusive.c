@@ -12,6 +12,7 @@
 #include <hmmu/pin.h>
 
 #include "fixture.h"
+#include "ranges.h"
 
 /* Of live_device, and all of it. */
 static void make(const void *p, size_t bytes)
@@ -794,9 +795,9 @@ static void test_exclusive_error_in_the_middle(void)
 	live_close();
 }
 
-static int try_range(uintptr_t start, uintptr_t end)
+static int try_range(uintptr_t address, size_t bytes)
 {
-	return hmmu_make_exclusive(live_device, start, end, NULL);
+	return hmmu_device_make_exclusive(live_device, address, bytes, NULL);
 }
 
 static void test_exclusive_arguments(void)
@@ -804,17 +805,33 @@ static void test_exclusive_arguments(void)
 	uintptr_t p = (uintptr_t)live_map_small(4, 1);
 
 	live_open();
-	HMMU_CHECK_INT(hmmu_make_exclusive(NULL, p, p + PAGE, NULL), -EINVAL);
-	HMMU_CHECK_INT(try_range(p, p), -EINVAL);
-	HMMU_CHECK_INT(try_range(p + PAGE, p), -EINVAL);
-	HMMU_CHECK_INT(try_range(p + 8, p + PAGE), -EINVAL);
-	HMMU_CHECK_INT(try_range(p, p + PAGE + 8), -EINVAL);
-	HMMU_CHECK_INT(try_range(UINTPTR_MAX & ~(PAGE - 1), 0), -EINVAL);
+	HMMU_CHECK_INT(hmmu_device_make_exclusive(NULL, p, PAGE, NULL),
+		       -EINVAL);
+	check_ranges(try_range, p);
 	HMMU_CHECK_INT(live_device_pages(), 0);
 	/* Twice is no error. */
 	make((void *)p, PAGE);
 	make((void *)p, PAGE);
 	HMMU_CHECK_INT(live_device_pages(), 1);
+	live_close();
+}
+
+/* Every page that holds a byte of the range; @done counts whole pages. */
+static void test_exclusive_rounds_outwards(void)
+{
+	char *p = live_map_small(8, 1);
+	size_t done = 0;
+
+	live_open();
+	HMMU_CHECK_OK(
+		live_make_exclusive(live_device, p + 2 * PAGE - 1, 2, &done));
+	HMMU_CHECK_INT(done, 2 * PAGE);
+	HMMU_CHECK_INT(live_device_pages(), 2);
+	HMMU_CHECK(live_is_exclusive(live_device, p + PAGE));
+	HMMU_CHECK(live_is_exclusive(live_device, p + 2 * PAGE));
+	HMMU_CHECK(!live_is_exclusive(live_device, p));
+	HMMU_CHECK(!live_is_exclusive(live_device, p + 3 * PAGE));
+	LIVE_CHECK(p, 8 * PAGE, 1);
 	live_close();
 }
 
@@ -864,4 +881,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_exclusive_ex1_the_cpu_loses_the_page),
 	       HMMU_TEST(test_exclusive_when_device_and_space_go),
 	       HMMU_TEST(test_exclusive_error_in_the_middle),
 	       HMMU_TEST(test_exclusive_arguments),
+	       HMMU_TEST(test_exclusive_rounds_outwards),
 	       HMMU_TEST(test_exclusive_child_has_no_device))

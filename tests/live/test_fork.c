@@ -26,8 +26,8 @@ static char *open_mixed(void)
 
 	live_open();
 	live_take(p, BYTES / 3);
-	HMMU_CHECK_OK(hmmu_make_exclusive(live_device, (uintptr_t)p + BYTES / 3,
-					  (uintptr_t)p + 2 * BYTES / 3, NULL));
+	HMMU_CHECK_OK(hmmu_device_make_exclusive(
+		live_device, (uintptr_t)p + BYTES / 3, BYTES / 3, NULL));
 	return p;
 }
 

@@ -23,6 +23,10 @@ int pin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	EXPORTED(hmmu_pin);
 int unpin(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	EXPORTED(hmmu_unpin);
+int make_exclusive(struct hmmu_device *device, uintptr_t start, uintptr_t end,
+		   size_t *ret_bytes) EXPORTED(hmmu_make_exclusive);
+int residency(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+	      struct hmmu_residency *out) EXPORTED(hmmu_space_residency);
 
 static char *p;
 static uintptr_t at;
@@ -168,6 +172,74 @@ static void test_names_pin_work(void)
 	live_close();
 }
 
+/* Exclusive access ---------------------------------------------------------- */
+
+static size_t done;
+
+static int inline_exclusive(uintptr_t start, uintptr_t end)
+{
+	return hmmu_make_exclusive(live_device, start, end, &done);
+}
+
+static int exported_exclusive(uintptr_t start, uintptr_t end)
+{
+	return make_exclusive(live_device, start, end, &done);
+}
+
+static void test_names_exclusive(void)
+{
+	open_all();
+	check_aligned_ranges(inline_exclusive, at, PAGE);
+	check_aligned_ranges(exported_exclusive, at, PAGE);
+	HMMU_CHECK_INT(hmmu_make_exclusive(NULL, at, at + PAGE, NULL), -EINVAL);
+	HMMU_CHECK_OK(inline_exclusive(at + 8 * PAGE, at + 10 * PAGE));
+	HMMU_CHECK_INT(done, 2 * PAGE);
+	HMMU_CHECK_OK(exported_exclusive(at + 10 * PAGE, at + 11 * PAGE));
+	HMMU_CHECK_INT(done, PAGE);
+	HMMU_CHECK(live_is_exclusive(live_device, p + 9 * PAGE));
+	HMMU_CHECK(live_is_exclusive(live_device, p + 10 * PAGE));
+	HMMU_CHECK_INT(live_device_pages(), 11);
+	LIVE_CHECK(p, 16 * PAGE, 1);
+	live_close();
+}
+
+/* Residency ----------------------------------------------------------------- */
+
+static struct hmmu_residency records[8];
+
+static int inline_residency(uintptr_t start, uintptr_t end)
+{
+	return hmmu_space_residency(live_space, start, end, records);
+}
+
+static int exported_residency(uintptr_t start, uintptr_t end)
+{
+	return residency(live_space, start, end, records);
+}
+
+static void test_names_residency(void)
+{
+	uintptr_t block;
+
+	open_all();
+	block = at & ~(LARGE - 1);
+	memset(records, 0x5a, sizeof(records));
+	check_aligned_ranges(inline_residency, at, LARGE);
+	check_aligned_ranges(exported_residency, at, LARGE);
+	HMMU_CHECK_INT(hmmu_space_residency(live_space, block, block + LARGE,
+					    NULL),
+		       -EINVAL);
+	HMMU_CHECK_INT(*(unsigned char *)records, 0x5a);
+	HMMU_CHECK_OK(inline_residency(block, block + 2 * LARGE));
+	HMMU_CHECK_INT(records[0].device_pages, 8);
+	HMMU_CHECK(records[1].start == block + LARGE);
+	HMMU_CHECK_INT(*(unsigned char *)&records[2], 0x5a);
+	HMMU_CHECK_OK(exported_residency(block - LARGE, block + LARGE));
+	HMMU_CHECK_INT(records[1].device_pages, 8);
+	close_all();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_names_migrate_refuse),
 	       HMMU_TEST(test_names_migrate_work),
-	       HMMU_TEST(test_names_pin_refuse), HMMU_TEST(test_names_pin_work))
+	       HMMU_TEST(test_names_pin_refuse), HMMU_TEST(test_names_pin_work),
+	       HMMU_TEST(test_names_exclusive), HMMU_TEST(test_names_residency))

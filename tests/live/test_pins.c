@@ -194,8 +194,8 @@ static void test_pins_pn1_end_exclusive_access(void)
 	HMMU_CHECK(!live_leaf(live_device, p, NULL));
 	HMMU_CHECK(live_leaf(live_device, p + PAGE, &entry));
 	HMMU_CHECK(entry & HMMU_DEVICE_LEAF_EXCLUSIVE);
-	HMMU_CHECK_INT(hmmu_make_exclusive(live_device, (uintptr_t)p,
-					   (uintptr_t)p + PAGE, NULL),
+	HMMU_CHECK_INT(hmmu_device_make_exclusive(live_device, (uintptr_t)p,
+						  PAGE, NULL),
 		       -EBUSY);
 	LIVE_CHECK(p, 4 * PAGE, 1);
 	HMMU_CHECK_OK(unpin(p, PAGE));

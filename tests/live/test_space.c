@@ -292,8 +292,8 @@ static void test_space_residency_says_where_pages_are(void)
 	live_take(p + LARGE, 3 * PAGE);
 	port = live_port();
 	(void)live_load(port, p + LARGE + 5 * PAGE);
-	HMMU_CHECK_OK(hmmu_space_residency(live_space, (uintptr_t)p,
-					   (uintptr_t)p + 4 * LARGE, at));
+	HMMU_CHECK_OK(hmmu_space_get_residency(live_space, (uintptr_t)p,
+					       4 * LARGE, at));
 	HMMU_CHECK(at[0].start == (uintptr_t)p);
 	HMMU_CHECK(at[3].start == (uintptr_t)p + 3 * LARGE);
 	HMMU_CHECK_INT(at[0].device_pages, PER_LARGE);
@@ -320,8 +320,8 @@ static void test_space_residency_of_large_pages(void)
 	live_take(p, LARGE);
 	HMMU_CHECK_OK(hmmu_device_fault(live_device, (uintptr_t)p, 1,
 					HMMU_ACCESS_READ));
-	HMMU_CHECK_OK(hmmu_space_residency(live_space, (uintptr_t)p,
-					   (uintptr_t)p + 2 * LARGE, at));
+	HMMU_CHECK_OK(hmmu_space_get_residency(live_space, (uintptr_t)p,
+					       2 * LARGE, at));
 	HMMU_CHECK_INT(at[0].device_pages, PER_LARGE);
 	HMMU_CHECK(at[0].device_large);
 	HMMU_CHECK_INT(at[0].mirror_leaf_lg2, HMMU_LARGE_LG2);

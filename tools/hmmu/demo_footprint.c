@@ -405,9 +405,8 @@ int footprint_look(const struct footprint *fp, struct hmmu_space *space,
 	*view = (struct footprint_view){ .records = view->records };
 	for (size_t i = 0; i < fp->block_count; i++) {
 		uintptr_t start = fp->blocks[i].start;
-		int err = hmmu_space_residency(space, start,
-					       start + HMMU_LARGE_BYTES,
-					       &view->records[i]);
+		int err = hmmu_space_get_residency(
+			space, start, HMMU_LARGE_BYTES, &view->records[i]);
 
 		if (err)
 			return err;

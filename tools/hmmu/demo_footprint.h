@@ -135,7 +135,7 @@ struct footprint_view {
  * @space:     asked for the residency of each block.
  * @view:      @records has room; filled.
  *
- * Return: 0, or a code of hmmu_space_residency().
+ * Return: 0, or a code of hmmu_space_get_residency().
  */
 int footprint_look(const struct footprint *footprint, struct hmmu_space *space,
 		   struct footprint_view *view)
