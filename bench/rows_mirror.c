@@ -115,8 +115,8 @@ static void map_step(size_t n, size_t bytes, uint64_t payload)
 	size_t i;
 
 	for (i = 0; i < n; i++, va += bytes)
-		must(hmmu_mirror_map(mirror, va, va + bytes, payload + va,
-				     HMMU_MIRROR_WRITE));
+		must(hmmu_mirror_map_range(mirror, va, bytes, payload + va,
+					   HMMU_MIRROR_WRITE));
 }
 
 static void unmap_step(size_t n, size_t bytes)
@@ -125,13 +125,13 @@ static void unmap_step(size_t n, size_t bytes)
 	size_t i;
 
 	for (i = 0; i < n; i++, va += bytes)
-		must(hmmu_mirror_unmap(mirror, va, va + bytes, NULL));
+		must(hmmu_mirror_unmap_range(mirror, va, bytes, NULL));
 }
 
 static void clear(size_t n)
 {
 	(void)n;
-	must(hmmu_mirror_unmap(mirror, 0, 1ul << 48, NULL));
+	must(hmmu_mirror_unmap_range(mirror, 0, 1ul << 48, NULL));
 	hmmu_mirror_synchronize(mirror);
 }
 
@@ -189,7 +189,7 @@ static void map_unmap_one(size_t n)
 static void map_neighbour(size_t n)
 {
 	(void)n;
-	must(hmmu_mirror_map(mirror, BASE + PAGE, BASE + 2 * PAGE, 0, 0));
+	must(hmmu_mirror_map_range(mirror, BASE + PAGE, PAGE, 0, 0));
 }
 
 /* A case: @floor is NULL where there is none. */
@@ -337,8 +337,9 @@ static void map_span(size_t n)
 
 	(void)n;
 	for (va = BASE; va < BASE + SPAN; va += HMMU_LARGE_BYTES)
-		must(hmmu_mirror_map(mirror, va, va + HMMU_LARGE_BYTES,
-				     BASE + SPAN - va, HMMU_MIRROR_WRITE));
+		must(hmmu_mirror_map_range(mirror, va, HMMU_LARGE_BYTES,
+					   BASE + SPAN - va,
+					   HMMU_MIRROR_WRITE));
 }
 
 static uint64_t random_next(void)
@@ -433,7 +434,7 @@ static void lookup_run_512(size_t n)
 static void map_one_table(size_t n)
 {
 	(void)n;
-	must(hmmu_mirror_map(mirror, BASE, BASE + HMMU_LARGE_BYTES, PAGE, 0));
+	must(hmmu_mirror_map_range(mirror, BASE, HMMU_LARGE_BYTES, PAGE, 0));
 }
 
 static void walk_span(size_t n)
@@ -443,7 +444,7 @@ static void walk_span(size_t n)
 
 	(void)n;
 	hmmu_mirror_read_begin(mirror, reader);
-	hmmu_mirror_walk_begin(&walk, mirror, 0, UINTPTR_MAX,
+	hmmu_mirror_walk_range(&walk, mirror, 0, UINTPTR_MAX,
 			       HMMU_MIRROR_WALK_LEAVES);
 	while (hmmu_mirror_walk_next(&walk))
 		sum += walk.run.payload;
@@ -490,10 +491,10 @@ static double bytes_per_gib(size_t gib, uint64_t payload)
 	size_t bytes = gib << HMMU_HUGE_LG2;
 	double half;
 
-	must(hmmu_mirror_map(mirror, BASE, BASE + bytes, payload, 0));
+	must(hmmu_mirror_map_range(mirror, BASE, bytes, payload, 0));
 	half = table_bytes();
-	must(hmmu_mirror_map(mirror, BASE + bytes, BASE + 2 * bytes,
-			     payload + bytes, 0));
+	must(hmmu_mirror_map_range(mirror, BASE + bytes, bytes, payload + bytes,
+				   0));
 	return (table_bytes() - half) / (double)gib;
 }
 

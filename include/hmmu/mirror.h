@@ -15,7 +15,7 @@
  * Readers: lookups take no lock. They run inside a read section; whatever a
  * lookup returned may be used until the section ends. To take memory away:
  *
- *	hmmu_mirror_unmap(mirror, start, end, NULL);
+ *	hmmu_mirror_unmap_range(mirror, address, bytes, NULL);
  *	hmmu_mirror_synchronize(mirror);
  *	... no reader uses the old translation from here on ...
  *
@@ -37,12 +37,13 @@
  *
  * Not supported, because it keeps an update short: one leaf size per device
  * other than these three, accessed and dirty bits, negative (kernel half)
- * addresses. Leaves do not merge by themselves; see hmmu_mirror_coalesce().
+ * addresses. Leaves do not merge by themselves; see hmmu_mirror_coalesce_range().
  *
  * Example, a device's fault path, under its own lock and after
  * hmmu_notifier_read_retry() said false:
  *
- *	err = hmmu_mirror_map(mirror, start, end, host, HMMU_MIRROR_WRITE);
+ *	err = hmmu_mirror_map_range(mirror, va, HMMU_PAGE_BYTES, host,
+ *				    HMMU_MIRROR_WRITE);
  *
  * and the pipeline that translates:
  *
@@ -67,7 +68,7 @@ struct hmmu_mirror_reader;
 /*
  * Bits of an entry.
  *
- * VALID:   the page is mapped. Implied by hmmu_mirror_map().
+ * VALID:   the page is mapped. Implied by hmmu_mirror_map_range().
  * WRITE:   the device may write.
  * DEVICE:  the payload names device memory.
  * USER0-3: the owner's own; carried along, never looked at.
@@ -159,15 +160,17 @@ hmmu_mirror_create(const struct hmmu_mirror_options *opts,
 HMMU_API void hmmu_mirror_destroy(struct hmmu_mirror *mirror);
 
 /**
- * hmmu_mirror_map() - map a range to consecutive payloads
+ * hmmu_mirror_map_range() - map a range to consecutive payloads
  * @mirror:  a mirror.
- * @start:   first byte, page aligned.
- * @end:     one past the last byte, page aligned.
- * @payload: of the page at @start, page aligned; advances with the address.
+ * @address: first byte, page aligned.
+ * @bytes:   how many, a multiple of the page size; not 0.
+ * @payload: of the page at @address, page aligned; advances with the address.
  * @flags:   any of HMMU_MIRROR_FLAGS and HMMU_MIRROR_VALID, which is implied.
  *
- * Uses the largest leaves that the alignment of both addresses and payload
- * allows. Whatever was mapped in the range is replaced.
+ * Uses the largest leaves that the alignment of both address and payload
+ * allows. Whatever was mapped in the range is replaced. This call does not
+ * round: a translation is of whole pages, and the device would reach more than
+ * was asked for.
  *
  * Context: May be called from an invalidate callback and inside a read
  *          section. Does not wait for readers.
@@ -176,14 +179,14 @@ HMMU_API void hmmu_mirror_destroy(struct hmmu_mirror *mirror);
  * Return:
  *   0            mapped
  *   -EINVAL      misaligned or empty range, one that ends beyond the mirror's
- *                address space, or a payload that would wrap: caller's mistake
+ *                address space, or a payload that is misaligned or would wrap
  *   -EOPNOTSUPP  a flag this library does not know
  *   -ENOMEM      no memory for tables; nothing has changed
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_mirror_map(struct hmmu_mirror *mirror,
-					     uintptr_t start, uintptr_t end,
-					     uint64_t payload, uint64_t flags);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_mirror_map_range(struct hmmu_mirror *mirror, uintptr_t address,
+		      size_t bytes, uint64_t payload, uint64_t flags);
 
 /**
  * hmmu_mirror_map_entries() - make a range exactly what an array says
@@ -196,12 +199,12 @@ HMMU_API HMMU_MUST_CHECK int hmmu_mirror_map(struct hmmu_mirror *mirror,
  *
  * 2 MiB whose entries are consecutive and aligned become one large leaf.
  *
- * Context: As hmmu_mirror_map().
- * Locking: As hmmu_mirror_map().
+ * Context: As hmmu_mirror_map_range().
+ * Locking: As hmmu_mirror_map_range().
  * Return:
  *   0            done
- *   -EINVAL      bad range as in hmmu_mirror_map(), or an entry that is not 0
- *                and lacks VALID
+ *   -EINVAL      bad range as in hmmu_mirror_map_range(), or an entry that is
+ *                not 0 and lacks VALID
  *   -EOPNOTSUPP  a bit in an entry this library does not know, or LEVEL bits
  *   -ENOMEM      no memory; nothing has changed
  * Since: 0.1
@@ -212,73 +215,73 @@ HMMU_API HMMU_MUST_CHECK int hmmu_mirror_map_entries(struct hmmu_mirror *mirror,
 						     const uint64_t *entries);
 
 /**
- * hmmu_mirror_unmap() - take a range away
+ * hmmu_mirror_unmap_range() - take a range away
  * @mirror:             a mirror.
- * @start:              first byte, page aligned.
- * @end:                one past the last byte, page aligned.
+ * @address:            any address.
+ * @bytes:              how many, not 0: the pages that hold them, see base.h.
  * @ret_unmapped_pages: how many 4 KiB pages had been mapped; may be NULL.
  *
  * Large leaves that lie partly in the range are split; tables that become
  * empty are unlinked at once. Readers may still use the old translations:
  * call hmmu_mirror_synchronize() before the memory behind them goes.
  *
- * Context: As hmmu_mirror_map().
- * Locking: As hmmu_mirror_map().
+ * Context: As hmmu_mirror_map_range().
+ * Locking: As hmmu_mirror_map_range().
  * Return:
  *   0        done, also where nothing was mapped
- *   -EINVAL  bad range as in hmmu_mirror_map()
+ *   -EINVAL  empty range, or one that ends beyond the mirror's address space
  *   -ENOMEM  no memory to split a large leaf; nothing has changed. Unmapping
  *            the whole leaf needs none.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_mirror_unmap(struct hmmu_mirror *mirror,
-					       uintptr_t start, uintptr_t end,
-					       size_t *ret_unmapped_pages);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_mirror_unmap_range(struct hmmu_mirror *mirror, uintptr_t address,
+			size_t bytes, size_t *ret_unmapped_pages);
 
 /**
- * hmmu_mirror_protect() - clear flags in a range
+ * hmmu_mirror_protect_range() - clear flags in a range
  * @mirror:      a mirror.
- * @start:       first byte, page aligned.
- * @end:         one past the last byte, page aligned.
+ * @address:     any address.
+ * @bytes:       how many, not 0: the pages that hold them, see base.h.
  * @clear_flags: any of HMMU_MIRROR_FLAGS; the usual one is WRITE.
  *
  * Pages that are not mapped stay so. Large leaves that lie partly in the range
  * and have one of the flags are split.
  *
- * Context: As hmmu_mirror_map().
- * Locking: As hmmu_mirror_map().
+ * Context: As hmmu_mirror_map_range().
+ * Locking: As hmmu_mirror_map_range().
  * Return:
  *   0            done
- *   -EINVAL      bad range as in hmmu_mirror_map(), or VALID in @clear_flags
- *                (that is hmmu_mirror_unmap())
+ *   -EINVAL      bad range as in hmmu_mirror_unmap_range(), or VALID in
+ *                @clear_flags (that is hmmu_mirror_unmap_range())
  *   -EOPNOTSUPP  a flag this library does not know
  *   -ENOMEM      no memory to split a large leaf; nothing has changed
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_mirror_protect(struct hmmu_mirror *mirror,
-						 uintptr_t start, uintptr_t end,
-						 uint64_t clear_flags);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_mirror_protect_range(struct hmmu_mirror *mirror, uintptr_t address,
+			  size_t bytes, uint64_t clear_flags);
 
 /**
- * hmmu_mirror_coalesce() - make leaves large where they can be
- * @mirror: a mirror.
- * @start:  first byte, page aligned.
- * @end:    one past the last byte, page aligned.
+ * hmmu_mirror_coalesce_range() - make leaves large where they can be
+ * @mirror:  a mirror.
+ * @address: any address.
+ * @bytes:   how many, not 0: the pages that hold them, see base.h.
  *
- * Each aligned 2 MiB within the range whose 512 small leaves have equal flags
+ * Each aligned 2 MiB within these pages whose 512 small leaves have equal flags
  * and consecutive, aligned payloads becomes one large leaf; then each 1 GiB
  * alike. Translations do not change. Needs no memory.
  *
- * Context: As hmmu_mirror_map().
- * Locking: As hmmu_mirror_map().
+ * Context: As hmmu_mirror_map_range().
+ * Locking: As hmmu_mirror_map_range().
  * Return:
  *   0        done, also where nothing could be merged
- *   -EINVAL  bad range as in hmmu_mirror_map()
+ *   -EINVAL  bad range as in hmmu_mirror_unmap_range()
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_mirror_coalesce(struct hmmu_mirror *mirror,
-						  uintptr_t start,
-						  uintptr_t end);
+HMMU_API HMMU_MUST_CHECK int
+hmmu_mirror_coalesce_range(struct hmmu_mirror *mirror, uintptr_t address,
+			   size_t bytes);
 
 /**
  * hmmu_mirror_synchronize() - wait for readers
@@ -293,63 +296,45 @@ HMMU_API HMMU_MUST_CHECK int hmmu_mirror_coalesce(struct hmmu_mirror *mirror,
  */
 HMMU_API void hmmu_mirror_synchronize(struct hmmu_mirror *mirror);
 
-/**
- * hmmu_mirror_reader_create() - register a reader
- * @mirror: a mirror; must outlive the reader.
- * @ret:    the reader, owned by the caller; for one thread at a time.
- *
- * The library allocates it because hmmu_mirror_synchronize() reads it: it must
- * not lie in memory that can be away on a device.
- *
- * Context: Not from a signal handler.
- * Locking: Takes none that the caller could hold.
- * Return:
- *   0        registered
- *   -EINVAL  @mirror or @ret is NULL
- *   -ENOMEM  the arena is full
- * Since: 0.1
- */
-HMMU_API HMMU_MUST_CHECK int
-hmmu_mirror_reader_create(struct hmmu_mirror *mirror,
-			  struct hmmu_mirror_reader **ret);
+/* Names of 0.1 --------------------------------------------------------------- */
 
-/**
- * hmmu_mirror_reader_destroy() - unregister and free a reader
- * @mirror: the mirror it was made for.
- * @reader: consumed; not in a section. NULL is allowed.
- *
- * Context: Not from a signal handler.
- * Locking: Takes none that the caller could hold.
- * Since: 0.1
- */
-HMMU_API void hmmu_mirror_reader_destroy(struct hmmu_mirror *mirror,
-					 struct hmmu_mirror_reader *reader);
+/** hmmu_mirror_map() - hmmu_mirror_map_range() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_mirror_map(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		uint64_t payload, uint64_t flags)
+{
+	return hmmu_mirror_map_range(
+		mirror, start, hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES),
+		payload, flags);
+}
 
-/**
- * hmmu_mirror_read_begin() - open a read section
- * @mirror: a mirror.
- * @reader: one of its readers, not in a section: sections do not nest.
- *
- * Context: Any. Never sleeps, takes no lock, makes no system call.
- * Locking: None.
- * Since: 0.1
- */
-HMMU_API void hmmu_mirror_read_begin(struct hmmu_mirror *mirror,
-				     struct hmmu_mirror_reader *reader);
+/** hmmu_mirror_unmap() - hmmu_mirror_unmap_range() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_mirror_unmap(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		  size_t *ret_unmapped_pages)
+{
+	return hmmu_mirror_unmap_range(
+		mirror, start, hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES),
+		ret_unmapped_pages);
+}
 
-/**
- * hmmu_mirror_read_end() - close a read section
- * @mirror: as for the begin.
- * @reader: as for the begin.
- *
- * What lookups of the section returned must not be used any more.
- *
- * Context: Any. Never sleeps, takes no lock, makes no system call.
- * Locking: None.
- * Since: 0.1
- */
-HMMU_API void hmmu_mirror_read_end(struct hmmu_mirror *mirror,
-				   struct hmmu_mirror_reader *reader);
+/** hmmu_mirror_protect() - hmmu_mirror_protect_range() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_mirror_protect(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		    uint64_t clear_flags)
+{
+	return hmmu_mirror_protect_range(
+		mirror, start, hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES),
+		clear_flags);
+}
+
+/** hmmu_mirror_coalesce() - hmmu_mirror_coalesce_range() of [@start, @end) */
+HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
+hmmu_mirror_coalesce(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end)
+{
+	return hmmu_mirror_coalesce_range(
+		mirror, start, hmmu__bytes_0_1(start, end, HMMU_PAGE_BYTES));
+}
 
 HMMU_END_DECLS
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading a mirror: one page, the run around a page, everything in a range.
- * Included by mirror.h.
+ * Reading a mirror: read sections, and in them one page, the run around a page,
+ * everything in a range. Included by mirror.h.
  *
- * All of these run inside a read section (hmmu_mirror_read_begin()) and take
- * no lock. Each page they report was mapped so at some moment of the call; for
+ * Lookups and walks run inside a read section (hmmu_mirror_read_begin()) and
+ * take no lock. Each page they report was mapped so at some moment of the call; for
  * a walk, of the walk.
  */
 #ifndef HMMU_MIRROR_LOOKUP_H
@@ -13,6 +13,64 @@
 #include <hmmu/mirror.h>
 
 HMMU_BEGIN_DECLS
+
+/**
+ * hmmu_mirror_reader_create() - register a reader
+ * @mirror: a mirror; must outlive the reader.
+ * @ret:    the reader, owned by the caller; for one thread at a time.
+ *
+ * The library allocates it because hmmu_mirror_synchronize() reads it: it must
+ * not lie in memory that can be away on a device.
+ *
+ * Context: Not from a signal handler.
+ * Locking: Takes none that the caller could hold.
+ * Return:
+ *   0        registered
+ *   -EINVAL  @mirror or @ret is NULL
+ *   -ENOMEM  the arena is full
+ * Since: 0.1
+ */
+HMMU_API HMMU_MUST_CHECK int
+hmmu_mirror_reader_create(struct hmmu_mirror *mirror,
+			  struct hmmu_mirror_reader **ret);
+
+/**
+ * hmmu_mirror_reader_destroy() - unregister and free a reader
+ * @mirror: the mirror it was made for.
+ * @reader: consumed; not in a section. NULL is allowed.
+ *
+ * Context: Not from a signal handler.
+ * Locking: Takes none that the caller could hold.
+ * Since: 0.1
+ */
+HMMU_API void hmmu_mirror_reader_destroy(struct hmmu_mirror *mirror,
+					 struct hmmu_mirror_reader *reader);
+
+/**
+ * hmmu_mirror_read_begin() - open a read section
+ * @mirror: a mirror.
+ * @reader: one of its readers, not in a section: sections do not nest.
+ *
+ * Context: Any. Never sleeps, takes no lock, makes no system call.
+ * Locking: None.
+ * Since: 0.1
+ */
+HMMU_API void hmmu_mirror_read_begin(struct hmmu_mirror *mirror,
+				     struct hmmu_mirror_reader *reader);
+
+/**
+ * hmmu_mirror_read_end() - close a read section
+ * @mirror: as for the begin.
+ * @reader: as for the begin.
+ *
+ * What lookups of the section returned must not be used any more.
+ *
+ * Context: Any. Never sleeps, takes no lock, makes no system call.
+ * Locking: None.
+ * Since: 0.1
+ */
+HMMU_API void hmmu_mirror_read_end(struct hmmu_mirror *mirror,
+				   struct hmmu_mirror_reader *reader);
 
 /**
  * struct hmmu_mirror_head - the part of a mirror that lookups read
@@ -163,7 +221,7 @@ enum hmmu_mirror_walk_mode {
  * struct hmmu_mirror_walk - a walk in progress; lives on the caller's stack
  * @run:      the step: what is mapped, cut to the range of the walk.
  * @leaf_lg2: size of the (first) leaf of the step: 12, 21 or 30.
- * @mode:     as given to hmmu_mirror_walk_begin().
+ * @mode:     as given to hmmu_mirror_walk_range().
  * @mirror:   private, as all that follows.
  * @table:    table that holds the position.
  * @base:     first address @table spans.
@@ -186,16 +244,16 @@ struct hmmu_mirror_walk {
 };
 
 /**
- * hmmu_mirror_walk_begin() - start to walk over what is mapped in a range
- * @walk:   set up; there is no end call, the section ends it.
- * @mirror: a mirror.
- * @start:  first byte; rounded down to a page.
- * @end:    one past the last byte; rounded up to a page. An end beyond the
- *          mirror's address space means all of it; an empty range is walked
- *          in no step.
- * @mode:   leaves or runs.
+ * hmmu_mirror_walk_range() - start to walk over what is mapped in a range
+ * @walk:    set up; there is no end call, the section ends it.
+ * @mirror:  a mirror.
+ * @address: any address.
+ * @bytes:   how many: the pages that hold them, see base.h. A range that ends
+ *           beyond the mirror's address space, or wraps, is walked up to its
+ *           end, an empty one in no step: this call cannot fail.
+ * @mode:    leaves or runs.
  *
- *	hmmu_mirror_walk_begin(&walk, mirror, start, end, mode);
+ *	hmmu_mirror_walk_range(&walk, mirror, address, bytes, mode);
  *	while (hmmu_mirror_walk_next(&walk))
  *		use(&walk.run);
  *
@@ -203,9 +261,9 @@ struct hmmu_mirror_walk {
  * Locking: None.
  * Since: 0.1
  */
-HMMU_API void hmmu_mirror_walk_begin(struct hmmu_mirror_walk *walk,
+HMMU_API void hmmu_mirror_walk_range(struct hmmu_mirror_walk *walk,
 				     const struct hmmu_mirror *mirror,
-				     uintptr_t start, uintptr_t end,
+				     uintptr_t address, size_t bytes,
 				     enum hmmu_mirror_walk_mode mode);
 
 /**
@@ -255,6 +313,22 @@ struct hmmu_mirror_stats {
 HMMU_API HMMU_MUST_CHECK int
 hmmu_mirror_get_stats(struct hmmu_mirror *mirror,
 		      struct hmmu_mirror_stats *stats);
+
+/* Names of 0.1 --------------------------------------------------------------- */
+
+/**
+ * hmmu_mirror_walk_begin() - hmmu_mirror_walk_range() of [@start, @end)
+ *
+ * Neither need be aligned; an empty range is walked in no step.
+ */
+HMMU_NAME_OF_0_1 void hmmu_mirror_walk_begin(struct hmmu_mirror_walk *walk,
+					     const struct hmmu_mirror *mirror,
+					     uintptr_t start, uintptr_t end,
+					     enum hmmu_mirror_walk_mode mode)
+{
+	hmmu_mirror_walk_range(walk, mirror, start,
+			       start < end ? end - start : 0, mode);
+}
 
 HMMU_END_DECLS
 

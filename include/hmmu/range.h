@@ -84,8 +84,9 @@ static inline uint64_t hmmu_entry_index(uint64_t entry)
  * @notifier:      subscription that covers [start, end); outlives the call.
  * @owner:         device whose memory counts as present (RF19), or NULL.
  * @seq:           from hmmu_notifier_read_begin(), taken before.
- * @start:         first byte, page aligned (inclusive).
- * @end:           one past the last byte, page aligned (exclusive).
+ * @start:         first byte (inclusive); page aligned, not rounded, because
+ *                 each page has its entry.
+ * @end:           one past the last byte (exclusive), page aligned.
  * @entries:       (end - start) / 4096 entries, owned by the caller.
  * @default_flags: REQ_FAULT and REQ_WRITE asked of every page.
  * @entry_mask:    which request bits of the incoming entries count (RF4).

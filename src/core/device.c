@@ -40,7 +40,8 @@ static size_t unmap_surely(struct hmmu_device *d, uintptr_t start,
 	for (i = 0; i < HMMU_ARRAY_SIZE(grain) && start < end; i++) {
 		start &= ~(grain[i] - 1);
 		end = (end + grain[i] - 1) & ~(grain[i] - 1);
-		if (!hmmu_mirror_unmap(d->mirror, start, end, &pages))
+		if (!hmmu_mirror_unmap_range(d->mirror, start, end - start,
+					     &pages))
 			break;
 	}
 	return pages;

@@ -233,10 +233,10 @@ static bool is_large_page(const struct block_fault *f,
 static int map_large_leaf(struct block_fault *f, const struct hmmu_view_run *r)
 	HMMU_REQUIRES(&f->block->lock)
 {
-	return hmmu_mirror_map(f->device->mirror, f->block->start,
-			       block_end(f->block),
-			       r->host - (r->start - f->block->start),
-			       leaf_flags(r, r->write || f->is_granted));
+	return hmmu_mirror_map_range(f->device->mirror, f->block->start,
+				     block_end(f->block) - f->block->start,
+				     r->host - (r->start - f->block->start),
+				     leaf_flags(r, r->write || f->is_granted));
 }
 
 static int map_runs(struct block_fault *f, uintptr_t start, uintptr_t end,
@@ -251,8 +251,8 @@ static int map_runs(struct block_fault *f, uintptr_t start, uintptr_t end,
 		uintptr_t hi = hmmu_min(end, r->end);
 
 		if (lo < hi)
-			err = hmmu_mirror_map(
-				f->device->mirror, lo, hi,
+			err = hmmu_mirror_map_range(
+				f->device->mirror, lo, hi - lo,
 				r->host + (lo - r->start),
 				leaf_flags(r, r->write || is_granted));
 	}

@@ -245,8 +245,8 @@ static bool fill_block(struct hmmu_port_full *full, uintptr_t va)
 	uintptr_t start = hmmu_round_down(va, HMMU_LARGE_BYTES);
 	struct hmmu_mirror_walk walk;
 
-	hmmu_mirror_walk_begin(&walk, full->mirror, start,
-			       start + HMMU_LARGE_BYTES, HMMU_MIRROR_WALK_RUNS);
+	hmmu_mirror_walk_range(&walk, full->mirror, start, HMMU_LARGE_BYTES,
+			       HMMU_MIRROR_WALK_RUNS);
 	if (!hmmu_mirror_walk_next(&walk) || walk.run.start != start ||
 	    walk.run.end != start + HMMU_LARGE_BYTES)
 		return false;
@@ -599,8 +599,8 @@ static void extend(struct hmmu_port_full *full, uintptr_t va, size_t bytes,
 	if (target->bytes >= bytes)
 		return;
 	hmmu_mirror_read_begin(full->mirror, full->reader);
-	hmmu_mirror_walk_begin(&walk, full->mirror, va,
-			       va + hmmu_min(bytes, SPAN_BYTES),
+	hmmu_mirror_walk_range(&walk, full->mirror, va,
+			       hmmu_min(bytes, SPAN_BYTES),
 			       HMMU_MIRROR_WALK_RUNS);
 	if (hmmu_mirror_walk_next(&walk) && walk.run.start <= va &&
 	    (access == HMMU_ACCESS_READ ||

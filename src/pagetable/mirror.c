@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/compiler.h"
+#include "base/range.h"
 #include "base/sized.h"
 #include "base/thread.h"
 #include "pagetable/mirror_internal.h"
@@ -322,29 +323,29 @@ static int update(struct hmmu_mirror_edit *edit)
 	return err;
 }
 
-/* start < end catches ranges that are empty and ranges that wrap. */
-static bool range_is_valid(const struct hmmu_mirror *mirror, uintptr_t start,
-			   uintptr_t end)
+/* The pages of @edit, rounded outwards; false: none, or not of this mirror. */
+static bool edit_set_range(struct hmmu_mirror_edit *edit, uintptr_t address,
+			   size_t bytes)
 {
-	return mirror && hmmu_is_aligned(start | end, HMMU_PAGE_BYTES) &&
-	       start < end && end <= mirror->head.va_end;
+	return edit->mirror &&
+	       hmmu__range_round(address, bytes, HMMU_PAGE_BYTES, &edit->start,
+				 &edit->end) &&
+	       edit->end <= edit->mirror->head.va_end;
 }
 
-int hmmu_mirror_map(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
-		    uint64_t payload, uint64_t flags)
+int hmmu_mirror_map_range(struct hmmu_mirror *mirror, uintptr_t address,
+			  size_t bytes, uint64_t payload, uint64_t flags)
 {
 	struct hmmu_mirror_edit edit = {
 		.mirror = mirror,
 		.kind = MIRROR_MAP,
-		.start = start,
-		.end = end,
 		.payload = payload,
 		.flags = flags,
 	};
 
-	if (!range_is_valid(mirror, start, end) ||
-	    !hmmu_is_aligned(payload, HMMU_PAGE_BYTES) ||
-	    payload + (end - start - 1) < payload)
+	if (!hmmu_is_aligned(address | bytes | payload, HMMU_PAGE_BYTES) ||
+	    !edit_set_range(&edit, address, bytes) ||
+	    payload + (bytes - 1) < payload)
 		return -EINVAL;
 	if (flags & ~FLAGS_IN)
 		return -EOPNOTSUPP;
@@ -406,18 +407,16 @@ int hmmu_mirror_map_entries(struct hmmu_mirror *mirror, uintptr_t start,
 	return err;
 }
 
-int hmmu_mirror_unmap(struct hmmu_mirror *mirror, uintptr_t start,
-		      uintptr_t end, size_t *ret_unmapped_pages)
+int hmmu_mirror_unmap_range(struct hmmu_mirror *mirror, uintptr_t address,
+			    size_t bytes, size_t *ret_unmapped_pages)
 {
 	struct hmmu_mirror_edit edit = {
 		.mirror = mirror,
 		.kind = MIRROR_UNMAP,
-		.start = start,
-		.end = end,
 	};
 	int err;
 
-	if (!range_is_valid(mirror, start, end))
+	if (!edit_set_range(&edit, address, bytes))
 		return -EINVAL;
 	err = update(&edit);
 	if (!err && ret_unmapped_pages)
@@ -425,18 +424,16 @@ int hmmu_mirror_unmap(struct hmmu_mirror *mirror, uintptr_t start,
 	return err;
 }
 
-int hmmu_mirror_protect(struct hmmu_mirror *mirror, uintptr_t start,
-			uintptr_t end, uint64_t clear_flags)
+int hmmu_mirror_protect_range(struct hmmu_mirror *mirror, uintptr_t address,
+			      size_t bytes, uint64_t clear_flags)
 {
 	struct hmmu_mirror_edit edit = {
 		.mirror = mirror,
 		.kind = MIRROR_PROTECT,
-		.start = start,
-		.end = end,
 		.flags = clear_flags,
 	};
 
-	if (!range_is_valid(mirror, start, end))
+	if (!edit_set_range(&edit, address, bytes))
 		return -EINVAL;
 	if (clear_flags & ~FLAGS_IN)
 		return -EOPNOTSUPP;
@@ -445,17 +442,13 @@ int hmmu_mirror_protect(struct hmmu_mirror *mirror, uintptr_t start,
 	return update(&edit);
 }
 
-int hmmu_mirror_coalesce(struct hmmu_mirror *mirror, uintptr_t start,
-			 uintptr_t end)
+int hmmu_mirror_coalesce_range(struct hmmu_mirror *mirror, uintptr_t address,
+			       size_t bytes)
 {
 	struct hmmu_mirror_edit edit = {
 		.mirror = mirror,
 		.kind = MIRROR_COALESCE,
-		.start = start,
-		.end = end,
 	};
 
-	if (!range_is_valid(mirror, start, end))
-		return -EINVAL;
-	return update(&edit);
+	return edit_set_range(&edit, address, bytes) ? update(&edit) : -EINVAL;
 }

@@ -201,18 +201,21 @@ bool hmmu_mirror_lookup_run(const struct hmmu_mirror *mirror, uintptr_t va,
 	return true;
 }
 
-void hmmu_mirror_walk_begin(struct hmmu_mirror_walk *walk,
-			    const struct hmmu_mirror *mirror, uintptr_t start,
-			    uintptr_t end, enum hmmu_mirror_walk_mode mode)
+void hmmu_mirror_walk_range(struct hmmu_mirror_walk *walk,
+			    const struct hmmu_mirror *mirror, uintptr_t address,
+			    size_t bytes, enum hmmu_mirror_walk_mode mode)
 {
-	end = hmmu_min(end, mirror->head.va_end);
+	uintptr_t end = mirror->head.va_end;
+
+	if (address < end && bytes < end - address)
+		end = address + bytes;
 	memset(walk, 0, sizeof(*walk));
 	walk->mode = mode;
 	walk->mirror = mirror;
 	walk->table = mirror->root;
 	walk->lg2 = level_lg2(mirror->top_level);
-	walk->next = hmmu_round_down(start, HMMU_PAGE_BYTES);
-	walk->limit = hmmu_round_up(end, HMMU_PAGE_BYTES);
+	walk->next = hmmu_round_down(address, HMMU_PAGE_BYTES);
+	walk->limit = bytes ? hmmu_round_up(end, HMMU_PAGE_BYTES) : walk->next;
 }
 
 bool hmmu_mirror_walk_next(struct hmmu_mirror_walk *walk)

@@ -27,6 +27,18 @@ int make_exclusive(struct hmmu_device *device, uintptr_t start, uintptr_t end,
 		   size_t *ret_bytes) EXPORTED(hmmu_make_exclusive);
 int residency(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 	      struct hmmu_residency *out) EXPORTED(hmmu_space_residency);
+int mirror_map(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+	       uint64_t payload, uint64_t flags) EXPORTED(hmmu_mirror_map);
+int mirror_unmap(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		 size_t *ret_unmapped_pages) EXPORTED(hmmu_mirror_unmap);
+int mirror_protect(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		   uint64_t clear_flags) EXPORTED(hmmu_mirror_protect);
+int mirror_coalesce(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end)
+	EXPORTED(hmmu_mirror_coalesce);
+void mirror_walk_begin(struct hmmu_mirror_walk *walk,
+		       const struct hmmu_mirror *mirror, uintptr_t start,
+		       uintptr_t end, enum hmmu_mirror_walk_mode mode)
+	EXPORTED(hmmu_mirror_walk_begin);
 
 static char *p;
 static uintptr_t at;
@@ -239,7 +251,111 @@ static void test_names_residency(void)
 	close_all();
 }
 
+/* Mirrors ------------------------------------------------------------------- */
+
+/* The calls that change a mirror, inline or exported. */
+struct mirror_calls {
+	int (*map)(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		   uint64_t payload, uint64_t flags);
+	int (*unmap)(struct hmmu_mirror *mirror, uintptr_t start, uintptr_t end,
+		     size_t *ret_unmapped_pages);
+	int (*protect)(struct hmmu_mirror *mirror, uintptr_t start,
+		       uintptr_t end, uint64_t clear_flags);
+	int (*coalesce)(struct hmmu_mirror *mirror, uintptr_t start,
+			uintptr_t end);
+	void (*walk_begin)(struct hmmu_mirror_walk *walk,
+			   const struct hmmu_mirror *mirror, uintptr_t start,
+			   uintptr_t end, enum hmmu_mirror_walk_mode mode);
+};
+
+static const struct mirror_calls inline_mirror = {
+	hmmu_mirror_map,      hmmu_mirror_unmap,      hmmu_mirror_protect,
+	hmmu_mirror_coalesce, hmmu_mirror_walk_begin,
+};
+static const struct mirror_calls exported_mirror = {
+	mirror_map,	 mirror_unmap,	    mirror_protect,
+	mirror_coalesce, mirror_walk_begin,
+};
+
+/* What is under test. */
+static const struct mirror_calls *calls;
+static struct hmmu_mirror *mirror;
+
+static int map_pages(uintptr_t start, uintptr_t end)
+{
+	return calls->map(mirror, start, end, 0, HMMU_MIRROR_WRITE);
+}
+
+static int unmap_pages(uintptr_t start, uintptr_t end)
+{
+	return calls->unmap(mirror, start, end, NULL);
+}
+
+static int protect_pages(uintptr_t start, uintptr_t end)
+{
+	return calls->protect(mirror, start, end, HMMU_MIRROR_WRITE);
+}
+
+static int coalesce_pages(uintptr_t start, uintptr_t end)
+{
+	return calls->coalesce(mirror, start, end);
+}
+
+static void check_walk(uintptr_t start, uintptr_t end, size_t pages)
+{
+	struct hmmu_mirror_reader *reader;
+	struct hmmu_mirror_walk walk;
+	size_t bytes = 0;
+
+	HMMU_CHECK_OK(hmmu_mirror_reader_create(mirror, &reader));
+	hmmu_mirror_read_begin(mirror, reader);
+	calls->walk_begin(&walk, mirror, start, end, HMMU_MIRROR_WALK_RUNS);
+	while (hmmu_mirror_walk_next(&walk))
+		bytes += walk.run.end - walk.run.start;
+	hmmu_mirror_read_end(mirror, reader);
+	hmmu_mirror_reader_destroy(mirror, reader);
+	HMMU_CHECK_INT(bytes, pages * PAGE);
+}
+
+static void check_mirror(const struct mirror_calls *under_test)
+{
+	const uintptr_t va = 1ul << 40;
+	struct hmmu_mirror_stats s = { .size = sizeof(s) };
+	size_t pages = 77;
+
+	calls = under_test;
+	HMMU_CHECK_OK(hmmu_mirror_create(NULL, &mirror));
+	HMMU_CHECK_OK(map_pages(va, va + LARGE));
+	check_aligned_ranges(map_pages, va, PAGE);
+	check_aligned_ranges(unmap_pages, va, PAGE);
+	check_aligned_ranges(protect_pages, va, PAGE);
+	check_aligned_ranges(coalesce_pages, va, PAGE);
+	HMMU_CHECK_INT(calls->map(NULL, va, va + PAGE, 0, 0), -EINVAL);
+	check_walk(va, va + LARGE, PER_LARGE);
+	check_walk(va + PAGE + 1, va + 2 * PAGE + 1, 2);
+	check_walk(va, va, 0);
+	check_walk(va + PAGE, va, 0);
+	check_walk(0, UINTPTR_MAX, PER_LARGE);
+	HMMU_CHECK_OK(protect_pages(va, va + LARGE / 2));
+	HMMU_CHECK_OK(protect_pages(va + LARGE / 2, va + LARGE));
+	HMMU_CHECK_OK(hmmu_mirror_get_stats(mirror, &s));
+	HMMU_CHECK_INT(s.leaves[0], PER_LARGE);
+	HMMU_CHECK_OK(coalesce_pages(va, va + LARGE));
+	HMMU_CHECK_OK(hmmu_mirror_get_stats(mirror, &s));
+	HMMU_CHECK_INT(s.leaves[1], 1);
+	HMMU_CHECK_OK(calls->unmap(mirror, va, va + 3 * PAGE, &pages));
+	HMMU_CHECK_INT(pages, 3);
+	hmmu_mirror_destroy(mirror);
+}
+
+static void test_names_mirror(void)
+{
+	check_mirror(&inline_mirror);
+	check_mirror(&exported_mirror);
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_names_migrate_refuse),
 	       HMMU_TEST(test_names_migrate_work),
 	       HMMU_TEST(test_names_pin_refuse), HMMU_TEST(test_names_pin_work),
-	       HMMU_TEST(test_names_exclusive), HMMU_TEST(test_names_residency))
+	       HMMU_TEST(test_names_exclusive), HMMU_TEST(test_names_residency),
+	       HMMU_TEST(test_names_mirror))

@@ -116,8 +116,8 @@ static inline int fake_map_locked(struct fake *f, uintptr_t va,
 		return f->error;
 	if (access == HMMU_ACCESS_WRITE && !(f->flags & HMMU_MIRROR_WRITE))
 		return -EPERM;
-	return hmmu_mirror_map(f->mirror, VA + offset, VA + offset + PAGE,
-			       (uintptr_t)f->host + offset, f->flags);
+	return hmmu_mirror_map_range(f->mirror, VA + offset, PAGE,
+				     (uintptr_t)f->host + offset, f->flags);
 }
 
 int __wrap_hmmu__device_fault(struct hmmu_device *device, uintptr_t va,
@@ -180,8 +180,8 @@ static inline struct hmmu_port *fake_open(struct fake *f)
 
 static inline void fake_unmap(struct fake *f)
 {
-	assert_int_equal(hmmu_mirror_unmap(f->mirror, VA, VA + f->pages * PAGE,
-					   NULL),
+	assert_int_equal(hmmu_mirror_unmap_range(f->mirror, VA, f->pages * PAGE,
+						 NULL),
 			 0);
 }
 

@@ -122,8 +122,8 @@ static void assert_run(const struct hmmu_mirror_run *run, uintptr_t start,
 static void map(struct fixture *f, uintptr_t start, size_t bytes,
 		uint64_t payload, uint64_t flags)
 {
-	assert_int_equal(hmmu_mirror_map(f->mirror, start, start + bytes,
-					 payload, flags),
+	assert_int_equal(hmmu_mirror_map_range(f->mirror, start, bytes, payload,
+					       flags),
 			 0);
 }
 
@@ -132,7 +132,7 @@ static size_t unmap(struct fixture *f, uintptr_t start, size_t bytes)
 	size_t pages = SIZE_MAX;
 
 	assert_int_equal(
-		hmmu_mirror_unmap(f->mirror, start, start + bytes, &pages), 0);
+		hmmu_mirror_unmap_range(f->mirror, start, bytes, &pages), 0);
 	return pages;
 }
 
@@ -178,14 +178,19 @@ static void test_mirror_reader_checks_arguments(void **state)
 
 static void test_mirror_range_is_checked(void **state)
 {
-	static const uintptr_t bad[][2] = {
-		{ BASE + 1, BASE + PAGE }, /* start misaligned */
-		{ BASE, BASE + PAGE + 8 }, /* end misaligned */
-		{ BASE, BASE }, /* empty */
-		{ BASE + PAGE, BASE }, /* wraps */
-		{ BASE, (1ul << 48) + PAGE }, /* beyond the address space */
-		{ 1ul << 48, (1ul << 48) + PAGE },
-		{ 0xffff800000000000, 0xffff800000001000 },
+	static const struct {
+		uintptr_t address;
+		size_t bytes;
+	} bad[] = {
+		{ BASE, 0 }, /* empty */
+		{ BASE + 1, 0 },
+		{ BASE + PAGE, -PAGE }, /* wraps */
+		{ BASE, SIZE_MAX },
+		{ BASE, (1ul << 48) + PAGE - BASE }, /* beyond the space */
+		{ BASE, (1ul << 48) + 1 - BASE },
+		{ 1ul << 48, PAGE },
+		{ 0xffff800000000000, 0x1000 },
+		{ 0xfffffffffffff000, 0x1000 },
 	};
 	struct fixture *f = *state;
 	struct hmmu_mirror *m = f->mirror;
@@ -193,20 +198,64 @@ static void test_mirror_range_is_checked(void **state)
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		uintptr_t start = bad[i][0];
-		uintptr_t end = bad[i][1];
+		uintptr_t at = bad[i].address;
+		size_t n = bad[i].bytes;
 
-		assert_int_equal(hmmu_mirror_map(m, start, end, 0, 0), -EINVAL);
-		assert_int_equal(hmmu_mirror_unmap(m, start, end, &pages),
+		assert_int_equal(hmmu_mirror_map_range(m, at, n, 0, 0),
 				 -EINVAL);
-		assert_int_equal(hmmu_mirror_protect(m, start, end, WRITE),
+		assert_int_equal(hmmu_mirror_unmap_range(m, at, n, &pages),
 				 -EINVAL);
-		assert_int_equal(hmmu_mirror_coalesce(m, start, end), -EINVAL);
+		assert_int_equal(hmmu_mirror_protect_range(m, at, n, WRITE),
+				 -EINVAL);
+		assert_int_equal(hmmu_mirror_coalesce_range(m, at, n), -EINVAL);
 	}
-	assert_int_equal(hmmu_mirror_map(NULL, BASE, BASE + PAGE, 0, 0),
+	/* A translation is of whole pages. */
+	assert_int_equal(hmmu_mirror_map_range(m, BASE + 1, PAGE, 0, 0),
+			 -EINVAL);
+	assert_int_equal(hmmu_mirror_map_range(m, BASE + 8, PAGE - 8, 0, 0),
+			 -EINVAL);
+	assert_int_equal(hmmu_mirror_map_range(m, BASE, PAGE + 8, 0, 0),
+			 -EINVAL);
+	assert_int_equal(hmmu_mirror_map_range(NULL, BASE, PAGE, 0, 0),
 			 -EINVAL);
 	assert_int_equal(pages, 77);
 	assert_leaves(f, 0, 0, 0);
+}
+
+/* What takes something away does so for each page that holds a byte. */
+static void test_mirror_ranges_round_outwards(void **state)
+{
+	struct fixture *f = *state;
+	struct hmmu_mirror *m = f->mirror;
+	size_t pages = 77;
+
+	map(f, BASE, LARGE, BASE, WRITE);
+	assert_int_equal(
+		hmmu_mirror_protect_range(m, BASE + PAGE - 1, 2, WRITE), 0);
+	assert_int_equal(look(f, BASE) & WRITE, 0);
+	assert_int_equal(look(f, BASE + PAGE) & WRITE, 0);
+	assert_int_equal(look(f, BASE + 2 * PAGE) & WRITE, WRITE);
+	assert_int_equal(
+		hmmu_mirror_unmap_range(m, BASE + 5 * PAGE + 9, 1, &pages), 0);
+	assert_int_equal(pages, 1);
+	assert_int_equal(look(f, BASE + 4 * PAGE),
+			 (BASE + 4 * PAGE) | WRITE | VALID);
+	assert_int_equal(look(f, BASE + 5 * PAGE), 0);
+	/* Up to the last byte of the address space. */
+	assert_int_equal(hmmu_mirror_unmap_range(m, 1, (1ul << 48) - 1, &pages),
+			 0);
+	assert_int_equal(pages, 511);
+	/* All 512 pages hold a byte of it, and so become a leaf. */
+	map(f, BASE, LARGE / 2, BASE, 0);
+	map(f, BASE + LARGE / 2, LARGE / 2, BASE + LARGE / 2, 0);
+	assert_leaves(f, 512, 0, 0);
+	assert_int_equal(hmmu_mirror_coalesce_range(m, BASE + PAGE,
+						    LARGE - 2 * PAGE),
+			 0);
+	assert_leaves(f, 512, 0, 0);
+	assert_int_equal(hmmu_mirror_coalesce_range(m, BASE + 9, LARGE - 18),
+			 0);
+	assert_leaves(f, 0, 1, 0);
 }
 
 static void test_mirror_map_checks_payload_and_flags(void **state)
@@ -214,16 +263,16 @@ static void test_mirror_map_checks_payload_and_flags(void **state)
 	struct fixture *f = *state;
 	struct hmmu_mirror *m = f->mirror;
 
-	assert_int_equal(hmmu_mirror_map(m, BASE, BASE + PAGE, 0x10, 0),
+	assert_int_equal(hmmu_mirror_map_range(m, BASE, PAGE, 0x10, 0),
 			 -EINVAL);
-	assert_int_equal(hmmu_mirror_map(m, BASE, BASE + 2 * PAGE, -PAGE, 0),
+	assert_int_equal(hmmu_mirror_map_range(m, BASE, 2 * PAGE, -PAGE, 0),
 			 -EINVAL);
-	assert_int_equal(hmmu_mirror_map(m, BASE, BASE + PAGE, 0,
-					 HMMU_MIRROR_TABLE),
+	assert_int_equal(hmmu_mirror_map_range(m, BASE, PAGE, 0,
+					       HMMU_MIRROR_TABLE),
 			 -EOPNOTSUPP);
-	assert_int_equal(hmmu_mirror_map(m, BASE, BASE + PAGE, 0, 1u << 8),
+	assert_int_equal(hmmu_mirror_map_range(m, BASE, PAGE, 0, 1u << 8),
 			 -EOPNOTSUPP);
-	assert_int_equal(hmmu_mirror_map(m, BASE, BASE + PAGE, 0, 1u << 10),
+	assert_int_equal(hmmu_mirror_map_range(m, BASE, PAGE, 0, 1u << 10),
 			 -EOPNOTSUPP);
 	assert_leaves(f, 0, 0, 0);
 	/* The last payload there is, and every flag. */
@@ -279,8 +328,8 @@ static void test_mirror_57_bits(void **state)
 	map(f, 0, LARGE, 0, 0);
 	assert_int_equal(look(f, top - 1), 4 * PAGE | WRITE | VALID);
 	assert_int_equal(look(f, top), 0);
-	assert_int_equal(hmmu_mirror_map(f->mirror, top - PAGE, top + PAGE, 0,
-					 0),
+	assert_int_equal(hmmu_mirror_map_range(f->mirror, top - PAGE, 2 * PAGE,
+					       0, 0),
 			 -EINVAL);
 	/* root, 3 + 4 below it */
 	assert_int_equal(stats_of(f).tables, 1 + 3 + 4);
@@ -412,7 +461,7 @@ static void test_mirror_unmap_counts_pages(void **state)
 	map(f, BASE + LARGE, LARGE, PAGE, 0);
 	map(f, BASE + 2 * HUGE_, PAGE, 0, 0);
 	assert_int_equal(unmap(f, BASE, 3 * HUGE_), 2 * 512 * 512 + 1);
-	assert_int_equal(hmmu_mirror_unmap(f->mirror, BASE, BASE + PAGE, NULL),
+	assert_int_equal(hmmu_mirror_unmap_range(f->mirror, BASE, PAGE, NULL),
 			 0);
 }
 
@@ -458,8 +507,8 @@ static void test_mirror_protect_clears_flags(void **state)
 	map(f, BASE, 3 * LARGE, 0, flags);
 	map(f, BASE + 3 * LARGE, 2 * PAGE, 0, flags);
 	/* From the middle of the first large leaf over a hole. */
-	assert_int_equal(hmmu_mirror_protect(f->mirror, BASE + PAGE,
-					     BASE + 3 * LARGE + PAGE, WRITE),
+	assert_int_equal(hmmu_mirror_protect_range(f->mirror, BASE + PAGE,
+						   3 * LARGE, WRITE),
 			 0);
 	assert_leaves(f, 512 + 2, 2, 0);
 	assert_int_equal(look_page(f, BASE), flags | VALID);
@@ -472,8 +521,8 @@ static void test_mirror_protect_clears_flags(void **state)
 	assert_int_equal(look_page(f, BASE + 3 * LARGE + PAGE),
 			 PAGE | flags | VALID);
 	/* What has none of the flags is not split. */
-	assert_int_equal(hmmu_mirror_protect(f->mirror, BASE + LARGE,
-					     BASE + LARGE + PAGE, WRITE),
+	assert_int_equal(hmmu_mirror_protect_range(f->mirror, BASE + LARGE,
+						   PAGE, WRITE),
 			 0);
 	assert_leaves(f, 512 + 2, 2, 0);
 }
@@ -482,17 +531,17 @@ static void test_mirror_protect_checks_flags(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(hmmu_mirror_protect(f->mirror, BASE, BASE + PAGE,
-					     VALID),
+	assert_int_equal(hmmu_mirror_protect_range(f->mirror, BASE, PAGE,
+						   VALID),
 			 -EINVAL);
-	assert_int_equal(hmmu_mirror_protect(f->mirror, BASE, BASE + PAGE,
-					     1u << 9),
+	assert_int_equal(hmmu_mirror_protect_range(f->mirror, BASE, PAGE,
+						   1u << 9),
 			 -EOPNOTSUPP);
 }
 
 static void coalesce(struct fixture *f, uintptr_t start, size_t bytes)
 {
-	assert_int_equal(hmmu_mirror_coalesce(f->mirror, start, start + bytes),
+	assert_int_equal(hmmu_mirror_coalesce_range(f->mirror, start, bytes),
 			 0);
 }
 
@@ -520,8 +569,9 @@ static void test_mirror_coalesce_leaves_what_differs(void **state)
 
 	map(f, BASE, LARGE, PAGE, WRITE); /* misaligned */
 	map(f, BASE + LARGE, LARGE, LARGE, WRITE);
-	assert_int_equal(hmmu_mirror_protect(f->mirror, BASE + 2 * LARGE - PAGE,
-					     BASE + 2 * LARGE, WRITE),
+	assert_int_equal(hmmu_mirror_protect_range(f->mirror,
+						   BASE + 2 * LARGE - PAGE,
+						   PAGE, WRITE),
 			 0); /* other flags */
 	map(f, BASE + 2 * LARGE, LARGE, 2 * LARGE, 0);
 	assert_int_equal(unmap(f, BASE + 2 * LARGE, PAGE), 1); /* a hole */
@@ -633,7 +683,7 @@ static void test_mirror_walk_reports_leaves_in_order(void **state)
 	map(f, BASE + HUGE_, HUGE_, HUGE_, 0);
 	map(f, BASE + (1ul << 39), PAGE, 0, 0);
 	hmmu_mirror_read_begin(f->mirror, f->reader);
-	hmmu_mirror_walk_begin(&walk, f->mirror, 0, UINTPTR_MAX,
+	hmmu_mirror_walk_range(&walk, f->mirror, 0, UINTPTR_MAX,
 			       HMMU_MIRROR_WALK_LEAVES);
 	for (; hmmu_mirror_walk_next(&walk); n++) {
 		assert_in_range(n, 0, 4);
@@ -656,8 +706,8 @@ static void test_mirror_walk_runs_are_cut_to_range(void **state)
 	    0);
 	map(f, BASE + HUGE_, LARGE, BASE + HUGE_, WRITE);
 	hmmu_mirror_read_begin(f->mirror, f->reader);
-	hmmu_mirror_walk_begin(&walk, f->mirror, BASE - LARGE - PAGE,
-			       BASE + HUGE_ + PAGE, HMMU_MIRROR_WALK_RUNS);
+	hmmu_mirror_walk_range(&walk, f->mirror, BASE - LARGE - PAGE,
+			       LARGE + HUGE_ + 2 * PAGE, HMMU_MIRROR_WALK_RUNS);
 	assert_true(hmmu_mirror_walk_next(&walk));
 	assert_run(&walk.run, BASE - LARGE - PAGE, BASE + HUGE_,
 		   BASE - LARGE - PAGE, VALID);
@@ -666,13 +716,26 @@ static void test_mirror_walk_runs_are_cut_to_range(void **state)
 		   VALID | WRITE);
 	assert_false(hmmu_mirror_walk_next(&walk));
 	/* A range within one leaf, not aligned; and an empty one. */
-	hmmu_mirror_walk_begin(&walk, f->mirror, BASE + PAGE + 1,
-			       BASE + 2 * PAGE + 1, HMMU_MIRROR_WALK_LEAVES);
+	hmmu_mirror_walk_range(&walk, f->mirror, BASE + PAGE + 1, PAGE,
+			       HMMU_MIRROR_WALK_LEAVES);
 	assert_true(hmmu_mirror_walk_next(&walk));
 	assert_run(&walk.run, BASE + PAGE, BASE + 3 * PAGE, BASE + PAGE, VALID);
 	assert_false(hmmu_mirror_walk_next(&walk));
-	hmmu_mirror_walk_begin(&walk, f->mirror, BASE, BASE,
+	hmmu_mirror_walk_range(&walk, f->mirror, BASE, 0,
 			       HMMU_MIRROR_WALK_LEAVES);
+	assert_false(hmmu_mirror_walk_next(&walk));
+	hmmu_mirror_walk_range(&walk, f->mirror, BASE + 1, 0,
+			       HMMU_MIRROR_WALK_LEAVES);
+	assert_false(hmmu_mirror_walk_next(&walk));
+	/* One that wraps is walked to the end. */
+	hmmu_mirror_walk_range(&walk, f->mirror, BASE + HUGE_, SIZE_MAX,
+			       HMMU_MIRROR_WALK_RUNS);
+	assert_true(hmmu_mirror_walk_next(&walk));
+	assert_run(&walk.run, BASE + HUGE_, BASE + HUGE_ + LARGE, BASE + HUGE_,
+		   VALID | WRITE);
+	assert_false(hmmu_mirror_walk_next(&walk));
+	hmmu_mirror_walk_range(&walk, f->mirror, 1ul << 50, PAGE,
+			       HMMU_MIRROR_WALK_RUNS);
 	assert_false(hmmu_mirror_walk_next(&walk));
 	hmmu_mirror_read_end(f->mirror, f->reader);
 }
@@ -751,6 +814,7 @@ int main(void)
 		cmocka_unit_test(test_mirror_create_checks_options),
 		RULE(test_mirror_reader_checks_arguments),
 		RULE(test_mirror_range_is_checked),
+		RULE(test_mirror_ranges_round_outwards),
 		RULE(test_mirror_map_checks_payload_and_flags),
 		RULE(test_mirror_lookup_finds_page_in_leaf),
 		RULE(test_mirror_lookup_beyond_space_is_not_mapped),

@@ -45,7 +45,7 @@ static void snapshot_take(struct snapshot *s)
 
 	memset(s, 0, sizeof(*s));
 	hmmu_mirror_read_begin(mirror, reader);
-	hmmu_mirror_walk_begin(&walk, mirror, 0, UINTPTR_MAX,
+	hmmu_mirror_walk_range(&walk, mirror, 0, UINTPTR_MAX,
 			       HMMU_MIRROR_WALK_LEAVES);
 	while (hmmu_mirror_walk_next(&walk)) {
 		assert_true(s->n < STEPS_MAX);
@@ -103,22 +103,22 @@ static void sweep(int (*operation)(void), unsigned int want)
 
 static int map_across_everything(void)
 {
-	return hmmu_mirror_map(mirror, BASE - 2 * LARGE - PAGE,
-			       BASE + 2 * LARGE + PAGE, PAGE, 0);
+	return hmmu_mirror_map_range(mirror, BASE - 2 * LARGE - PAGE,
+				     4 * LARGE + 2 * PAGE, PAGE, 0);
 }
 
 static void test_mirror_map_fails_whole(void **state)
 {
 	(void)state;
-	assert_int_equal(hmmu_mirror_map(mirror, BASE - LARGE, BASE + LARGE,
-					 BASE - LARGE, 0),
+	assert_int_equal(hmmu_mirror_map_range(mirror, BASE - LARGE, 2 * LARGE,
+					       BASE - LARGE, 0),
 			 0);
 	sweep(map_across_everything, 6);
 }
 
 static int map_new_region(void)
 {
-	return hmmu_mirror_map(mirror, BASE, BASE + PAGE, 0, 0);
+	return hmmu_mirror_map_range(mirror, BASE, PAGE, 0, 0);
 }
 
 static void test_mirror_map_of_new_region_fails_whole(void **state)
@@ -140,49 +140,49 @@ static void test_mirror_map_entries_fails_whole(void **state)
 	(void)state;
 	for (i = 0; i < 3 * 512; i++)
 		entries[i] = i % 2 ? 0 : i * PAGE | HMMU_MIRROR_VALID;
-	assert_int_equal(hmmu_mirror_map(mirror, BASE, BASE + LARGE, 0, 0), 0);
+	assert_int_equal(hmmu_mirror_map_range(mirror, BASE, LARGE, 0, 0), 0);
 	sweep(map_entries, 1 + 5);
 }
 
 static int unmap_middle(void)
 {
-	return hmmu_mirror_unmap(mirror, BASE - PAGE, BASE + PAGE, NULL);
+	return hmmu_mirror_unmap_range(mirror, BASE - PAGE, 2 * PAGE, NULL);
 }
 
 static void test_mirror_unmap_fails_whole(void **state)
 {
 	(void)state;
-	assert_int_equal(hmmu_mirror_map(mirror, BASE - HMMU_HUGE_BYTES,
-					 BASE + HMMU_HUGE_BYTES, 0, 0),
+	assert_int_equal(hmmu_mirror_map_range(mirror, BASE - HMMU_HUGE_BYTES,
+					       2 * HMMU_HUGE_BYTES, 0, 0),
 			 0);
 	sweep(unmap_middle, 4);
 }
 
 static int unmap_hole(void)
 {
-	return hmmu_mirror_unmap(mirror, BASE + PAGE, BASE + 2 * PAGE, NULL);
+	return hmmu_mirror_unmap_range(mirror, BASE + PAGE, PAGE, NULL);
 }
 
 static void test_mirror_unmap_of_hole_fails_whole(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		hmmu_mirror_map(mirror, BASE, BASE + HMMU_HUGE_BYTES, 0, 0), 0);
+		hmmu_mirror_map_range(mirror, BASE, HMMU_HUGE_BYTES, 0, 0), 0);
 	sweep(unmap_hole, 2);
 }
 
 static int protect_middle(void)
 {
-	return hmmu_mirror_protect(mirror, BASE - PAGE, BASE + PAGE,
-				   HMMU_MIRROR_WRITE);
+	return hmmu_mirror_protect_range(mirror, BASE - PAGE, 2 * PAGE,
+					 HMMU_MIRROR_WRITE);
 }
 
 static void test_mirror_protect_fails_whole(void **state)
 {
 	(void)state;
-	assert_int_equal(hmmu_mirror_map(mirror, BASE - HMMU_HUGE_BYTES,
-					 BASE + HMMU_HUGE_BYTES, 0,
-					 HMMU_MIRROR_WRITE),
+	assert_int_equal(hmmu_mirror_map_range(mirror, BASE - HMMU_HUGE_BYTES,
+					       2 * HMMU_HUGE_BYTES, 0,
+					       HMMU_MIRROR_WRITE),
 			 0);
 	sweep(protect_middle, 4);
 }
@@ -226,17 +226,18 @@ static void test_mirror_unmap_of_leaves_needs_no_memory(void **state)
 
 	(void)state;
 	assert_int_equal(
-		hmmu_mirror_map(mirror, BASE, BASE + 4 * LARGE, PAGE, 0), 0);
-	assert_int_equal(hmmu_mirror_map(mirror, far, far + HMMU_HUGE_BYTES, 0,
-					 HMMU_MIRROR_WRITE),
+		hmmu_mirror_map_range(mirror, BASE, 4 * LARGE, PAGE, 0), 0);
+	assert_int_equal(hmmu_mirror_map_range(mirror, far, HMMU_HUGE_BYTES, 0,
+					       HMMU_MIRROR_WRITE),
 			 0);
 	hmmu__fault_points_arm_thread(1);
-	assert_int_equal(hmmu_mirror_unmap(mirror, BASE, BASE + PAGE, NULL), 0);
-	assert_int_equal(hmmu_mirror_protect(mirror, far, far + HMMU_HUGE_BYTES,
-					     HMMU_MIRROR_WRITE),
+	assert_int_equal(hmmu_mirror_unmap_range(mirror, BASE, PAGE, NULL), 0);
+	assert_int_equal(hmmu_mirror_protect_range(mirror, far, HMMU_HUGE_BYTES,
+						   HMMU_MIRROR_WRITE),
 			 0);
-	assert_int_equal(hmmu_mirror_coalesce(mirror, 0, 1ul << 48), 0);
-	assert_int_equal(hmmu_mirror_unmap(mirror, 0, 1ul << 48, NULL), 0);
+	assert_int_equal(hmmu_mirror_coalesce_range(mirror, 0, 1ul << 48), 0);
+	assert_int_equal(hmmu_mirror_unmap_range(mirror, 0, 1ul << 48, NULL),
+			 0);
 	assert_null(hmmu__fault_points_failed());
 	assert_int_equal(hmmu__fault_points_hits(), 0);
 	hmmu__fault_points_disarm();

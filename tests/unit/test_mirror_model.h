@@ -81,7 +81,7 @@ static inline void model_compare_by(const struct model *m,
 	size_t i = 0;
 	uintptr_t va;
 
-	hmmu_mirror_walk_begin(&walk, m->mirror, 0, UINTPTR_MAX, mode);
+	hmmu_mirror_walk_range(&walk, m->mirror, 0, UINTPTR_MAX, mode);
 	while (hmmu_mirror_walk_next(&walk)) {
 		for (; model_va(i) < walk.run.start; i++)
 			MODEL_CHECK(m->page[i] == 0);
@@ -177,8 +177,9 @@ static inline void model_map(struct model *m, const struct model_step *s,
 	uint64_t flags = s->flags & HMMU_MIRROR_FLAGS;
 	size_t i;
 
-	MODEL_CHECK(hmmu_mirror_map(m->mirror, model_va(first),
-				    model_va(first + n), payload, flags) == 0);
+	MODEL_CHECK(hmmu_mirror_map_range(m->mirror, model_va(first),
+					  n * HMMU_PAGE_BYTES, payload,
+					  flags) == 0);
 	for (i = 0; i < n; i++)
 		m->page[first + i] = (payload + i * HMMU_PAGE_BYTES) | flags |
 				     HMMU_MIRROR_VALID;
@@ -217,8 +218,8 @@ static inline void model_unmap(struct model *m, size_t first, size_t n)
 		want += m->page[i] != 0;
 		m->page[i] = 0;
 	}
-	MODEL_CHECK(hmmu_mirror_unmap(m->mirror, model_va(first),
-				      model_va(first + n), &pages) == 0);
+	MODEL_CHECK(hmmu_mirror_unmap_range(m->mirror, model_va(first),
+					    n * HMMU_PAGE_BYTES, &pages) == 0);
 	MODEL_CHECK(pages == want);
 }
 
@@ -228,8 +229,8 @@ static inline void model_protect(struct model *m, const struct model_step *s,
 	uint64_t clear = s->flags & HMMU_MIRROR_FLAGS;
 	size_t i;
 
-	MODEL_CHECK(hmmu_mirror_protect(m->mirror, model_va(first),
-					model_va(first + n), clear) == 0);
+	MODEL_CHECK(hmmu_mirror_protect_range(m->mirror, model_va(first),
+					      n * HMMU_PAGE_BYTES, clear) == 0);
 	for (i = first; i < first + n; i++)
 		m->page[i] &= ~clear;
 }
@@ -256,8 +257,9 @@ static inline void model_do(struct model *m, const struct model_step *s)
 		model_protect(m, s, first, n);
 		break;
 	case 7:
-		MODEL_CHECK(hmmu_mirror_coalesce(m->mirror, model_va(first),
-						 model_va(first + n)) == 0);
+		MODEL_CHECK(
+			hmmu_mirror_coalesce_range(m->mirror, model_va(first),
+						   n * HMMU_PAGE_BYTES) == 0);
 		break;
 	}
 }

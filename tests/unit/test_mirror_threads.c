@@ -105,22 +105,22 @@ static void *reshape(void *arg)
 		va = BASE + next_random(&x) % (REGION / PAGE) * PAGE;
 		switch (x >> 60) {
 		case 0 ... 5:
-			expect(!hmmu_mirror_map(mirror, va, va + PAGE, va,
-						HMMU_MIRROR_WRITE));
+			expect(!hmmu_mirror_map_range(mirror, va, PAGE, va,
+						      HMMU_MIRROR_WRITE));
 			break;
 		case 6 ... 10:
-			expect(!hmmu_mirror_protect(mirror, va, va + PAGE,
-						    HMMU_MIRROR_WRITE));
+			expect(!hmmu_mirror_protect_range(mirror, va, PAGE,
+							  HMMU_MIRROR_WRITE));
 			break;
 		case 11 ... 13:
-			expect(!hmmu_mirror_protect(mirror, BASE, BASE + REGION,
-						    HMMU_MIRROR_WRITE));
-			expect(!hmmu_mirror_coalesce(mirror, BASE,
-						     BASE + REGION));
+			expect(!hmmu_mirror_protect_range(mirror, BASE, REGION,
+							  HMMU_MIRROR_WRITE));
+			expect(!hmmu_mirror_coalesce_range(mirror, BASE,
+							   REGION));
 			break;
 		default:
-			expect(!hmmu_mirror_map(mirror, BASE, BASE + REGION,
-						BASE, HMMU_MIRROR_WRITE));
+			expect(!hmmu_mirror_map_range(mirror, BASE, REGION,
+						      BASE, HMMU_MIRROR_WRITE));
 			break;
 		}
 	}
@@ -143,7 +143,7 @@ static void walk_whole(void)
 	struct hmmu_mirror_walk walk;
 	uintptr_t va = BASE;
 
-	hmmu_mirror_walk_begin(&walk, mirror, BASE, BASE + REGION,
+	hmmu_mirror_walk_range(&walk, mirror, BASE, REGION,
 			       HMMU_MIRROR_WALK_RUNS);
 	for (; hmmu_mirror_walk_next(&walk); va = walk.run.end) {
 		expect(walk.run.start == va);
@@ -181,7 +181,7 @@ static void test_mirror_no_page_is_missing_while_reshaped(void **state)
 					look_while_reshaped };
 
 	(void)state;
-	assert_int_equal(hmmu_mirror_map(mirror, BASE, BASE + REGION, BASE, 0),
+	assert_int_equal(hmmu_mirror_map_range(mirror, BASE, REGION, BASE, 0),
 			 0);
 	run_threads(3, fn);
 }
@@ -192,8 +192,8 @@ static void test_mirror_no_page_is_missing_while_reshaped(void **state)
 static void *flip(void *arg)
 {
 	while (!stopped()) {
-		expect(!hmmu_mirror_map(mirror, BASE, BASE + PAGE, BASE, 0));
-		expect(!hmmu_mirror_map(mirror, BASE, BASE + LARGE, BASE, 0));
+		expect(!hmmu_mirror_map_range(mirror, BASE, PAGE, BASE, 0));
+		expect(!hmmu_mirror_map_range(mirror, BASE, LARGE, BASE, 0));
 	}
 	return arg;
 }
@@ -223,7 +223,7 @@ static void test_mirror_no_page_is_missing_while_flipped(void **state)
 	void *(*const fn[])(void *) = { flip, look_while_flipped };
 
 	(void)state;
-	assert_int_equal(hmmu_mirror_map(mirror, BASE, BASE + LARGE, BASE, 0),
+	assert_int_equal(hmmu_mirror_map_range(mirror, BASE, LARGE, BASE, 0),
 			 0);
 	run_threads(2, fn);
 }
@@ -249,12 +249,12 @@ static void *take_away(void *arg)
 	(void)arg;
 	for (i = 0; !stopped(); i = (i + 7) % FRAMES) {
 		atomic_store_explicit(&alive[i], 1, memory_order_relaxed);
-		expect(!hmmu_mirror_map(mirror, frame_va(i), frame_va(i) + PAGE,
-					i * PAGE, 0));
+		expect(!hmmu_mirror_map_range(mirror, frame_va(i), PAGE,
+					      i * PAGE, 0));
 		if (i % 3 == 0)
 			sleep_ns(1000);
-		expect(!hmmu_mirror_unmap(mirror, frame_va(i),
-					  frame_va(i) + PAGE, NULL));
+		expect(!hmmu_mirror_unmap_range(mirror, frame_va(i), PAGE,
+						NULL));
 		hmmu_mirror_synchronize(mirror);
 		atomic_store_explicit(&alive[i], 0, memory_order_relaxed);
 	}
@@ -295,10 +295,10 @@ static void test_mirror_synchronize_waits_for_readers(void **state)
 	(void)state;
 	/* In half of the tables a neighbour stays, so that no table dies. */
 	for (i = 0; i < FRAMES / 2; i += 4)
-		assert_int_equal(
-			hmmu_mirror_map(mirror, frame_va(i) + 100 * PAGE,
-					frame_va(i) + 101 * PAGE, 0, 0),
-			0);
+		assert_int_equal(hmmu_mirror_map_range(mirror,
+						       frame_va(i) + 100 * PAGE,
+						       PAGE, 0, 0),
+				 0);
 	run_threads(3, fn);
 	assert_true(atomic_load(&hits) > 0);
 }
@@ -327,10 +327,10 @@ static void *come_and_go(void *arg)
 
 	expect(!hmmu_mirror_reader_create(mirror, &reader));
 	while (!stopped()) {
-		expect(!hmmu_mirror_map(mirror, va, va + PAGE, va, 0));
+		expect(!hmmu_mirror_map_range(mirror, va, PAGE, va, 0));
 		expect(look_once(reader, va) == (va | VALID));
 		pages = 0;
-		expect(!hmmu_mirror_unmap(mirror, va, va + PAGE, &pages));
+		expect(!hmmu_mirror_unmap_range(mirror, va, PAGE, &pages));
 		expect(pages == 1);
 		expect(look_once(reader, va) == 0);
 	}
@@ -361,13 +361,15 @@ static void *wide_edits(void *arg)
 	size_t pages;
 
 	while (!stopped()) {
-		expect(!hmmu_mirror_map(mirror, start, end, start, 0));
+		expect(!hmmu_mirror_map_range(mirror, start, end - start, start,
+					      0));
 		pages = 0;
-		expect(!hmmu_mirror_unmap(mirror, start, start + 2 * PAGE,
-					  &pages));
-		expect(!hmmu_mirror_protect(mirror, start, end,
-					    HMMU_MIRROR_WRITE));
-		expect(!hmmu_mirror_unmap(mirror, start, end, &pages));
+		expect(!hmmu_mirror_unmap_range(mirror, start, 2 * PAGE,
+						&pages));
+		expect(!hmmu_mirror_protect_range(mirror, start, end - start,
+						  HMMU_MIRROR_WRITE));
+		expect(!hmmu_mirror_unmap_range(mirror, start, end - start,
+						&pages));
 	}
 	return NULL;
 }
@@ -379,8 +381,8 @@ static void *narrow_edits(void *arg)
 
 	while (!stopped()) {
 		va = BASE + next_random(&x) % 110 * REGION;
-		expect(!hmmu_mirror_map(mirror, va, va + PAGE, va, 0));
-		expect(!hmmu_mirror_unmap(mirror, va, va + PAGE, NULL));
+		expect(!hmmu_mirror_map_range(mirror, va, PAGE, va, 0));
+		expect(!hmmu_mirror_unmap_range(mirror, va, PAGE, NULL));
 	}
 	return NULL;
 }
@@ -404,7 +406,8 @@ static void test_mirror_wide_and_narrow_edits_mix(void **state)
 
 	(void)state;
 	run_threads(5, fn);
-	assert_int_equal(hmmu_mirror_unmap(mirror, 0, 1ul << 48, NULL), 0);
+	assert_int_equal(hmmu_mirror_unmap_range(mirror, 0, 1ul << 48, NULL),
+			 0);
 	assert_int_equal(hmmu_mirror_get_stats(mirror, &stats), 0);
 	assert_int_equal(stats.tables, 1);
 }
@@ -417,8 +420,8 @@ static void test_mirror_wide_and_narrow_edits_mix(void **state)
 static void *map_pair(void *arg)
 {
 	while (!stopped())
-		expect(!hmmu_mirror_map(mirror, BASE - PAGE, BASE + PAGE, 0,
-					0));
+		expect(!hmmu_mirror_map_range(mirror, BASE - PAGE, 2 * PAGE, 0,
+					      0));
 	return arg;
 }
 
@@ -428,8 +431,8 @@ static void *unmap_pair(void *arg)
 
 	while (!stopped()) {
 		pages = 1;
-		expect(!hmmu_mirror_unmap(mirror, BASE - PAGE, BASE + PAGE,
-					  &pages));
+		expect(!hmmu_mirror_unmap_range(mirror, BASE - PAGE, 2 * PAGE,
+						&pages));
 		expect(pages == 0 || pages == 2);
 	}
 	return arg;
@@ -442,9 +445,9 @@ static void *edit_beside_pair(void *arg)
 	size_t pages;
 
 	while (!stopped()) {
-		expect(!hmmu_mirror_map(mirror, va, va + PAGE, 0, 0));
+		expect(!hmmu_mirror_map_range(mirror, va, PAGE, 0, 0));
 		pages = 0;
-		expect(!hmmu_mirror_unmap(mirror, va, va + PAGE, &pages));
+		expect(!hmmu_mirror_unmap_range(mirror, va, PAGE, &pages));
 		expect(pages == 1);
 	}
 	return arg;
