@@ -103,8 +103,9 @@ struct dmirror_process *dmirror_process_get(void)
 static void unit_end(struct dmirror_unit *u)
 {
 	hmmu_port_close(u->port);
+	/* A device that can not be ended keeps its memory, and the space open. */
 	if (!hmmu_device_destroy(u->device))
-		(void)!hmmu_memory_destroy(u->memory);
+		hmmu_memory_destroy(u->memory);
 	u->port = NULL;
 	u->device = NULL;
 	u->memory = NULL;

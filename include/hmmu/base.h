@@ -25,7 +25,11 @@
 /* The library is built with hidden visibility: only HMMU_API is exported. */
 #define HMMU_API	    __attribute__((visibility("default")))
 
-/* Every non-void public call carries it; see each call's Return section. */
+/*
+ * Calls whose error loses something when nobody looks at it; see each call's
+ * Return section. Not those that close, destroy or unpin: a program that ends
+ * may not care, and what could not be ended is still there.
+ */
 #define HMMU_MUST_CHECK	    __attribute__((warn_unused_result))
 
 #ifdef __cplusplus

@@ -103,7 +103,7 @@ hmmu_device_create(struct hmmu_space *space,
  *   -ECHILD  called in a forked child
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_device_destroy(struct hmmu_device *device);
+HMMU_API int hmmu_device_destroy(struct hmmu_device *device);
 
 /**
  * hmmu_device_fault() - the device touched memory it has no translation of

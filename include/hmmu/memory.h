@@ -88,7 +88,7 @@ hmmu_memory_create(struct hmmu_space *space,
  * Return: 0, or -EBUSY while a device uses it; destroy the device first.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_memory_destroy(struct hmmu_memory *memory);
+HMMU_API int hmmu_memory_destroy(struct hmmu_memory *memory);
 
 /**
  * hmmu_memory_get_stats() - how full is it?

@@ -122,7 +122,7 @@ hmmu_soft_create(struct hmmu_space *space,
  *   -ECHILD  called in a forked child; nothing was changed
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_soft_destroy(struct hmmu_soft *soft);
+HMMU_API int hmmu_soft_destroy(struct hmmu_soft *soft);
 
 /**
  * hmmu_soft_device() - the device of a software accelerator

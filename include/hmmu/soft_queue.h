@@ -80,8 +80,7 @@ hmmu_soft_queue_create(struct hmmu_soft *soft,
  *   wait, nothing was changed.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int
-hmmu_soft_queue_destroy(struct hmmu_soft_queue *queue);
+HMMU_API int hmmu_soft_queue_destroy(struct hmmu_soft_queue *queue);
 
 /**
  * hmmu_soft_queue_drain() - wait for what was submitted to a queue before

@@ -81,7 +81,7 @@ hmmu_space_open(const struct hmmu_space_options *options, const char **why,
  *   -ECHILD  called in a forked child
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_space_close(struct hmmu_space *space);
+HMMU_API int hmmu_space_close(struct hmmu_space *space);
 
 /**
  * struct hmmu_space_stats - what a space has done since it was opened
