@@ -4,7 +4,7 @@
 
 /*
  * What every other public header needs: how calls are exported, the version,
- * and the page sizes. It declares no function.
+ * the page sizes, and what a range is.
  */
 
 #include <stddef.h>
@@ -53,6 +53,21 @@
 
 #define HMMU_PAGES_PER_LARGE 512u
 
+HMMU_BEGIN_DECLS
+
+/**
+ * hmmu_version() - the version of the library that is loaded
+ *
+ * HMMU_VERSION is that of the header a program was compiled with. A program
+ * that needs a call of a later version, and finds it with dlsym(3), compares
+ * with this one.
+ *
+ * Context: Any.
+ * Return: as of HMMU_VERSION_ENCODE().
+ * Since: 0.1
+ */
+HMMU_API HMMU_MUST_CHECK int hmmu_version(void);
+
 /*
  * Ranges: a call takes an address and a number of bytes, neither of which need
  * be aligned, and works on every page that holds one of these bytes: the start
@@ -78,5 +93,7 @@ static inline size_t hmmu__bytes_0_1(uintptr_t start, uintptr_t end,
 {
 	return start < end && (start | end) % unit == 0 ? end - start : 0;
 }
+
+HMMU_END_DECLS
 
 #endif

@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""cli.py TAP_DIR HMMU - commands, options and errors of the tool."""
+"""cli.py TAP_DIR HMMU OTHER_VERSION [SANITIZER] - the tool as it is called."""
 
+import json
+import os
 import subprocess
 import sys
 
 sys.path.insert(0, sys.argv[1])
 from tap import Tap  # pylint: disable=wrong-import-position
 
-HMMU = sys.argv[2]
+HMMU, OTHER_VERSION = sys.argv[2:4]
 COMMANDS = ["info", "demo", "bench"]
 
 
-def run(*words, stdout=subprocess.PIPE):
+def run(*words, stdout=subprocess.PIPE, **variables):
     return subprocess.run([HMMU, *words], stdin=subprocess.DEVNULL,
                           stdout=stdout, stderr=subprocess.PIPE, text=True,
-                          timeout=60, check=False)
+                          timeout=60, check=False,
+                          env=os.environ | variables)
 
 
 def expect(done, status, out=(), err=()):
@@ -69,6 +72,23 @@ def usage_errors():
     return problems
 
 
+def versions():
+    """One version, and both where library and tool are not of one."""
+    own = run("--version")
+    other = run("--version", LD_PRELOAD=OTHER_VERSION)
+    info = run("info", LD_PRELOAD=OTHER_VERSION)
+    described = json.loads(run("info", "--json").stdout)
+    mixed = json.loads(run("info", "--json", LD_PRELOAD=OTHER_VERSION).stdout)
+    version = described["hmmu"]
+    problems = expect(own, 0, out=[f"hmmu {version}\n"])
+    problems += expect(other, 0, out=[f"hmmu {version} with libhmmu 7.8.9\n"])
+    problems += expect(info, 0, out=[f"HMMU {version} with libhmmu 7.8.9 on"])
+    if "tool" in described or (mixed["hmmu"], mixed["tool"]) != ("7.8.9",
+                                                                 version):
+        problems.append(f"info --json: {described} {mixed}")
+    return problems
+
+
 def full_disk():
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = run("help", "demo", stdout=full)
@@ -85,6 +105,9 @@ def main():
              expect(run(), 2, err=COMMANDS))
     tap.case("each command has its help", help_of_commands())
     tap.case("--version", expect(run("--version"), 0, out=["hmmu 0."]))
+    # A sanitizer wants to be the first library, before a preloaded one.
+    if len(sys.argv) == 4:
+        tap.case("a library of another version is named", versions())
     tap.case("wrong arguments are named, with status 2", usage_errors())
     tap.case("output that does not arrive is an error", full_disk())
     tap.done()

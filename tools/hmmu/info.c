@@ -95,7 +95,7 @@ static void print_table(const struct answer *answer)
 {
 	unsigned int width = columns();
 
-	printf("HMMU " HMMU_VERSION_STRING " on %s %s, as user %u\n\n",
+	printf("HMMU %s on %s %s, as user %u\n\n", tool_version(),
 	       answer->kernel.sysname, answer->kernel.release,
 	       (unsigned int)geteuid());
 	for (size_t i = 0; i < answer->count; i++)
@@ -168,7 +168,9 @@ static int print_json(const struct answer *answer)
 	bool failed = false;
 	const char *text = NULL;
 
-	put_text(object, "hmmu", HMMU_VERSION_STRING, &failed);
+	put_text(object, "hmmu", tool_library_version(), &failed);
+	if (hmmu_version() != HMMU_VERSION)
+		put_text(object, "tool", HMMU_VERSION_STRING, &failed);
 	put_text(object, "kernel", answer->kernel.release, &failed);
 	put(object, "uid", json_object_new_int64(geteuid()), &failed);
 	put(object, "facilities", new_facilities(answer, &failed), &failed);

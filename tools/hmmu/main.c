@@ -104,7 +104,7 @@ static int global_options(int argc, char **argv)
 		usage(stdout);
 		return TOOL_OK;
 	case 'V':
-		puts("hmmu " HMMU_VERSION_STRING);
+		printf("hmmu %s\n", tool_version());
 		return TOOL_OK;
 	default:
 		tool_error("there is no option `%s`; see `hmmu help`",

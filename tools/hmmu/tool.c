@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <hmmu/base.h>
+
 #include "tools/hmmu/graph/text.h"
 
 void tool_error(const char *format, ...)
@@ -149,4 +151,25 @@ uint64_t tool_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+const char *tool_library_version(void)
+{
+	static char text[32];
+	int version = hmmu_version();
+
+	snprintf(text, sizeof(text), "%d.%d.%d", version / 10000,
+		 version / 100 % 100, version % 100);
+	return text;
+}
+
+const char *tool_version(void)
+{
+	static char text[96];
+
+	if (hmmu_version() == HMMU_VERSION)
+		return HMMU_VERSION_STRING;
+	snprintf(text, sizeof(text), HMMU_VERSION_STRING " with libhmmu %s",
+		 tool_library_version());
+	return text;
 }

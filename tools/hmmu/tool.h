@@ -88,6 +88,21 @@ void tool_progress(const char *format, ...)
 void tool_print_folded(FILE *out, const char *text, size_t at, size_t indent,
 		       size_t width);
 
+/**
+ * tool_library_version() - the version of the library that is loaded
+ *
+ * Return: a static string.
+ */
+const char *tool_library_version(void);
+
+/**
+ * tool_version() - the versions of tool and library
+ *
+ * Return: a static string: one version, or "0.1.0 with libhmmu 0.1.1" where the
+ *         library is not the one the tool was built for.
+ */
+const char *tool_version(void);
+
 /* CLOCK_MONOTONIC in ns */
 uint64_t tool_now_ns(void);
 
