@@ -92,6 +92,7 @@ struct hmmu_mm_run {
  * One take: pages [start, start + bytes) of one mapping move to @host, in
  * order. Results: the first @done_bytes are taken, of them @large whole 2 MiB
  * pages. The next @stay_bytes can not be taken; @why is the reason.
+ * @shared: they are shared; a write fault may make them the process's own.
  */
 struct hmmu_mm_take {
 	uintptr_t start;
@@ -101,6 +102,7 @@ struct hmmu_mm_take {
 	size_t large;
 	size_t stay_bytes;
 	enum hmmu_stay why;
+	bool shared;
 };
 
 /*

@@ -23,8 +23,6 @@ struct hmmu_device;
  * @HMMU_STAY_PROTECTED: the mapping is not readable and writable (for coherent
  *                       memory: not readable), or a guard or poison is there.
  * @HMMU_STAY_LOCKED:    the mapping is locked (mlock).
- * @HMMU_STAY_SHARED:    not reported: a page that is shared is made private, or
- *                       counts as pinned.
  * @HMMU_STAY_PINNED:    somebody holds the page (direct I/O, RDMA, io_uring, or
  *                       an ordinary user's read(2) or its like), or it could
  *                       not be made private.
@@ -38,15 +36,17 @@ struct hmmu_device;
  * @HMMU_STAY_CHANGED:   the program kept changing the mapping meanwhile, or for
  *                       ten seconds any that a device may use.
  * @HMMU_STAY_EXCLUSIVE: a device has the page exclusively (exclusive.h).
- * @HMMU_STAY_REASONS:   how many reasons there are.
+ * @HMMU_STAY_REASONS:   one more than the last.
+ *
+ * 4 is no reason: a page that is shared after a fork is made the process's own,
+ * or counts as pinned.
  */
 enum hmmu_stay {
 	HMMU_STAY_UNMAPPED = 0,
 	HMMU_STAY_KIND,
 	HMMU_STAY_PROTECTED,
 	HMMU_STAY_LOCKED,
-	HMMU_STAY_SHARED,
-	HMMU_STAY_PINNED,
+	HMMU_STAY_PINNED = 5,
 	HMMU_STAY_FOREIGN,
 	HMMU_STAY_HMMU,
 	HMMU_STAY_IN_USE,
@@ -178,6 +178,9 @@ HMMU_API HMMU_MUST_CHECK int hmmu_populate(struct hmmu_space *space,
 					   uintptr_t address, size_t bytes);
 
 /* Names of 0.1 --------------------------------------------------------------- */
+
+/** Never reported. */
+#define HMMU_STAY_SHARED ((enum hmmu_stay)4)
 
 /** hmmu_migrate_to_device() - hmmu_device_migrate() of [@start, @end) */
 HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int

@@ -51,10 +51,11 @@ struct hmmu_notifier;
  *                              or a device's exclusive access ends (EX7).
  * @HMMU_EVENT_PROTECTION_VMA:  permission of a whole span changed.
  * @HMMU_EVENT_PROTECTION_PAGE: permission of pages dropped, chiefly by fork.
- * @HMMU_EVENT_SOFT_DIRTY:      never sent; the kernel's number (IN23).
  * @HMMU_EVENT_RELEASE:         the process ends: all addresses, see below.
  * @HMMU_EVENT_MIGRATE:         pages move to or from a device; has an owner.
  * @HMMU_EVENT_EXCLUSIVE:       a device takes a page for itself; has an owner.
+ *
+ * The numbers are the kernel's; its 4, SOFT_DIRTY, has no event here (IN23).
  *
  * RELEASE is told once, at exit(3), to who subscribes then; a space that is
  * closed has no subscribers. The subscriber lets go of everything, and is not to
@@ -71,7 +72,6 @@ enum hmmu_event {
 	HMMU_EVENT_CLEAR = 1,
 	HMMU_EVENT_PROTECTION_VMA = 2,
 	HMMU_EVENT_PROTECTION_PAGE = 3,
-	HMMU_EVENT_SOFT_DIRTY = 4,
 	HMMU_EVENT_RELEASE = 5,
 	HMMU_EVENT_MIGRATE = 6,
 	HMMU_EVENT_EXCLUSIVE = 7,
@@ -227,6 +227,11 @@ hmmu_notifier_check_retry(const struct hmmu_notifier *sub, uint64_t seq);
  */
 HMMU_API void hmmu_notifier_set_seq(struct hmmu_notifier *sub,
 				    uint64_t cur_seq);
+
+/* Names of 0.1 --------------------------------------------------------------- */
+
+/** Never sent. */
+#define HMMU_EVENT_SOFT_DIRTY ((enum hmmu_event)4)
 
 HMMU_END_DECLS
 

@@ -22,7 +22,6 @@ static const char *const stay_text[HMMU_STAY_REASONS] = {
 	[HMMU_STAY_KIND] = "not private anonymous memory",
 	[HMMU_STAY_PROTECTED] = "not readable and writable",
 	[HMMU_STAY_LOCKED] = "locked in memory",
-	[HMMU_STAY_SHARED] = "shared with another process",
 	[HMMU_STAY_PINNED] = "pinned",
 	[HMMU_STAY_FOREIGN] = "held by another device or userfaultfd",
 	[HMMU_STAY_HMMU] = "memory of HMMU, libc or the loader",
@@ -35,7 +34,9 @@ static const char *const stay_text[HMMU_STAY_REASONS] = {
 
 const char *hmmu_stay_text(unsigned int reason)
 {
-	return reason < HMMU_STAY_REASONS ? stay_text[reason] : "unknown";
+	if (reason >= HMMU_STAY_REASONS || !stay_text[reason])
+		return "unknown";
+	return stay_text[reason];
 }
 
 static uint64_t pages_of(uintptr_t start, uintptr_t end)

@@ -50,18 +50,14 @@ static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
 static int stay(struct hmmu_migration *m, const struct hmmu_mm_take *t)
 {
 	uintptr_t addr = t->start + t->done_bytes;
-	enum hmmu_stay why = t->why;
 
 	m->at = addr;
-	if (why == HMMU_STAY_SHARED) {
-		if (m->retried != addr) {
-			m->unshare_bytes = t->stay_bytes;
-			return -EAGAIN;
-		}
-		/* Our own by now, and still somebody has it: MV14. */
-		why = HMMU_STAY_PINNED;
+	/* If it was tried, it is our own by now, and still pinned: MV14. */
+	if (t->shared && m->retried != addr) {
+		m->unshare_bytes = t->stay_bytes;
+		return -EAGAIN;
 	}
-	hmmu__stayed(m, why, t->stay_bytes >> HMMU_PAGE_LG2);
+	hmmu__stayed(m, t->why, t->stay_bytes >> HMMU_PAGE_LG2);
 	m->at += t->stay_bytes;
 	return 0;
 }

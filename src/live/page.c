@@ -22,7 +22,8 @@ static void take_refused(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
 	size_t left = t->bytes - t->done_bytes;
 
 	t->stay_bytes = HMMU_PAGE_BYTES;
-	t->why = err == -EBUSY ? HMMU_STAY_SHARED : HMMU_STAY_LOCKED;
+	t->shared = err == -EBUSY;
+	t->why = t->shared ? HMMU_STAY_PINNED : HMMU_STAY_LOCKED;
 	/* A large page stays as a whole, and so does a locked mapping. */
 	if (hmmu__large_pages(l, block, block + HMMU_LARGE_BYTES))
 		t->stay_bytes = block + HMMU_LARGE_BYTES - addr;

@@ -404,12 +404,17 @@ static void do_write_fault(struct kind_memory *m, char *text)
 /* Migration ----------------------------------------------------------------- */
 
 static const char *const stay_names[HMMU_STAY_REASONS] = {
-	[HMMU_STAY_UNMAPPED] = "unmapped",   [HMMU_STAY_KIND] = "kind",
-	[HMMU_STAY_PROTECTED] = "protected", [HMMU_STAY_LOCKED] = "locked",
-	[HMMU_STAY_SHARED] = "shared",	     [HMMU_STAY_PINNED] = "pinned",
-	[HMMU_STAY_FOREIGN] = "foreign",     [HMMU_STAY_HMMU] = "hmmu",
-	[HMMU_STAY_IN_USE] = "in use",	     [HMMU_STAY_KERNEL] = "kernel",
-	[HMMU_STAY_FULL] = "full",	     [HMMU_STAY_CHANGED] = "changed",
+	[HMMU_STAY_UNMAPPED] = "unmapped",
+	[HMMU_STAY_KIND] = "kind",
+	[HMMU_STAY_PROTECTED] = "protected",
+	[HMMU_STAY_LOCKED] = "locked",
+	[HMMU_STAY_PINNED] = "pinned",
+	[HMMU_STAY_FOREIGN] = "foreign",
+	[HMMU_STAY_HMMU] = "hmmu",
+	[HMMU_STAY_IN_USE] = "in use",
+	[HMMU_STAY_KERNEL] = "kernel",
+	[HMMU_STAY_FULL] = "full",
+	[HMMU_STAY_CHANGED] = "changed",
 	[HMMU_STAY_EXCLUSIVE] = "exclusive",
 };
 

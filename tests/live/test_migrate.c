@@ -324,9 +324,7 @@ static void check_fork_shared(char *p, size_t bytes, bool alive)
 	if (!alive)
 		live_child_ok(child);
 	r = live_migrate(live_device, p, bytes);
-	HMMU_CHECK_INT(r.stayed[HMMU_STAY_SHARED], r.pages_stayed);
-	if (!alive)
-		HMMU_CHECK_INT(r.pages_stayed, 0);
+	HMMU_CHECK_INT(r.pages_stayed, 0);
 	live_fill(p, bytes, 2);
 	HMMU_CHECK_INT(write(go[1], "", 1), 1);
 	if (alive)
@@ -814,7 +812,9 @@ static void test_migrate_reasons_have_words(void)
 
 	for (i = 0; i < HMMU_STAY_REASONS; i++) {
 		HMMU_CHECK(hmmu_stay_text(i));
-		HMMU_CHECK(strcmp(hmmu_stay_text(i), "unknown") != 0);
+		/* 4 is no reason. */
+		HMMU_CHECK((strcmp(hmmu_stay_text(i), "unknown") == 0) ==
+			   (i == 4));
 	}
 	HMMU_CHECK(strcmp(hmmu_stay_text(i), "unknown") == 0);
 	HMMU_CHECK(strcmp(hmmu_stay_text(~0u), "unknown") == 0);

@@ -354,8 +354,25 @@ static void test_names_mirror(void)
 	check_mirror(&exported_mirror);
 }
 
+/* Numbers ------------------------------------------------------------------- */
+
+/* What is not named any more has left its number; the others have theirs. */
+static void test_names_numbers(void)
+{
+	HMMU_CHECK_INT(HMMU_EVENT_SOFT_DIRTY, 4);
+	HMMU_CHECK_INT(HMMU_EVENT_RELEASE, 5);
+	HMMU_CHECK_INT(HMMU_STAY_LOCKED, 3);
+	HMMU_CHECK_INT(HMMU_STAY_SHARED, 4);
+	HMMU_CHECK_INT(HMMU_STAY_PINNED, 5);
+	HMMU_CHECK_INT(HMMU_STAY_EXCLUSIVE, 12);
+	HMMU_CHECK_INT(HMMU_STAY_REASONS, 13);
+	HMMU_CHECK_INT(sizeof(struct hmmu_migrate_result), 18 * 8);
+	HMMU_CHECK_INT(strcmp(hmmu_stay_text(HMMU_STAY_SHARED), "unknown"), 0);
+	HMMU_CHECK_INT(strcmp(hmmu_stay_text(HMMU_STAY_REASONS), "unknown"), 0);
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_names_migrate_refuse),
 	       HMMU_TEST(test_names_migrate_work),
 	       HMMU_TEST(test_names_pin_refuse), HMMU_TEST(test_names_pin_work),
 	       HMMU_TEST(test_names_exclusive), HMMU_TEST(test_names_residency),
-	       HMMU_TEST(test_names_mirror))
+	       HMMU_TEST(test_names_mirror), HMMU_TEST(test_names_numbers))
