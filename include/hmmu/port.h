@@ -49,6 +49,8 @@ HMMU_BEGIN_DECLS
 #define HMMU_PORT_SMALL_ENTRIES 256
 /** A tag no address has. */
 #define HMMU_PORT_NO_TAG	UINTPTR_MAX
+/** Changes when the TLB of struct hmmu_port does; see hmmu_port_open(). */
+#define HMMU_PORT_LAYOUT	1u
 
 /**
  * struct hmmu_port_entry - one entry of a port's TLB
@@ -74,7 +76,8 @@ struct hmmu_port_entry {
  * @large:   TLB of 2 MiB entries, direct mapped.
  * @small:   TLB of 4 KiB entries, direct mapped.
  *
- * Read it, do not write it; the rest of the port is HMMU's.
+ * Read it, do not write it; the rest of the port is HMMU's. What stands before
+ * @large never changes.
  */
 struct hmmu_port {
 	uint64_t section;
@@ -101,17 +104,41 @@ struct hmmu_port_fault {
 	int error;
 };
 
+/* Out of line halves of the inline functions below; not to be called. */
+HMMU_API int hmmu__port_open_layout(struct hmmu_device *device, uint32_t layout,
+				    size_t head_bytes,
+				    struct hmmu_port **ret_port);
+HMMU_API void hmmu__port_adopt(struct hmmu_port *port);
+HMMU_API void hmmu__port_begin_slow(struct hmmu_port *port);
+HMMU_API void hmmu__port_end_slow(struct hmmu_port *port);
+HMMU_API int hmmu__port_access(struct hmmu_port *port, uintptr_t va,
+			       size_t bytes, enum hmmu_access access,
+			       void *value);
+HMMU_API void hmmu__extable_add(const void *start, const void *end);
+HMMU_API void hmmu__extable_remove(const void *start);
+/* The calling thread's id, or 0 before it has begun a section. */
+HMMU_API extern __thread int hmmu__this_thread
+	__attribute__((tls_model("initial-exec")));
+
 /**
  * hmmu_port_open() - open a port on a device
  * @device:   the device; outlives the port.
  * @ret_port: receives the port, see hmmu_port_close().
  *
+ * Tells the library which TLB the inline code of this header knows. A library
+ * whose layout is another serves the port all the same: its TLB stays empty,
+ * and each access goes out of line. Only code with the same layout uses a port.
+ *
  * Context: May sleep.
  * Return: 0; -EINVAL for NULL; -ENOMEM.
  * Since: 0.1
  */
-HMMU_API HMMU_MUST_CHECK int hmmu_port_open(struct hmmu_device *device,
-					    struct hmmu_port **ret_port);
+static inline HMMU_MUST_CHECK int hmmu_port_open(struct hmmu_device *device,
+						 struct hmmu_port **ret_port)
+{
+	return hmmu__port_open_layout(device, HMMU_PORT_LAYOUT,
+				      sizeof(struct hmmu_port), ret_port);
+}
 
 /**
  * hmmu_port_close() - close a port
@@ -139,19 +166,6 @@ HMMU_API void hmmu_port_last_fault(const struct hmmu_port *port,
  * Since: 0.1
  */
 HMMU_API void hmmu_port_set_fault_mode(struct hmmu_port *port, int report_only);
-
-/* Out of line halves of the inline functions below; not to be called. */
-HMMU_API void hmmu__port_adopt(struct hmmu_port *port);
-HMMU_API void hmmu__port_begin_slow(struct hmmu_port *port);
-HMMU_API void hmmu__port_end_slow(struct hmmu_port *port);
-HMMU_API int hmmu__port_access(struct hmmu_port *port, uintptr_t va,
-			       size_t bytes, enum hmmu_access access,
-			       void *value);
-HMMU_API void hmmu__extable_add(const void *start, const void *end);
-HMMU_API void hmmu__extable_remove(const void *start);
-/* The calling thread's id, or 0 before it has begun a section. */
-HMMU_API extern __thread int hmmu__this_thread
-	__attribute__((tls_model("initial-exec")));
 
 /**
  * hmmu_port_begin() - open a section; nests

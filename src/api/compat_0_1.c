@@ -5,7 +5,26 @@
  * the inline function of the header; nothing declares it before.
  */
 #define HMMU_NAME_OF_0_1 HMMU_API
+/* Of this one the library has its own, below. */
+#define hmmu_port_open	 port_open_of_header
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 #include <hmmu.h>
+
+#undef hmmu_port_open
+
+/* The inline code of 0.1, which is in the programs that call this. */
+#define LAYOUT_0_1     1u
+#define HEAD_BYTES_0_1 (40 + (64 + 256) * 3 * 8)
+
+_Static_assert(HMMU_PORT_LAYOUT != LAYOUT_0_1 ||
+		       sizeof(struct hmmu_port) == HEAD_BYTES_0_1,
+	       "another TLB is another layout");
+
+HMMU_API HMMU_MUST_CHECK int hmmu_port_open(struct hmmu_device *device,
+					    struct hmmu_port **ret_port)
+{
+	return hmmu__port_open_layout(device, LAYOUT_0_1, HEAD_BYTES_0_1,
+				      ret_port);
+}

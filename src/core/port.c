@@ -4,8 +4,14 @@
  *
  * A port is in the list of its space from open to close. A thread that waits for
  * one of its sections pins it there.
+ *
+ * A program may have been compiled with the header of another version, and so
+ * its inline code may know another TLB. The words before the TLB are the same
+ * for ever. Behind them such code finds as many bytes as it knows, all ones: in
+ * no layout a tag that matches. So all of its accesses go out of line.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/epoch.h"
@@ -14,22 +20,65 @@
 #include "core/device.h"
 #include "core/sections.h"
 
+#define TLB_OFFSET     offsetof(struct hmmu_port, large)
+/* More than any layout will have. */
+#define HEAD_BYTES_MAX (1ul << 20)
+
+/* Inline code of each version reads these. */
+#define AT(field, at)                                             \
+	_Static_assert(offsetof(struct hmmu_port, field) == (at), \
+		       "the words before the TLB are the same for ever")
+AT(section, 0);
+AT(gate, 8);
+AT(gate_seen, 16);
+AT(broken, 24);
+AT(depth, 28);
+AT(fence, 32);
+AT(owner, 36);
+AT(large, 40);
+
+_Static_assert(HMMU_PORT_NO_TAG == UINTPTR_MAX, "all ones match in no layout");
+
 static void port_free(struct hmmu_port_full *full)
 {
 	hmmu_mirror_reader_destroy(full->mirror, full->reader);
 	hmmu__free(full->bounce, PORT_BOUNCE_BYTES);
-	hmmu__free(full, sizeof(*full));
+	hmmu__free(full, full->bytes);
 }
 
-static struct hmmu_port_full *port_alloc(struct hmmu_device *device)
+/* @head_bytes: as much of the public part as the caller's inline code knows. */
+static void tlb_init(struct hmmu_port_full *full, uint32_t layout,
+		     size_t head_bytes)
+{
+	struct hmmu_port *port = &full->head;
+
+	memset((unsigned char *)port + TLB_OFFSET, 0xff,
+	       hmmu_max(head_bytes, sizeof(*port)) - TLB_OFFSET);
+	full->large = &full->own[0];
+	full->small = &full->own[1];
+	if (layout == HMMU_PORT_LAYOUT && head_bytes == sizeof(*port)) {
+		full->large = port->large;
+		full->small = port->small;
+		full->large_mask = HMMU_PORT_LARGE_ENTRIES - 1;
+		full->small_mask = HMMU_PORT_SMALL_ENTRIES - 1;
+	}
+	hmmu__port_tlb_forget(full);
+}
+
+static struct hmmu_port_full *port_alloc(struct hmmu_device *device,
+					 uint32_t layout, size_t head_bytes)
 {
 	struct hmmu_port_full *full;
+	size_t bytes = sizeof(*full);
 
+	if (head_bytes > sizeof(full->head))
+		bytes += head_bytes - sizeof(full->head);
 	if (HMMU_FAULT_POINT("port", ENOMEM))
 		return NULL;
-	full = hmmu__alloc(sizeof(*full));
+	full = hmmu__alloc(bytes);
 	if (!full)
 		return NULL;
+	full->bytes = bytes;
 	full->device = device;
 	full->list = hmmu__device_ports(device);
 	full->mirror = hmmu_device_mirror(device);
@@ -44,7 +93,7 @@ static struct hmmu_port_full *port_alloc(struct hmmu_device *device)
 	full->small_block = HMMU_PORT_NO_TAG;
 	/* Nobody's: a thread that is new to HMMU has 0. */
 	full->head.owner = -1;
-	hmmu__port_tlb_forget(&full->head);
+	tlb_init(full, layout, head_bytes);
 	return full;
 }
 
@@ -95,9 +144,10 @@ static void list_remove(struct hmmu_port_list *list,
 }
 
 /* NULL if there is no memory. */
-static struct hmmu_port_full *port_open_inside(struct hmmu_device *device)
+static struct hmmu_port_full *
+port_open_inside(struct hmmu_device *device, uint32_t layout, size_t head_bytes)
 {
-	struct hmmu_port_full *full = port_alloc(device);
+	struct hmmu_port_full *full = port_alloc(device, layout, head_bytes);
 
 	if (!full)
 		return NULL;
@@ -106,17 +156,19 @@ static struct hmmu_port_full *port_open_inside(struct hmmu_device *device)
 	return full;
 }
 
-int hmmu_port_open(struct hmmu_device *device, struct hmmu_port **ret_port)
+int hmmu__port_open_layout(struct hmmu_device *device, uint32_t layout,
+			   size_t head_bytes, struct hmmu_port **ret_port)
 {
 	struct hmmu_port_full *full;
 	struct hmmu_thread *self;
 
-	if (!device || !ret_port)
+	if (!device || !ret_port || head_bytes < TLB_OFFSET ||
+	    head_bytes > HEAD_BYTES_MAX)
 		return -EINVAL;
 	self = hmmu__enter();
 	if (!self)
 		return -ENOMEM;
-	full = port_open_inside(device);
+	full = port_open_inside(device, layout, head_bytes);
 	hmmu__leave(self);
 	if (!full)
 		return -ENOMEM;

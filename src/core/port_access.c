@@ -169,14 +169,16 @@ static size_t copy_protected(uintptr_t to, uintptr_t from, size_t bytes)
 
 /* Translation ---------------------------------------------------------------- */
 
-static struct hmmu_port_entry *large_entry(struct hmmu_port *port, uintptr_t va)
+static struct hmmu_port_entry *large_entry(struct hmmu_port_full *full,
+					   uintptr_t va)
 {
-	return &port->large[(va >> HMMU_LARGE_LG2) % HMMU_PORT_LARGE_ENTRIES];
+	return &full->large[(va >> HMMU_LARGE_LG2) & full->large_mask];
 }
 
-static struct hmmu_port_entry *small_entry(struct hmmu_port *port, uintptr_t va)
+static struct hmmu_port_entry *small_entry(struct hmmu_port_full *full,
+					   uintptr_t va)
 {
-	return &port->small[(va >> HMMU_PAGE_LG2) % HMMU_PORT_SMALL_ENTRIES];
+	return &full->small[(va >> HMMU_PAGE_LG2) & full->small_mask];
 }
 
 static bool entry_find(const struct hmmu_port_entry *e, unsigned int lg2,
@@ -193,12 +195,12 @@ static bool entry_find(const struct hmmu_port_entry *e, unsigned int lg2,
 	return true;
 }
 
-static bool tlb_find(struct hmmu_port *port, uintptr_t va,
+static bool tlb_find(struct hmmu_port_full *full, uintptr_t va,
 		     enum hmmu_access access, struct target *target)
 {
-	return entry_find(large_entry(port, va), HMMU_LARGE_LG2, va, access,
+	return entry_find(large_entry(full, va), HMMU_LARGE_LG2, va, access,
 			  target) ||
-	       entry_find(small_entry(port, va), HMMU_PAGE_LG2, va, access,
+	       entry_find(small_entry(full, va), HMMU_PAGE_LG2, va, access,
 			  target);
 }
 
@@ -219,10 +221,10 @@ static void entry_forget(struct hmmu_port_entry *e, uintptr_t page)
 	e->write_tag = HMMU_PORT_NO_TAG;
 }
 
-static void tlb_forget_page(struct hmmu_port *port, uintptr_t va)
+static void tlb_forget_page(struct hmmu_port_full *full, uintptr_t va)
 {
-	entry_forget(large_entry(port, va), va >> HMMU_LARGE_LG2);
-	entry_forget(small_entry(port, va), va >> HMMU_PAGE_LG2);
+	entry_forget(large_entry(full, va), va >> HMMU_LARGE_LG2);
+	entry_forget(small_entry(full, va), va >> HMMU_PAGE_LG2);
 }
 
 /*
@@ -250,7 +252,7 @@ static bool fill_block(struct hmmu_port_full *full, uintptr_t va)
 	if (!hmmu_mirror_walk_next(&walk) || walk.run.start != start ||
 	    walk.run.end != start + HMMU_LARGE_BYTES)
 		return false;
-	entry_fill(full, large_entry(&full->head, va), va >> HMMU_LARGE_LG2,
+	entry_fill(full, large_entry(full, va), va >> HMMU_LARGE_LG2,
 		   walk.run.payload - start, walk.run.flags);
 	return true;
 }
@@ -258,7 +260,6 @@ static bool fill_block(struct hmmu_port_full *full, uintptr_t va)
 /* In a read section of the mirror. */
 static bool fill_inside(struct hmmu_port_full *full, uintptr_t va)
 {
-	struct hmmu_port *port = &full->head;
 	uintptr_t delta;
 	uint64_t leaf;
 
@@ -267,10 +268,10 @@ static bool fill_inside(struct hmmu_port_full *full, uintptr_t va)
 	delta = hmmu_mirror_payload(leaf) -
 		hmmu_round_down(va, HMMU_PAGE_BYTES);
 	if (hmmu_mirror_leaf_lg2(leaf) > HMMU_PAGE_LG2)
-		entry_fill(full, large_entry(port, va), va >> HMMU_LARGE_LG2,
+		entry_fill(full, large_entry(full, va), va >> HMMU_LARGE_LG2,
 			   delta, leaf);
 	else if (!block_is_worth_a_look(full, va) || !fill_block(full, va))
-		entry_fill(full, small_entry(port, va), va >> HMMU_PAGE_LG2,
+		entry_fill(full, small_entry(full, va), va >> HMMU_PAGE_LG2,
 			   delta, leaf);
 	return true;
 }
@@ -283,7 +284,7 @@ static bool mirror_find(struct hmmu_port_full *full, uintptr_t va,
 	hmmu_mirror_read_begin(full->mirror, full->reader);
 	is_mapped = fill_inside(full, va);
 	hmmu_mirror_read_end(full->mirror, full->reader);
-	return is_mapped && tlb_find(&full->head, va, access, target);
+	return is_mapped && tlb_find(full, va, access, target);
 }
 
 static bool has_collided_too_long(struct attempt *attempt)
@@ -325,7 +326,7 @@ static int translate(struct hmmu_port_full *full, uintptr_t va,
 		err = hmmu__port_settle(full);
 		if (err)
 			return err;
-		if (tlb_find(&full->head, va, access, target) ||
+		if (tlb_find(full, va, access, target) ||
 		    mirror_find(full, va, access, target))
 			return 0;
 		if (full->is_report_only)
@@ -343,7 +344,7 @@ static int translate(struct hmmu_port_full *full, uintptr_t va,
 static int revalidate(struct hmmu_port_full *full, uintptr_t va,
 		      enum hmmu_access access, struct attempt *attempt)
 {
-	tlb_forget_page(&full->head, va);
+	tlb_forget_page(full, va);
 	if (attempt->has_faulted || full->is_report_only)
 		return hmmu__port_set_fault(full, va, access, -EFAULT);
 	attempt->has_faulted = true;

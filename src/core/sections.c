@@ -52,17 +52,17 @@
  * The owner, or who broke the section while the owner is stopped, which no
  * sanitizer can know.
  */
-HMMU_NO_SANITIZE_THREAD void hmmu__port_tlb_forget(struct hmmu_port *port)
+HMMU_NO_SANITIZE_THREAD void hmmu__port_tlb_forget(struct hmmu_port_full *full)
 {
 	unsigned int i;
 
-	for (i = 0; i < HMMU_PORT_LARGE_ENTRIES; i++) {
-		port->large[i].read_tag = HMMU_PORT_NO_TAG;
-		port->large[i].write_tag = HMMU_PORT_NO_TAG;
+	for (i = 0; i <= full->large_mask; i++) {
+		full->large[i].read_tag = HMMU_PORT_NO_TAG;
+		full->large[i].write_tag = HMMU_PORT_NO_TAG;
 	}
-	for (i = 0; i < HMMU_PORT_SMALL_ENTRIES; i++) {
-		port->small[i].read_tag = HMMU_PORT_NO_TAG;
-		port->small[i].write_tag = HMMU_PORT_NO_TAG;
+	for (i = 0; i <= full->small_mask; i++) {
+		full->small[i].read_tag = HMMU_PORT_NO_TAG;
+		full->small[i].write_tag = HMMU_PORT_NO_TAG;
 	}
 }
 
@@ -70,7 +70,7 @@ static void tlb_drop(struct hmmu_port_full *full)
 {
 	if (!full->is_tlb_used)
 		return;
-	hmmu__port_tlb_forget(&full->head);
+	hmmu__port_tlb_forget(full);
 	full->is_tlb_used = false;
 }
 
@@ -250,7 +250,7 @@ static void break_user(struct hmmu_port_full *full)
 {
 	if (!state_change(full, PORT_USER, PORT_BROKEN))
 		return;
-	hmmu__port_tlb_forget(&full->head);
+	hmmu__port_tlb_forget(full);
 	__atomic_store_n(&full->head.broken, 1, __ATOMIC_RELAXED);
 	count_broken(full);
 }

@@ -56,7 +56,6 @@ enum port_state {
 #define PORT_BOUNCE_BYTES (16ul << 10)
 
 struct hmmu_port_full {
-	struct hmmu_port head; /* first: the public pointer is to it */
 	struct hmmu_port_list *list;
 	struct hmmu_device *device;
 	struct hmmu_mirror *mirror;
@@ -77,11 +76,28 @@ struct hmmu_port_full {
 	uint32_t pins;
 	struct hmmu_port_full *prev;
 	struct hmmu_port_full *next;
+
+	/*
+	 * The TLB of the paths out of line, and one less than its entries. It is
+	 * that of @head, if the inline code that has the port knows the same.
+	 * Else it is @own, and of what that code takes for tags none ever matches.
+	 */
+	struct hmmu_port_entry *large;
+	struct hmmu_port_entry *small;
+	uint32_t large_mask;
+	uint32_t small_mask;
+	struct hmmu_port_entry own[2];
+
+	/* Of all of this, with what inline code may know behind the head. */
+	size_t bytes;
+	/* Last, so that there can be more. The public pointer is to it. */
+	struct hmmu_port head __attribute__((aligned(64)));
 };
 
 static inline struct hmmu_port_full *port_full(const struct hmmu_port *port)
 {
-	return (struct hmmu_port_full *)(uintptr_t)port;
+	return hmmu_container_of((struct hmmu_port *)(uintptr_t)port,
+				 struct hmmu_port_full, head);
 }
 
 /*
@@ -104,7 +120,7 @@ int hmmu__port_set_fault(struct hmmu_port_full *full, uintptr_t va,
 			 enum hmmu_access access, int error);
 
 /* No entry of the TLB matches any more. */
-void hmmu__port_tlb_forget(struct hmmu_port *port);
+void hmmu__port_tlb_forget(struct hmmu_port_full *full);
 
 /* --- those who wait ---------------------------------------------------------- */
 

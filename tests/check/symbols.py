@@ -47,9 +47,11 @@ def declared_name(declaration):
 
 
 def declarations(root):
-    """Returns {name: declaration} of what the headers export."""
+    """Returns {name: declaration} of what the headers export, and of what is
+    inline there now and stays exported for programs of 0.1."""
     found = {}
-    for header in sorted((root / "include").rglob("*.h")):
+    for header in [*sorted((root / "include").rglob("*.h")),
+                   root / "src" / "api" / "compat_0_1.c"]:
         text = strip_comments(header.read_text())
         text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", text, flags=re.M)
         for match in EXPORTED.finditer(text):

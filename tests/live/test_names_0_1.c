@@ -39,6 +39,8 @@ void mirror_walk_begin(struct hmmu_mirror_walk *walk,
 		       const struct hmmu_mirror *mirror, uintptr_t start,
 		       uintptr_t end, enum hmmu_mirror_walk_mode mode)
 	EXPORTED(hmmu_mirror_walk_begin);
+int port_open(struct hmmu_device *device, struct hmmu_port **ret_port)
+	EXPORTED(hmmu_port_open);
 
 static char *p;
 static uintptr_t at;
@@ -354,6 +356,24 @@ static void test_names_mirror(void)
 	check_mirror(&exported_mirror);
 }
 
+/* Ports --------------------------------------------------------------------- */
+
+/* The inline code of a binary of 0.1, whose TLB this header has, finds tags. */
+static void test_names_port_open(void)
+{
+	struct hmmu_port *port = NULL;
+
+	open_all();
+	HMMU_CHECK_INT(port_open(NULL, &port), -EINVAL);
+	HMMU_CHECK_INT(port_open(live_device, NULL), -EINVAL);
+	HMMU_CHECK_OK(port_open(live_device, &port));
+	HMMU_CHECK(live_load(port, p) == live_word(1, 0));
+	HMMU_CHECK(port->small[(at >> HMMU_PAGE_LG2) % HMMU_PORT_SMALL_ENTRIES]
+			   .read_tag == at >> HMMU_PAGE_LG2);
+	hmmu_port_close(port);
+	close_all();
+}
+
 /* Numbers ------------------------------------------------------------------- */
 
 /* What is not named any more has left its number; the others have theirs. */
@@ -375,4 +395,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_names_migrate_refuse),
 	       HMMU_TEST(test_names_migrate_work),
 	       HMMU_TEST(test_names_pin_refuse), HMMU_TEST(test_names_pin_work),
 	       HMMU_TEST(test_names_exclusive), HMMU_TEST(test_names_residency),
-	       HMMU_TEST(test_names_mirror), HMMU_TEST(test_names_numbers))
+	       HMMU_TEST(test_names_mirror), HMMU_TEST(test_names_port_open),
+	       HMMU_TEST(test_names_numbers))

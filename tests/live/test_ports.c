@@ -598,6 +598,46 @@ static void test_ports_come_and_go(void)
 	live_close();
 }
 
+/* Inline code of another version has the port: its TLB is never filled. */
+static void test_ports_of_another_layout_go_out_of_line(void)
+{
+	enum {
+		HEAD_BYTES = 1 << 16,
+		TLB = offsetof(struct hmmu_port, large)
+	};
+	char *p = live_map_small(16, 1);
+	struct hmmu_port *port = NULL;
+	unsigned char ones[HEAD_BYTES];
+	size_t run = 0, i;
+	void *host;
+
+	memset(ones, 0xff, sizeof(ones));
+	live_open();
+	HMMU_CHECK_OK(hmmu__port_open_layout(live_device, HMMU_PORT_LAYOUT + 1,
+					     HEAD_BYTES, &port));
+	for (i = 0; i < 16; i++)
+		HMMU_CHECK(live_load(port, p + i * PAGE) ==
+			   live_word(1, i * PAGE / 8));
+	live_take(p, 16 * PAGE);
+	hmmu_port_begin(port);
+	for (i = 0; i < 16; i++)
+		HMMU_CHECK(live_load(port, p + i * PAGE) ==
+			   live_word(1, i * PAGE / 8));
+	HMMU_CHECK_OK(hmmu_port_span(port, (uintptr_t)p, 16 * PAGE,
+				     HMMU_ACCESS_WRITE, &host, &run));
+	HMMU_CHECK_INT(run, 16 * PAGE);
+	hmmu_port_end(port);
+	live_store(port, p + 8, 42);
+	HMMU_CHECK_INT(*(uint64_t *)(void *)(p + 8), 42);
+	live_store(port, p + 8, live_word(1, 1));
+	LIVE_CHECK(p, 16 * PAGE, 1);
+	HMMU_CHECK_OK(munmap(p, PAGE));
+	HMMU_CHECK_INT(hmmu_port_store64(port, (uintptr_t)p, 1), -EFAULT);
+	HMMU_CHECK_MEM((unsigned char *)port + TLB, ones, HEAD_BYTES - TLB);
+	hmmu_port_close(port);
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_ports_load_and_store_every_size),
 	       HMMU_TEST(test_ports_read_and_write_any_length),
 	       HMMU_TEST(test_ports_partial_read_says_how_far),
@@ -612,4 +652,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_ports_load_and_store_every_size),
 	       TEST_BOTH(test_ports_e7_race_with_munmap),
 	       TEST_BOTH(test_ports_e8_race_with_munmap_of_device_page),
 	       HMMU_TEST(test_ports_atomics_meet_the_cpu),
-	       HMMU_TEST(test_ports_come_and_go))
+	       HMMU_TEST(test_ports_come_and_go),
+	       HMMU_TEST(test_ports_of_another_layout_go_out_of_line))

@@ -559,6 +559,121 @@ static void test_port_signals_of_others_are_handed_on(void **state)
 	}
 }
 
+/* Inline code of other versions ---------------------------------------------- */
+
+/* What such code takes for its TLB, as far as it knows: nothing was filled. */
+static bool is_all_ones(const struct hmmu_port *port, size_t head_bytes)
+{
+	const unsigned char *p = (const unsigned char *)port;
+	size_t i = offsetof(struct hmmu_port, large);
+
+	while (i < head_bytes && p[i] == 0xff)
+		i++;
+	return i == head_bytes;
+}
+
+/* All that a port can do, by the inline code of this header. */
+static void use_all_of(struct fake *f, struct hmmu_port *port)
+{
+	uint64_t v = 0, wanted = 5, desired = 6;
+	unsigned char byte = 0;
+	uint64_t *host = (uint64_t *)(void *)f->host;
+	void *p = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(hmmu_port_store64(port, VA + i * PAGE, i), 0);
+		assert_int_equal(host[i * PAGE / 8], i);
+	}
+	hmmu_port_begin(port);
+	for (size_t i = 0; i < 16; i++) {
+		assert_int_equal(hmmu_port_load64(port, VA + i % 4 * PAGE, &v),
+				 0);
+		assert_int_equal(v, i % 4);
+	}
+	assert_int_equal(hmmu_port_store8(port, VA + PAGE + 9, 7), 0);
+	assert_int_equal(hmmu_port_load64(port, VA + PAGE - 4, &v), 0);
+	assert_int_equal(hmmu_port_span(port, VA + 8, 2 * PAGE,
+					HMMU_ACCESS_WRITE, &p, &n),
+			 0);
+	assert_ptr_equal(p, f->host + 8);
+	assert_int_equal(n, 2 * PAGE);
+	hmmu_port_end(port);
+	host[1] = 5;
+	assert_int_equal(hmmu_port_compare_exchange(port, VA + 8, 8, &wanted,
+						    &desired),
+			 1);
+	assert_int_equal(hmmu_port_fetch_add(port, VA + 8, 8, 10, &v), 0);
+	assert_int_equal(host[1], 16);
+	assert_int_equal(hmmu_port_read(port, VA + PAGE + 9, &byte, 1, NULL),
+			 0);
+	assert_int_equal(byte, 7);
+	assert_int_equal(hmmu_port_load64(port, VA + 4 * PAGE, &v), -EFAULT);
+	assert_int_equal(fault_of(port).va, VA + 4 * PAGE);
+}
+
+static void check_layout(uint32_t layout, size_t head_bytes, bool is_own)
+{
+	struct fake *f = fake_create(4);
+	struct hmmu_port *port = NULL;
+	size_t known = head_bytes > sizeof(*port) ? head_bytes : sizeof(*port);
+	uint64_t v;
+
+	assert_int_equal(hmmu__port_open_layout(device_of(f), layout,
+						head_bytes, &port),
+			 0);
+	assert_true(is_all_ones(port, known));
+	use_all_of(f, port);
+	assert_int_equal(is_all_ones(port, known), !is_own);
+	/* What is gone is not used: neither in a new section nor in an old. */
+	fake_invalidate(f);
+	assert_int_equal(atomic_exchange(&f->faults, 0), 5);
+	hmmu_port_begin(port);
+	assert_int_equal(hmmu_port_load64(port, VA, &v), 0);
+	assert_int_equal(atomic_load(&f->faults), 1);
+	/* Of the thread itself: its section is broken and begins again. */
+	fake_invalidate(f);
+	assert_int_equal(hmmu_port_load64(port, VA, &v), 0);
+	assert_int_equal(atomic_load(&f->faults), 2);
+	hmmu_port_end(port);
+	use_all_of(f, port);
+	assert_int_equal(is_all_ones(port, known), !is_own);
+	hmmu_port_close(port);
+	fake_destroy(f);
+}
+
+static void test_port_of_another_layout_goes_out_of_line(void **state)
+{
+	const size_t own = sizeof(struct hmmu_port);
+
+	(void)state;
+	check_layout(HMMU_PORT_LAYOUT, own, true);
+	check_layout(HMMU_PORT_LAYOUT + 1, own, false);
+	check_layout(HMMU_PORT_LAYOUT + 1, 16 * own, false);
+	check_layout(HMMU_PORT_LAYOUT + 1, own - 8, false);
+	check_layout(0, offsetof(struct hmmu_port, large), false);
+	check_layout(UINT32_MAX, own + 1, false);
+	/* The same number, and another size: it can not be that one. */
+	check_layout(HMMU_PORT_LAYOUT, own + 24, false);
+}
+
+static void test_port_layout_is_checked(void **state)
+{
+	struct fake *f = fake_create(1);
+	struct hmmu_device *d = device_of(f);
+	struct hmmu_port *port = NULL;
+
+	(void)state;
+	assert_int_equal(hmmu__port_open_layout(d, 2, 39, &port), -EINVAL);
+	assert_int_equal(hmmu__port_open_layout(d, 2, 0, &port), -EINVAL);
+	assert_int_equal(hmmu__port_open_layout(d, 2, SIZE_MAX, &port),
+			 -EINVAL);
+	assert_int_equal(hmmu__port_open_layout(d, 2, 4096, NULL), -EINVAL);
+	assert_int_equal(hmmu__port_open_layout(NULL, 2, 4096, &port), -EINVAL);
+	assert_null(port);
+	fake_destroy(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -576,6 +691,8 @@ int main(void)
 		cmocka_unit_test(test_port_span_rules),
 		cmocka_unit_test(test_port_lost_memory_is_a_value),
 		cmocka_unit_test(test_port_run_turns_a_signal_into_a_value),
+		cmocka_unit_test(test_port_of_another_layout_goes_out_of_line),
+		cmocka_unit_test(test_port_layout_is_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

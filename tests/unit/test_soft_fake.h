@@ -157,8 +157,9 @@ int __wrap_hmmu_device_create(struct hmmu_space *space,
 			      const struct hmmu_device_options *options,
 			      struct hmmu_device **ret_device);
 int __wrap_hmmu_device_destroy(struct hmmu_device *device);
-int __wrap_hmmu_port_open(struct hmmu_device *device,
-			  struct hmmu_port **ret_port);
+int __wrap_hmmu__port_open_layout(struct hmmu_device *device, uint32_t layout,
+				  size_t head_bytes,
+				  struct hmmu_port **ret_port);
 void __wrap_hmmu_port_close(struct hmmu_port *port);
 void __wrap_hmmu_port_set_fault_mode(struct hmmu_port *port, int report_only);
 void __wrap_hmmu_port_last_fault(const struct hmmu_port *port,
@@ -208,12 +209,15 @@ int __wrap_hmmu_device_destroy(struct hmmu_device *device)
 	return 0;
 }
 
-int __wrap_hmmu_port_open(struct hmmu_device *device,
-			  struct hmmu_port **ret_port)
+int __wrap_hmmu__port_open_layout(struct hmmu_device *device, uint32_t layout,
+				  size_t head_bytes,
+				  struct hmmu_port **ret_port)
 {
 	struct fake_port *f;
 	size_t i;
 
+	(void)layout;
+	(void)head_bytes;
 	if (fake.open_error && fake.open_after-- == 0)
 		return fake.open_error;
 	f = calloc(1, sizeof(*f));
