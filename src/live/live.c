@@ -175,8 +175,7 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 	l->lends = l->hooks && l->platform.user_mode_only;
 	l->mm.no_take = l->platform.have_move ? NULL : HMMU__WITHOUT_MOVE;
 	l->mm.ops = l->platform.have_move ? &live_ops : &live_ops_without_take;
-	if (l->platform.uffd == -EMFILE || l->platform.uffd == -ENFILE ||
-	    l->platform.uffd == -ENOMEM)
+	if (hmmu__is_exhausted(l->platform.uffd))
 		return l->platform.uffd;
 	if (l->platform.uffd < 0) {
 		*why = l->platform.why;

@@ -12,6 +12,7 @@
  * nor "0".
  */
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,8 @@ enum hmmu__force {
 
 /* Reads the environment anew; for use at start, not in the fault service. */
 bool hmmu__force_is_set(enum hmmu__force which);
+/* A static sentence that says that the switch took something away. */
+const char *hmmu__force_sentence(enum hmmu__force which);
 
 /*
  * @uffd is a userfaultfd, close-on-exec and non-blocking, that has shaken hands
@@ -69,10 +72,10 @@ struct hmmu__platform {
 int hmmu__platform_open(struct hmmu__platform *out);
 void hmmu__platform_close(struct hmmu__platform *platform);
 
-/*
- * Non-zero if the program's calls of munmap() reach HMMU's. The hooks define
- * it; a library without them leaves it out, hence weak.
- */
-int hmmu__hooks_bound(void) __attribute__((weak));
+/* An error that a second way of asking does not change. */
+static inline bool hmmu__is_exhausted(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+}
 
 #endif

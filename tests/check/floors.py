@@ -32,7 +32,7 @@ FLOORS = [
     ("live", ["src/live"], ["interface", "uapi", "base", "mm"]),
     ("sim", ["src/sim"], ["interface", "base", "mm"]),
     ("api", ["src/api"],
-     ["interface", "base", "mm", "memory", "core", "policy", "live", "sim"]),
+     ["interface", "uapi", "base", "mm", "memory", "core", "policy", "live", "sim"]),
     ("soft", ["src/soft"], ["interface", "base"]),
     ("tool", ["tools"], ["interface"]),
     ("bench", ["bench"], ["interface", "uapi", "tool"]),

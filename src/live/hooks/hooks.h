@@ -41,6 +41,9 @@ void hmmu__hook_suspend(struct hmmu_hook *h);
 /* The end after it; false: the call failed. */
 void hmmu__hook_unmapped(struct hmmu_hook *h, bool done);
 
+/* Non-zero if the program's calls of munmap() reach HMMU's. */
+int hmmu__hooks_bound(void);
+
 /* As a system call of the C library returns: -1 and errno. */
 long hmmu__hook_errno(long ret);
 
