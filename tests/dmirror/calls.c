@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "calls.h"
 #include "harness.h"
+#include "uapi/linux_mm.h"
 
 int open_unit(int unit)
 {
@@ -20,6 +26,27 @@ int open_unit(int unit)
 		HMMU_SKIP("userfaultfd");
 	HMMU_CHECK(fd >= 0);
 	return fd;
+}
+
+static bool has_move(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int file =
+		(int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	bool has;
+
+	if (file < 0)
+		return false;
+	has = !ioctl(file, UFFDIO_API, &api) &&
+	      (api.features & UFFD_FEATURE_MOVE);
+	close(file);
+	return has;
+}
+
+void need_move(void)
+{
+	if (getenv("HMMU_FORCE_NO_MOVE") || !has_move())
+		HMMU_SKIP("UFFDIO_MOVE");
 }
 
 char *map(size_t bytes)

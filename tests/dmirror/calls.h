@@ -17,6 +17,8 @@
 
 /* Skips the case where there is no userfaultfd. */
 int open_unit(int unit);
+/* Skips the case where pages cannot migrate to units 0 and 1. */
+void need_move(void);
 
 /* Private, anonymous, readable and writable. */
 char *map(size_t bytes);

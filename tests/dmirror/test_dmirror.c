@@ -145,6 +145,7 @@ static void test_dmirror_migrate(void)
 {
 	int unit, fd;
 
+	need_move();
 	for (unit = 0; unit < UNITS; unit++) {
 		fd = open_unit(unit);
 		open_region();
@@ -171,6 +172,7 @@ static void test_dmirror_migrate_refusals(void)
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct dmirror_cmd c;
 
+	need_move();
 	open_region();
 	/* Another device has it. */
 	HMMU_CHECK_INT(run_all(other, DMIRROR_MIGRATE_TO_DEV, 1), 0);
@@ -193,6 +195,7 @@ static void test_dmirror_migrate_mv8_holes(void)
 {
 	int fd = open_unit(0);
 
+	need_move();
 	region = map(PAGES * PAGE);
 	HMMU_CHECK_INT(*(volatile char *)region, 0);
 	HMMU_CHECK_INT(run_all(fd, DMIRROR_MIGRATE_TO_DEV, PAGES), 0);
@@ -220,6 +223,7 @@ static void large_migrate(int fd, unsigned long request)
 	static char buffer[LARGE];
 	struct dmirror_cmd c = command(region, LARGE / PAGE, buffer);
 
+	need_move();
 	HMMU_CHECK_INT(run(fd, request, &c), 0);
 }
 
@@ -273,6 +277,7 @@ static void test_dmirror_exclusive(void)
 {
 	int fd = open_unit(1);
 
+	need_move();
 	open_region();
 	HMMU_CHECK_INT(run_all(fd, DMIRROR_EXCLUSIVE, PAGES), 0);
 	check(out, PAGES, 1);
@@ -291,12 +296,36 @@ static void test_dmirror_exclusive(void)
 	close(fd);
 }
 
+/* A kernel without UFFDIO_MOVE ---------------------------------------------------------- */
+
+/* Private memory and exclusive access are refused, coherent memory works. */
+static void test_dmirror_without_move(void)
+{
+	int fd, coherent;
+
+	HMMU_CHECK_INT(setenv("HMMU_FORCE_NO_MOVE", "1", 1), 0);
+	fd = open_unit(0);
+	coherent = open_unit(2);
+	open_region();
+	HMMU_CHECK_INT(run_all(fd, DMIRROR_MIGRATE_TO_DEV, PAGES), -EOPNOTSUPP);
+	HMMU_CHECK_INT(run_all(fd, DMIRROR_EXCLUSIVE, PAGES), -EOPNOTSUPP);
+	HMMU_CHECK_INT(run_all(fd, DMIRROR_READ, PAGES), 0);
+	check(out, PAGES, 1);
+	snapshot(fd, PAGES, DMIRROR_PROT_WRITE);
+	HMMU_CHECK_INT(run_all(coherent, DMIRROR_MIGRATE_TO_DEV, PAGES), 0);
+	snapshot(coherent, PAGES, DMIRROR_PROT_COHERENT | DMIRROR_PROT_WRITE);
+	check(region, PAGES, 1);
+	close(coherent);
+	close(fd);
+}
+
 /* Files ------------------------------------------------------------------------------------ */
 
 static void test_dmirror_dup_is_the_same_device(void)
 {
 	int fd = open_unit(0), second = dup(fd);
 
+	need_move();
 	open_region();
 	HMMU_CHECK(second >= 0);
 	HMMU_CHECK_INT(run_all(fd, DMIRROR_MIGRATE_TO_DEV, PAGES), 0);
@@ -329,6 +358,7 @@ static void test_dmirror_fork(void)
 	int fd = open_unit(0), status;
 	pid_t child;
 
+	need_move();
 	open_region();
 	HMMU_CHECK_INT(run_all(fd, DMIRROR_MIGRATE_TO_DEV, PAGES), 0);
 	child = fork();
@@ -387,6 +417,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_dmirror_arguments),
 	       HMMU_TEST(test_dmirror_mv24_large_page_fails_once),
 	       HMMU_TEST(test_dmirror_large_page_stays_large),
 	       HMMU_TEST(test_dmirror_exclusive),
+	       HMMU_TEST(test_dmirror_without_move),
 	       HMMU_TEST(test_dmirror_dup_is_the_same_device),
 	       HMMU_TEST(test_dmirror_fork),
 	       HMMU_TEST(test_dmirror_dc3_long_pin_brings_home))

@@ -35,6 +35,7 @@ static void move(int fd, unsigned long request, char *p, size_t npages)
 {
 	struct dmirror_cmd c = command(p, npages, out);
 
+	need_move();
 	HMMU_CHECK_INT(run(fd, request, &c), 0);
 	HMMU_CHECK_INT(c.cpages, npages);
 }
