@@ -44,8 +44,8 @@ struct hmmu_device;
  *   0            all pages were made exclusive
  *   -EINVAL      NULL, empty or wrapping range
  *   -EFAULT      nothing is mapped there, or it is not readable and writable
- *   -EOPNOTSUPP  not private anonymous memory, or this kernel can not take
- *                pages out (see `hmmu info`)
+ *   -EOPNOTSUPP  not private anonymous memory, or this kernel cannot take
+ *                pages out (Linux 6.8 can, see `hmmu info`)
  *   -EBUSY       the page is pinned, locked, or of those that may not leave
  *                (enum hmmu_stay); or the CPU, a device or the program took it
  *                back for a second

@@ -101,7 +101,8 @@ struct hmmu_migrate_result {
  *   0           done; @result says how many pages moved, which may be none
  *   -EINVAL     NULL, empty or wrapping range, a device without memory, or
  *               @result->size too small
- *   -EOPNOTSUPP this kernel can not take pages out; see `hmmu info`
+ *   -EOPNOTSUPP this kernel cannot move pages to host-private memory (Linux
+ *               6.8 can, see `hmmu info`); nothing was changed
  *   -ENOMEM     no memory for HMMU's own records; what moved is in @result
  *   -ECHILD     called in a forked child
  * Source: contract MV1-MV34.

@@ -7,8 +7,8 @@
  * and stays so until it is unpinned. The kernel's own pins (io_uring buffers,
  * RDMA, VFIO) keep pages from migrating without this; a pin says it beforehand
  * and brings home what is away. Not known are the pages that vmsplice(2) has
- * lent to a pipe, pins for a short time (direct I/O) where pages are copied, and
- * any pin of the kernel's in coherent memory: pin such memory here.
+ * lent to a pipe, and any pin of the kernel's in coherent memory: pin such
+ * memory here.
  */
 #ifndef HMMU_PIN_H
 #define HMMU_PIN_H

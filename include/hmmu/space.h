@@ -95,7 +95,8 @@ HMMU_API int hmmu_space_close(struct hmmu_space *space);
  * @large_to_device:      of them, whole 2 MiB pages moved as one (in 2 MiB).
  * @pages_home:           4 KiB pages brought home.
  * @large_home:           of them, whole 2 MiB pages moved as one (in 2 MiB).
- * @pages_copied:         pages moved by copying where moving was refused.
+ * @pages_copied:         pages copied on their way home, because the kernel
+ *                        refused to move them.
  * @pages_dropped:        device pages dropped because the program unmapped or
  *                        discarded them.
  * @invalidations:        invalidations begun.

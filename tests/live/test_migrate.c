@@ -25,6 +25,7 @@ static void test_migrate_mv16_large_pages_move_whole(void)
 	HMMU_CHECK_INT(r.large_moved, 3);
 	HMMU_CHECK_INT(live_present(p, 3 * LARGE), 0);
 	HMMU_CHECK_INT(live_stats().thp_lost, 0);
+	/* MV31. */
 	HMMU_CHECK_INT(live_stats().pages_copied, 0);
 	LIVE_CHECK(p, 3 * LARGE, 1);
 	/* And they are large at home. */

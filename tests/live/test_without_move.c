@@ -81,6 +81,7 @@ static void test_without_move_migrate_is_refused(void)
 
 	open_without_move();
 	sub = subscribe(p);
+	/* Nothing is copied instead (E11). */
 	HMMU_CHECK_INT(migrate(p, &r), -EOPNOTSUPP);
 	HMMU_CHECK_INT(migrate(p, NULL), -EOPNOTSUPP);
 	HMMU_CHECK_INT(r.pages_moved, 77);
