@@ -35,22 +35,72 @@ static size_t used_bytes(void)
 	return stats.used_bytes;
 }
 
-/* What an operation of a sweep returned, and whether a point of it failed. */
-static int run(int (*operation)(void), uint64_t nth, bool all_threads,
-	       bool *ret_failed)
+/**
+ * struct sweep - one operation, and what holds after each of its failures
+ * @operation: returns 0 or -errno.
+ * @before: prepares each attempt; may be NULL.
+ * @after: checks each attempt by what it returned; may be NULL.
+ * @other_error: what @operation may return besides -ENOMEM.
+ * @least_points: it meets at least as many points.
+ * @most_points: ends there, for what other threads may meet for ever; 0: none.
+ * @all_threads: a point fails in whatever thread meets it.
+ */
+struct sweep {
+	int (*operation)(void);
+	void (*before)(void);
+	void (*after)(int err);
+	int other_error;
+	uint64_t least_points;
+	uint64_t most_points;
+	bool all_threads;
+};
+
+/* Runs the operation with its @nth point failing; returns whether it did. */
+static bool sweep_point(const struct sweep *s, uint64_t nth)
 {
+	bool failed;
 	int err;
 
-	if (all_threads)
+	if (s->before)
+		s->before();
+	if (s->all_threads)
 		hmmu__fault_points_arm(nth);
 	else
 		hmmu__fault_points_arm_thread(nth);
-	err = operation();
-	*ret_failed = hmmu__fault_points_failed();
+	err = s->operation();
+	failed = hmmu__fault_points_failed();
 	hmmu__fault_points_disarm();
 	if (err)
-		HMMU_CHECK(*ret_failed);
-	return err;
+		HMMU_CHECK(failed);
+	HMMU_CHECK(!err || err == -ENOMEM || err == s->other_error);
+	if (s->after)
+		s->after(err);
+	return failed;
+}
+
+/* The first attempt that meets no failure is the last. */
+static void sweep(const struct sweep *s)
+{
+	uint64_t n = 1;
+
+	while (sweep_point(s, n) && n != s->most_points)
+		n++;
+	HMMU_CHECK(n > s->least_points);
+}
+
+/* Of HMMU's own memory, when a sweep began. */
+static size_t used_before;
+
+static void check_used_same(int err)
+{
+	(void)err;
+	HMMU_CHECK_INT(used_bytes(), used_before);
+}
+
+static void check_used_page_more(int err)
+{
+	(void)err;
+	HMMU_CHECK(used_bytes() <= used_before + PAGE);
 }
 
 /* The program's memory holds what it held. */
@@ -75,36 +125,30 @@ static int open_space(void)
 	return hmmu_space_open(NULL, NULL, &live_space);
 }
 
-static void check_open_failure(size_t files, size_t threads, size_t used)
+static size_t files_before, threads_before;
+
+static void close_and_check_nothing_is_left(int err)
 {
-	HMMU_CHECK_INT(live_count_files(), files);
-	HMMU_CHECK_INT(live_count_threads(), threads);
-	HMMU_CHECK_INT(used_bytes(), used);
+	if (!err)
+		HMMU_CHECK_OK(hmmu_space_close(live_space));
+	HMMU_CHECK_INT(live_count_files(), files_before);
+	HMMU_CHECK_INT(live_count_threads(), threads_before);
+	check_used_same(err);
 	HMMU_CHECK(!live_is_registered());
 }
 
 static void test_sweep_open(void)
 {
-	size_t files, threads, used;
-	bool failed = true;
-	uint64_t n;
-	int err;
-
 	need_fault_points();
 	live_open_space();
 	HMMU_CHECK_OK(hmmu_space_close(live_space));
-	files = live_count_files();
-	threads = live_count_threads();
-	used = used_bytes();
-	for (n = 1; failed; n++) {
-		err = run(open_space, n, false, &failed);
-		if (err)
-			HMMU_CHECK(err == -ENOMEM || err == -EOPNOTSUPP);
-		else
-			HMMU_CHECK_OK(hmmu_space_close(live_space));
-		check_open_failure(files, threads, used);
-	}
-	HMMU_CHECK(n > 3);
+	files_before = live_count_files();
+	threads_before = live_count_threads();
+	used_before = used_bytes();
+	sweep(&(struct sweep){ .operation = open_space,
+			       .after = close_and_check_nothing_is_left,
+			       .other_error = -EOPNOTSUPP,
+			       .least_points = 2 });
 }
 
 /* Device and memory --------------------------------------------------------- */
@@ -136,21 +180,13 @@ static int make_device(void)
 
 static void test_sweep_device(void)
 {
-	bool failed = true;
-	size_t used;
-	uint64_t n;
-	int err;
-
 	need_fault_points();
 	live_open_space();
 	HMMU_CHECK_OK(make_device());
-	used = used_bytes();
-	for (n = 1; failed; n++) {
-		err = run(make_device, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM);
-		HMMU_CHECK_INT(used_bytes(), used);
-	}
-	HMMU_CHECK(n > 3);
+	used_before = used_bytes();
+	sweep(&(struct sweep){ .operation = make_device,
+			       .after = check_used_same,
+			       .least_points = 2 });
 	HMMU_CHECK_OK(hmmu_space_close(live_space));
 }
 
@@ -194,20 +230,12 @@ static int subscribe(void)
 
 static void test_sweep_in2_notifier(void)
 {
-	bool failed = true;
-	size_t used;
-	uint64_t n;
-	int err;
-
 	open_all();
 	HMMU_CHECK_OK(subscribe());
-	used = used_bytes();
-	for (n = 1; failed; n++) {
-		err = run(subscribe, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM);
-		HMMU_CHECK_INT(used_bytes(), used);
-	}
-	HMMU_CHECK(n > 2);
+	used_before = used_bytes();
+	sweep(&(struct sweep){ .operation = subscribe,
+			       .after = check_used_same,
+			       .least_points = 1 });
 	live_close();
 }
 
@@ -251,20 +279,12 @@ static int look(void)
 
 static void test_sweep_rf42_range(void)
 {
-	bool failed = true;
-	size_t used;
-	uint64_t n;
-	int err;
-
 	open_all();
 	HMMU_CHECK_OK(look());
-	used = used_bytes();
-	for (n = 1; failed; n++) {
-		err = run(look, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM);
-		HMMU_CHECK(used_bytes() <= used + PAGE);
-	}
-	HMMU_CHECK(n > 2);
+	used_before = used_bytes();
+	sweep(&(struct sweep){ .operation = look,
+			       .after = check_used_page_more,
+			       .least_points = 1 });
 	live_close();
 }
 
@@ -290,21 +310,21 @@ static void forget_both(void)
 	HMMU_CHECK_INT(live_mirror(live_device).mapped_bytes, 0);
 }
 
+/* And it works afterwards. */
+static void fault_again(int err)
+{
+	(void)err;
+	check_content();
+	HMMU_CHECK_OK(fault_both());
+	forget_both();
+}
+
 static void test_sweep_fault(void)
 {
-	bool failed = true;
-	uint64_t n;
-	int err;
-
 	open_all();
-	for (n = 1; failed; n++) {
-		err = run(fault_both, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM);
-		check_content();
-		HMMU_CHECK_OK(fault_both());
-		forget_both();
-	}
-	HMMU_CHECK(n > 2);
+	sweep(&(struct sweep){ .operation = fault_both,
+			       .after = fault_again,
+			       .least_points = 1 });
 	live_close();
 }
 
@@ -322,17 +342,9 @@ static int fault_new(void)
 
 static void test_sweep_in13_fault(void)
 {
-	bool failed = true;
-	uint64_t n;
-	int err;
-
 	open_all();
 	HMMU_CHECK_OK(fault_new());
-	for (n = 1; failed; n++) {
-		err = run(fault_new, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM);
-	}
-	HMMU_CHECK(n > 2);
+	sweep(&(struct sweep){ .operation = fault_new, .least_points = 1 });
 	live_close();
 }
 
@@ -367,49 +379,52 @@ static void check_all_is_home(void)
 	LIVE_CHECK_SOON(!live_is_armed(small) && !live_is_armed(large));
 }
 
-static void test_sweep_mv29_migrate(void)
+static void take_both(void)
 {
-	bool failed = true;
-	size_t used;
-	uint64_t n;
-	int err;
-
-	open_all();
 	live_take(small, SMALL_PAGES * PAGE);
 	live_take(large, LARGE);
+}
+
+static void check_home_and_used(int err)
+{
 	check_all_is_home();
-	used = used_bytes();
-	for (n = 1; failed; n++) {
-		err = run(migrate_both, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM);
-		check_all_is_home();
-		HMMU_CHECK(used_bytes() <= used + PAGE);
-		/* And it works afterwards. */
-		live_take(small, SMALL_PAGES * PAGE);
-		live_take(large, LARGE);
-		check_all_is_home();
-	}
-	HMMU_CHECK(n > 2);
+	check_used_page_more(err);
+}
+
+/* And it works afterwards. */
+static void migrate_again(int err)
+{
+	check_home_and_used(err);
+	take_both();
+	check_all_is_home();
+}
+
+static void test_sweep_mv29_migrate(void)
+{
+	open_all();
+	take_both();
+	check_all_is_home();
+	used_before = used_bytes();
+	sweep(&(struct sweep){ .operation = migrate_both,
+			       .after = migrate_again,
+			       .least_points = 1 });
 	live_close();
+}
+
+static void check_came_home(int err)
+{
+	if (!err)
+		LIVE_CHECK_SOON(live_device_pages() == 0);
+	check_all_is_home();
 }
 
 static void test_sweep_home(void)
 {
-	bool failed = true;
-	uint64_t n;
-	int err;
-
 	open_all();
-	for (n = 1; failed; n++) {
-		live_take(small, SMALL_PAGES * PAGE);
-		live_take(large, LARGE);
-		err = run(home_both, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM || err == -EBUSY);
-		if (!err)
-			LIVE_CHECK_SOON(live_device_pages() == 0);
-		check_all_is_home();
-	}
-	HMMU_CHECK(n > 1);
+	sweep(&(struct sweep){ .operation = home_both,
+			       .before = take_both,
+			       .after = check_came_home,
+			       .other_error = -EBUSY });
 	live_close();
 }
 
@@ -419,19 +434,21 @@ static int touch(void)
 	return 0;
 }
 
+static void check_touched(int err)
+{
+	HMMU_CHECK_OK(err);
+	check_all_is_home();
+}
+
 /* The fault service's own failures: a touch is served all the same. */
 static void test_sweep_touch(void)
 {
-	bool failed = true;
-	uint64_t n;
-
 	open_all();
-	for (n = 1; failed && n < 200; n++) {
-		live_take(small, SMALL_PAGES * PAGE);
-		live_take(large, LARGE);
-		HMMU_CHECK_OK(run(touch, n, true, &failed));
-		check_all_is_home();
-	}
+	sweep(&(struct sweep){ .operation = touch,
+			       .before = take_both,
+			       .after = check_touched,
+			       .most_points = 200,
+			       .all_threads = true });
 	live_close();
 }
 
@@ -454,18 +471,21 @@ static int change(void)
 	return 0;
 }
 
+static void check_device_is_empty(int err)
+{
+	HMMU_CHECK_OK(err);
+	LIVE_CHECK_SOON(live_device_pages() == 0);
+	LIVE_CHECK_SOON(live_memory_stats().used_pages == 0);
+}
+
 static void test_sweep_changes(void)
 {
-	bool failed = true;
-	uint64_t n;
-
 	live_need_move();
 	open_all();
-	for (n = 1; failed && n < 200; n++) {
-		(void)run(change, n, true, &failed);
-		LIVE_CHECK_SOON(live_device_pages() == 0);
-		LIVE_CHECK_SOON(live_memory_stats().used_pages == 0);
-	}
+	sweep(&(struct sweep){ .operation = change,
+			       .after = check_device_is_empty,
+			       .most_points = 200,
+			       .all_threads = true });
 	check_content();
 	live_close();
 }
@@ -554,24 +574,15 @@ static int use_coherent(void)
 
 static void sweep_and_check_used(int (*operation)(void))
 {
-	bool failed = true;
-	size_t used;
-	uint64_t n;
-	int err;
-
 	open_all();
 	live_take(small, SMALL_PAGES * PAGE);
 	check_all_is_home();
 	HMMU_CHECK_OK(operation());
 	check_all_is_home();
-	used = used_bytes();
-	for (n = 1; failed; n++) {
-		err = run(operation, n, false, &failed);
-		HMMU_CHECK(!err || err == -ENOMEM);
-		check_all_is_home();
-		HMMU_CHECK(used_bytes() <= used + PAGE);
-	}
-	HMMU_CHECK(n > 3);
+	used_before = used_bytes();
+	sweep(&(struct sweep){ .operation = operation,
+			       .after = check_home_and_used,
+			       .least_points = 2 });
 	live_close();
 }
 
@@ -610,28 +621,32 @@ static int close_all(void)
 	return err;
 }
 
+static void open_and_take(void)
+{
+	live_open_bytes(8 * LARGE);
+	take_both();
+}
+
+/* What failed is done by asking again. */
+static void close_again(int err)
+{
+	if (err)
+		HMMU_CHECK_OK(close_all());
+	check_content();
+	HMMU_CHECK(!live_is_registered());
+	if (used_before)
+		HMMU_CHECK_INT(used_bytes(), used_before);
+	used_before = used_bytes();
+}
+
 static void test_sweep_close(void)
 {
-	bool failed = true;
-	size_t used = 0;
-	uint64_t n;
-	int err;
-
 	open_all();
 	live_close();
-	for (n = 1; failed; n++) {
-		live_open_bytes(8 * LARGE);
-		live_take(small, SMALL_PAGES * PAGE);
-		live_take(large, LARGE);
-		err = run(close_all, n, false, &failed);
-		/* What failed is done by asking again. */
-		if (err)
-			HMMU_CHECK_OK(close_all());
-		check_content();
-		HMMU_CHECK(!live_is_registered());
-		HMMU_CHECK(n == 1 || used_bytes() == used);
-		used = used_bytes();
-	}
+	sweep(&(struct sweep){ .operation = close_all,
+			       .before = open_and_take,
+			       .after = close_again,
+			       .other_error = -EBUSY });
 }
 
 HMMU_TEST_MAIN(HMMU_TEST(test_sweep_open), HMMU_TEST(test_sweep_device),
