@@ -132,7 +132,7 @@ void bench_device_open(struct bench_run *run, struct bench_device *d,
 	*d = (struct bench_device){ .run = run };
 	err = hmmu_space_open(NULL, &why, &d->space);
 	if (err == -EOPNOTSUPP)
-		bench_skip(run, "a space: %s", why ? why : "userfaultfd");
+		bench_skip(run, "a space: %s", why);
 	bench_must(run, err, "hmmu_space_open");
 	if (memory_bytes)
 		bench_must(run,

@@ -40,8 +40,8 @@ struct hmmu_space_options {
 /**
  * hmmu_space_open() - share this process's memory with devices
  * @options:   how; NULL for the defaults. Borrowed for the call.
- * @why:       when not NULL, receives on failure a static sentence that says
- *             what is missing and what to change, else NULL.
+ * @why:       when not NULL, receives NULL or, with each error, a static
+ *             sentence that says what is wrong and what to change.
  * @ret_space: receives the space; owned by the caller, see hmmu_space_close().
  *
  * Context: May sleep. Starts one thread. Not from a callback of HMMU.
@@ -56,7 +56,7 @@ struct hmmu_space_options {
  *                ordinary user's RLIMIT_MEMLOCK is too small for it
  *   -EAGAIN      no thread
  *   -EMFILE, -ENFILE  no file descriptor is left
- *   -ENOENT, -EACCES  /proc/self can not be read
+ *   -ENOENT, -EACCES, -EPERM  /proc/self can not be read
  *   -ECHILD      called in a child that was made without fork(3), by a raw
  *                clone(2) for example, of a process that has a space
  * Source: userfaultfd(2).

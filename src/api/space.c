@@ -31,6 +31,44 @@ static unsigned int opens HMMU_GUARDED_BY(&open_lock);
 
 /* --- open ----------------------------------------------------------------------- */
 
+/* What to do about @err, where nobody below has said more. */
+static const char *why_not_open(int err)
+{
+	switch (err) {
+	case -EINVAL:
+		return "an argument is wrong: ret_space must not be NULL, and "
+		       "options->size must be the size of the struct";
+	case -E2BIG:
+		return "options has a field that this libhmmu does not know: "
+		       "set it to 0, or install the version that has it";
+	case -ECHILD:
+		return "this child was made without fork(3), and its parent has "
+		       "a space: use fork(3), or call execve(2) first";
+	case -ENOMEM:
+		return "there is no memory or address space: raise RLIMIT_AS, "
+		       "RLIMIT_MEMLOCK (after mlockall(2) with MCL_FUTURE) or "
+		       "the memory limit of the control group";
+	case -EAGAIN:
+		return "no thread can be started: raise RLIMIT_NPROC or the "
+		       "pids limit of the control group";
+	case -EMFILE:
+		return "the process has no file descriptor left: close some, "
+		       "or raise RLIMIT_NOFILE";
+	case -ENFILE:
+		return "the system has no open file left: raise the sysctl "
+		       "fs.file-max";
+	case -ENOENT:
+	case -EACCES:
+	case -EPERM:
+		return "maps, pagemap or fdinfo of /proc/self can not be "
+		       "opened: mount /proc, and do not make the process "
+		       "undumpable";
+	default:
+		return "HMMU can not be used here: `hmmu info` says what is "
+		       "missing";
+	}
+}
+
 static int space_make(const struct hmmu_space_options *o, const char **why,
 		      struct hmmu_space **ret)
 {
@@ -39,6 +77,9 @@ static int space_make(const struct hmmu_space_options *o, const char **why,
 	int err;
 
 	err = hmmu__signals_install();
+	if (err)
+		*why = "no handler of SIGSEGV and SIGBUS can be installed: let "
+		       "the seccomp filter pass rt_sigaction(2)";
 	if (!err)
 		err = hmmu__process_mark();
 	if (!err)
@@ -160,32 +201,20 @@ static int options_read(const struct hmmu_space_options *in,
 }
 
 /* Before any lock: another thread of the parent may have held it. */
-static int process_check(const char **why)
+static int process_check(void)
 {
-	if (!hmmu__live_mm() || hmmu__process_is_ours())
-		return 0;
-	if (why)
-		*why = "this is a child that was made without fork(3), and its "
-		       "parent has a space";
-	return -ECHILD;
+	return hmmu__live_mm() && !hmmu__process_is_ours() ? -ECHILD : 0;
 }
 
-int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
-		    struct hmmu_space **ret_space)
+static int open_outside(const struct hmmu_space_options *options,
+			const char **why, struct hmmu_space **ret_space)
 {
 	struct hmmu_space_options o;
-	struct hmmu_space *s = NULL;
-	const char *reason = NULL;
 	struct hmmu_thread *self;
-	int err;
+	int err = options_read(options, &o);
 
-	if (why)
-		*why = NULL;
-	if (!ret_space)
-		return -EINVAL;
-	err = options_read(options, &o);
 	if (!err)
-		err = process_check(why);
+		err = process_check();
 	if (!err)
 		err = release_at_exit();
 	if (err)
@@ -194,16 +223,29 @@ int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 	if (!self)
 		return -ENOMEM;
 	hmmu__mutex_lock(&open_lock);
-	err = open_locked(&o, &reason, &s);
+	err = open_locked(&o, why, ret_space);
 	hmmu__mutex_unlock(&open_lock);
 	hmmu__leave(self);
-	if (err) {
-		if (why)
-			*why = reason;
-		return err;
-	}
-	*ret_space = s;
-	return 0;
+	return err;
+}
+
+/* The caller's memory is not touched under the lock. */
+int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
+		    struct hmmu_space **ret_space)
+{
+	struct hmmu_space *space;
+	const char *reason = NULL;
+	int err = -EINVAL;
+
+	if (ret_space)
+		err = open_outside(options, &reason, &space);
+	if (err && !reason)
+		reason = why_not_open(err);
+	if (why)
+		*why = reason;
+	if (!err)
+		*ret_space = space;
+	return err;
 }
 
 /* --- close ---------------------------------------------------------------------- */

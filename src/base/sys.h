@@ -124,6 +124,11 @@ static inline int hmmu__sys_poll(struct pollfd *fds, unsigned int nfds,
 				  0, 0);
 }
 
+static inline int hmmu__sys_eventfd(int flags)
+{
+	return (int)hmmu__syscall(SYS_eventfd2, 0, flags, 0, 0, 0, 0);
+}
+
 static inline int hmmu__sys_close(int fd)
 {
 	return (int)hmmu__syscall(SYS_close, fd, 0, 0, 0, 0, 0);

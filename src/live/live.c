@@ -181,16 +181,12 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 		*why = l->platform.why;
 		return -EOPNOTSUPP;
 	}
-	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l->wake_fd = hmmu__sys_eventfd(EFD_CLOEXEC | EFD_NONBLOCK);
 	if (l->wake_fd < 0)
-		return -EMFILE;
+		return l->wake_fd;
 	err = sources_open(l);
-	if (err) {
-		*why = "/proc/self/maps or /proc/self/pagemap can not be "
-		       "opened: mount /proc, and do not make the process "
-		       "undumpable";
+	if (err)
 		return err;
-	}
 	err = stash_make(l);
 	if (err)
 		return err;

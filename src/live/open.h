@@ -14,9 +14,9 @@
 #include "mm.h"
 
 /*
- * The live address space of this process. No thread of it runs yet. On an error
- * *@why may be set to a sentence that says what to do. -EOPNOTSUPP, -ENOMEM,
- * -EMFILE, -ENFILE, or what /proc says.
+ * The live address space of this process. No thread of it runs yet. With
+ * -EOPNOTSUPP *@why is set to a sentence that says what to do; -ENOMEM, -EMFILE,
+ * -ENFILE, or what opening files of /proc/self returned.
  */
 int hmmu__live_create(const struct hmmu_space_options *o, const char **why,
 		      struct hmmu_mm **ret_mm);

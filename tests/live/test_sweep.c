@@ -122,7 +122,11 @@ static void open_all(void)
 
 static int open_space(void)
 {
-	return hmmu_space_open(NULL, NULL, &live_space);
+	const char *why = "left";
+	int err = hmmu_space_open(NULL, &why, &live_space);
+
+	HMMU_CHECK(err ? why && strcmp(why, "left") : !why);
+	return err;
 }
 
 static size_t files_before, threads_before;

@@ -124,7 +124,7 @@ static int open_space(struct demo *demo)
 
 	if (!err)
 		return TOOL_OK;
-	tool_error("demo: cannot open HMMU: %s", why ? why : strerror(-err));
+	tool_error("demo: cannot open HMMU: %s", why);
 	return err == -EOPNOTSUPP ? TOOL_UNSUPPORTED : TOOL_FAILED;
 }
 
