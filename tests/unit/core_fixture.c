@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A space over the address space that is an array: making, ending, and what
+ * must be true of it.
+ */
+#include "tests/unit/core_fixture.h"
+
+#include "base/process.h"
+
+struct core core;
+
+/* --- making and ending ---------------------------------------------------------- */
+
+size_t core_used_bytes(void)
+{
+	struct hmmu_thread *self = hmmu__enter();
+	struct hmmu_arena_stats stats;
+
+	assert_non_null(self);
+	hmmu__arena_stats(&stats);
+	hmmu__leave(self);
+	return stats.used_bytes;
+}
+
+static int setup(struct array_mm *m)
+{
+	struct hmmu_thread *self;
+
+	assert_int_equal(hmmu__process_mark(), 0);
+	core = (struct core){ .m = m, .used_bytes = core_used_bytes() };
+	assert_non_null(m);
+	self = hmmu__enter();
+	assert_non_null(self);
+	core.space = hmmu__space_create(&m->mm);
+	hmmu__leave(self);
+	assert_non_null(core.space);
+	return 0;
+}
+
+int core_setup(void **state)
+{
+	(void)state;
+	return setup(array_create());
+}
+
+int core_setup_without_take(void **state)
+{
+	(void)state;
+	return setup(array_create_without_take());
+}
+
+void core_end_device(unsigned int i)
+{
+	assert_int_equal(hmmu_device_destroy(core.device[i]), 0);
+	core.device[i] = NULL;
+	assert_int_equal(hmmu_memory_destroy(core.memory[i]), 0);
+	core.memory[i] = NULL;
+}
+
+int core_teardown(void **state)
+{
+	struct hmmu_thread *self;
+	unsigned int i;
+
+	(void)state;
+	core_check();
+	for (i = 0; i < CORE_DEVICES; i++)
+		core_end_device(i);
+	assert_int_equal(atomic_load(&core.space->users), 0);
+	self = hmmu__enter();
+	assert_non_null(self);
+	hmmu__space_destroy(core.space);
+	hmmu__leave(self);
+	assert_int_equal(core_used_bytes(), core.used_bytes);
+	return 0;
+}
+
+static struct hmmu_device *make_device(unsigned int i, uint32_t kind,
+				       size_t chunks)
+{
+	const struct hmmu_memory_options memory = { .size = sizeof(memory),
+						    .kind = kind,
+						    .bytes = chunks * LARGE };
+	struct hmmu_device_options options = { .size = sizeof(options) };
+
+	if (chunks)
+		assert_int_equal(hmmu_memory_create(core.space, &memory,
+						    &core.memory[i]),
+				 0);
+	options.memory = core.memory[i];
+	assert_int_equal(
+		hmmu_device_create(core.space, &options, &core.device[i]), 0);
+	return core.device[i];
+}
+
+struct hmmu_device *core_device(unsigned int i, size_t chunks)
+{
+	return make_device(i, HMMU_MEMORY_HOST_PRIVATE, chunks);
+}
+
+struct hmmu_device *core_coherent_device(unsigned int i, size_t chunks)
+{
+	return make_device(i, HMMU_MEMORY_COHERENT, chunks);
+}
+
+/* --- what must be true ------------------------------------------------------------ */
+
+static struct hmmu_place place_of(uintptr_t addr)
+{
+	struct hmmu_block *b = hmmu__block_find(&core.space->blocks, addr);
+	struct hmmu_place p = { 0 };
+
+	if (b) {
+		hmmu__block_lock(b);
+		p = hmmu__block_place(b, hmmu__block_page(b, addr));
+		hmmu__block_unlock(b);
+	}
+	return p;
+}
+
+/* Only coherent memory leaves its pages where the CPU has them. */
+static void check_page(uintptr_t addr, const struct array_page *page,
+		       const struct hmmu_place *place)
+{
+	bool is_away = place->memory &&
+		       place->memory->kind != HMMU_MEMORY_COHERENT;
+
+	if (is_away != (page->state == ARRAY_TAKEN))
+		fail_msg("page %lu is in state %u, and core has it %s",
+			 (unsigned long)((addr - BASE) >> HMMU_PAGE_LG2),
+			 page->state, is_away ? "away" : "at home");
+}
+
+static void check_leaf(struct hmmu_device *device, uintptr_t addr,
+		       uintptr_t payload, bool write)
+{
+	const struct array_page *page = array_page(core.m, addr);
+	void *host = array_host(core.m, addr);
+	struct hmmu_place place = place_of(addr);
+
+	assert_int_not_equal(page->mapping, 0);
+	assert_int_not_equal(page->state, ARRAY_ABSENT);
+	assert_true(page->flags & HMMU_VMA_READ);
+	if (write)
+		assert_true(page->flags & HMMU_VMA_WRITE &&
+			    page->state != ARRAY_ZERO && !page->is_shared);
+	if (page->state == ARRAY_TAKEN) {
+		assert_ptr_equal(place.memory->owner, device);
+		host = hmmu__memory_host(place.memory, place.page);
+	}
+	assert_ptr_equal((void *)payload, host);
+}
+
+static void check_mirror(struct hmmu_device *device)
+{
+	struct hmmu_mirror *mirror = hmmu_device_mirror(device);
+	struct hmmu_mirror_reader *reader;
+	struct hmmu_mirror_walk walk;
+	uintptr_t at;
+
+	assert_int_equal(hmmu_mirror_reader_create(mirror, &reader), 0);
+	hmmu_mirror_read_begin(mirror, reader);
+	hmmu_mirror_walk_begin(&walk, mirror, 0, UINTPTR_MAX,
+			       HMMU_MIRROR_WALK_RUNS);
+	while (hmmu_mirror_walk_next(&walk))
+		for (at = walk.run.start; at < walk.run.end; at += PAGE)
+			check_leaf(device, at,
+				   walk.run.payload + (at - walk.run.start),
+				   walk.run.flags & HMMU_MIRROR_WRITE);
+	hmmu_mirror_read_end(mirror, reader);
+	hmmu_mirror_reader_destroy(mirror, reader);
+}
+
+static uint64_t used_pages(const struct hmmu_memory *memory)
+{
+	struct hmmu_memory_stats stats = { .size = sizeof(stats) };
+
+	assert_int_equal(
+		hmmu_memory_get_stats((struct hmmu_memory *)memory, &stats), 0);
+	return stats.used_pages;
+}
+
+void core_check(void)
+{
+	struct hmmu_thread *self = hmmu__enter();
+	uint64_t held = 0, used = 0;
+	uintptr_t addr;
+	unsigned int i;
+
+	assert_non_null(self);
+	for (addr = BASE; addr < ARRAY_END; addr += PAGE) {
+		const struct array_page *page = array_page(core.m, addr);
+		struct hmmu_place place = place_of(addr);
+
+		check_page(addr, page, &place);
+		held += place.memory != NULL;
+	}
+	for (i = 0; i < CORE_DEVICES; i++) {
+		if (core.device[i])
+			check_mirror(core.device[i]);
+		if (core.memory[i])
+			used += used_pages(core.memory[i]);
+		if (core.device[i] && core.device[i]->exclusive)
+			used += used_pages(core.device[i]->exclusive);
+	}
+	assert_int_equal(held, used);
+	assert_int_equal(held, hmmu__core_device_pages(core.space));
+	hmmu__leave(self);
+}
+
+/* --- mirrors ------------------------------------------------------------------ */
+
+uint64_t core_leaf(struct hmmu_device *device, uintptr_t addr)
+{
+	struct hmmu_mirror *mirror = hmmu_device_mirror(device);
+	struct hmmu_mirror_reader *reader;
+	uint64_t leaf = 0;
+	bool found;
+
+	assert_int_equal(hmmu_mirror_reader_create(mirror, &reader), 0);
+	hmmu_mirror_read_begin(mirror, reader);
+	found = hmmu_mirror_lookup(mirror, addr, &leaf);
+	hmmu_mirror_read_end(mirror, reader);
+	hmmu_mirror_reader_destroy(mirror, reader);
+	return found ? leaf : 0;
+}
+
+size_t core_mapped_pages(struct hmmu_device *device, uintptr_t addr,
+			 size_t bytes)
+{
+	size_t n = 0, at;
+
+	for (at = 0; at < bytes; at += PAGE)
+		n += core_leaf(device, addr + at) != 0;
+	return n;
+}
+
+/* --- calls -------------------------------------------------------------------- */
+
+int core_migrate(struct hmmu_device *device, uintptr_t addr, size_t bytes,
+		 struct hmmu_migrate_result *r)
+{
+	if (r)
+		r->size = sizeof(*r);
+	return hmmu_migrate_to_device(device, addr, addr + bytes, r);
+}
+
+int core_home(uintptr_t addr, size_t bytes, struct hmmu_migrate_result *r)
+{
+	if (r)
+		r->size = sizeof(*r);
+	return hmmu_migrate_home(core.space, addr, addr + bytes, r);
+}
+
+int core_fault(struct hmmu_device *device, uintptr_t addr, size_t bytes,
+	       enum hmmu_access access)
+{
+	return hmmu_device_fault(device, addr, bytes, access);
+}
+
+struct hmmu_space_stats core_stats(void)
+{
+	struct hmmu_space_stats stats = { .size = sizeof(stats) };
+
+	assert_int_equal(hmmu_space_get_stats(core.space, &stats), 0);
+	return stats;
+}
+
+struct hmmu_memory_stats core_memory_stats(unsigned int i)
+{
+	struct hmmu_memory_stats stats = { .size = sizeof(stats) };
+
+	assert_int_equal(hmmu_memory_get_stats(core.memory[i], &stats), 0);
+	return stats;
+}
+
+/* --- what is reported ----------------------------------------------------------- */
+
+static void log_invalidate(struct hmmu_notifier *sub, void *arg,
+			   const struct hmmu_invalidation *inv,
+			   uint64_t cur_seq)
+{
+	struct core_log *log = arg;
+
+	assert_true(log->n < HMMU_ARRAY_SIZE(log->event));
+	log->event[log->n].inv = *inv;
+	log->event[log->n++].seq = cur_seq;
+	hmmu_notifier_set_seq(sub, cur_seq);
+}
+
+static void log_finish(struct hmmu_notifier *sub, void *arg,
+		       const struct hmmu_invalidation *inv)
+{
+	struct core_log *log = arg;
+
+	(void)sub;
+	(void)inv;
+	log->finished++;
+}
+
+void core_log_begin(struct core_log *log, uintptr_t addr, size_t bytes)
+{
+	static const struct hmmu_notifier_ops ops = {
+		.size = sizeof(ops),
+		.invalidate = log_invalidate,
+		.finish = log_finish,
+	};
+
+	*log = (struct core_log){ 0 };
+	assert_int_equal(hmmu_notifier_insert(core.space, addr, bytes, 0, &ops,
+					      log, &log->sub),
+			 0);
+}
+
+void core_log_end(struct core_log *log)
+{
+	hmmu_notifier_remove(log->sub);
+}
+
+/* --- a second thread ------------------------------------------------------------ */
+
+static void *helper_run(void *arg)
+{
+	struct helper *h = arg;
+
+	h->fn(h->arg);
+	step_set(&h->done, 1);
+	return NULL;
+}
+
+void helper_start(struct helper *h, void (*fn)(void *arg), void *arg)
+{
+	*h = (struct helper){ .fn = fn, .arg = arg };
+	assert_int_equal(pthread_create(&h->thread, NULL, helper_run, h), 0);
+}
+
+bool helper_is_done_soon(struct helper *h)
+{
+	(void)hmmu__sys_nanosleep(SHORT_NS);
+	return atomic_load_explicit(&h->done, memory_order_acquire);
+}
+
+void helper_join(struct helper *h)
+{
+	assert_int_equal(pthread_join(h->thread, NULL), 0);
+}
