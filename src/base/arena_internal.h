@@ -3,8 +3,13 @@
 #define HMMU_BASE_ARENA_INTERNAL_H
 
 /*
- * What the three parts of the arena share: arena.c (zones and small objects),
- * arena_pages.c (page runs) and arena_regions.c (regions).
+ * The arena for its own parts, each of which uses those before it:
+ *
+ *   arena.c           zones: creation, and what of them may be touched
+ *   arena_pages.c     page runs
+ *   arena_slabs.c     small objects; larger ones are page runs
+ *   arena_regions.c   regions; their nodes are small objects
+ *   arena_stats.c     figures
  */
 
 #include "base/arena.h"
@@ -32,19 +37,19 @@ struct arena {
 
 extern struct arena hmmu__arena;
 
+static inline bool hmmu__arena_is_created(void)
+{
+	/* Acquire: the zones; pairs with the release of their creation. */
+	return atomic_load_explicit(&hmmu__arena_bounds.bytes,
+				    memory_order_acquire) != 0;
+}
+
 /* True if the arena exists, which the call sees to. */
 bool hmmu__arena_create(void);
 
 /* Makes [start, @end) of the zone usable, or returns -ENOMEM. */
 int hmmu__zone_commit_locked(struct arena_zone *zone, uintptr_t end)
 	HMMU_REQUIRES(&hmmu__arena.lock);
-
-/* Bytes of allocated page runs and of regions in use. */
-size_t hmmu__pages_used_bytes_locked(void) HMMU_REQUIRES(&hmmu__arena.lock);
-size_t hmmu__regions_used_bytes_locked(void) HMMU_REQUIRES(&hmmu__arena.lock);
-
-/* Page runs without a fault point, for hmmu__alloc(), which has its own. */
-void *hmmu__pages_alloc(size_t npages);
 
 /* Not allocated: an access is reported. */
 static inline void arena_poison(const void *p, size_t bytes)

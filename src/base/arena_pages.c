@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/arena_internal.h"
+#include "base/arena_pages.h"
 
 #include <errno.h>
 #include <string.h>
