@@ -11,7 +11,10 @@
 #include "base/range.h"
 #include "base/sized.h"
 #include "base/thread.h"
-#include "pagetable/mirror_internal.h"
+#include "pagetable/entry.h"
+#include "pagetable/mirror_edit.h"
+#include "pagetable/mirror_table.h"
+#include "pagetable/state.h"
 
 /* Entries that are copied to the stack; more are copied to the arena. */
 #define ENTRIES_ON_STACK 64u
@@ -229,7 +232,7 @@ static uint64_t *region_find(const struct hmmu_mirror *mirror, uintptr_t va)
 /*
  * The same for the holder of the region's lock. The section covers the look at
  * tables that may just be on their way out; if the slot is set, the lock alone
- * keeps it and all above it, see mirror_internal.h.
+ * keeps it and all above it, see state.h.
  */
 static uint64_t *region_find_locked(struct hmmu_mirror *mirror,
 				    struct hmmu_mirror_region *region,

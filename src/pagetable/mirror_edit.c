@@ -21,7 +21,10 @@
  * the answers cannot change in between because the locks are held over both.
  */
 #include "base/compiler.h"
-#include "pagetable/mirror_internal.h"
+#include "pagetable/entry.h"
+#include "pagetable/mirror_edit.h"
+#include "pagetable/mirror_table.h"
+#include "pagetable/state.h"
 
 enum slot_action {
 	SLOT_SKIP,

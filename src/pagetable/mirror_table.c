@@ -28,7 +28,9 @@
 #include "base/thread.h"
 #include "base/compiler.h"
 #include "base/fault_point.h"
-#include "pagetable/mirror_internal.h"
+#include "pagetable/entry.h"
+#include "pagetable/mirror_table.h"
+#include "pagetable/state.h"
 
 /*
  * Graves that may gather before an update looks after them. Each look can cost

@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "base/compiler.h"
-#include "pagetable/mirror_internal.h"
+#include "pagetable/entry.h"
+#include "pagetable/mirror_walk.h"
+#include "pagetable/state.h"
 
 /**
  * struct cursor - a position in a mirror

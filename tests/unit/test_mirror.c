@@ -14,7 +14,7 @@
 #include <hmmu/mirror.h>
 
 #include "base/arena.h"
-#include "pagetable/mirror_internal.h"
+#include "pagetable/mirror_walk.h"
 
 #define PAGE  HMMU_PAGE_BYTES
 #define LARGE HMMU_LARGE_BYTES

@@ -17,7 +17,7 @@
 
 #include "base/arena.h"
 #include "base/fault_point.h"
-#include "pagetable/mirror_internal.h"
+#include "pagetable/mirror_walk.h"
 
 #define PAGE	  HMMU_PAGE_BYTES
 #define LARGE	  HMMU_LARGE_BYTES

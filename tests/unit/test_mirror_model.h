@@ -19,7 +19,8 @@
 
 #include <hmmu/mirror.h>
 
-#include "pagetable/mirror_internal.h"
+#include "pagetable/entry.h"
+#include "pagetable/mirror_walk.h"
 
 #define MODEL_EDGE_BYTES (4 * HMMU_LARGE_BYTES)
 #define MODEL_START	 ((512ul << 30) - HMMU_HUGE_BYTES - MODEL_EDGE_BYTES)

@@ -16,7 +16,7 @@
 
 #include <hmmu/mirror.h>
 
-#include "pagetable/mirror_internal.h"
+#include "pagetable/mirror_walk.h"
 
 #define PAGE	HMMU_PAGE_BYTES
 #define LARGE	HMMU_LARGE_BYTES
@@ -305,7 +305,7 @@ static void test_mirror_synchronize_waits_for_readers(void **state)
 
 /*
  * Regions come and go beside each other, below the same upper tables: the race
- * drawn in mirror_internal.h.
+ * drawn in pagetable/state.h.
  */
 
 static uint64_t look_once(struct hmmu_mirror_reader *reader, uintptr_t va)
