@@ -4,7 +4,8 @@
  */
 #include <errno.h>
 
-#include "soft/internal.h"
+#include "soft/descriptor.h"
+#include "soft/ring.h"
 
 _Static_assert(sizeof(struct hmmu_soft_descriptor) == 64, "one entry");
 _Static_assert(sizeof(struct hmmu_soft_descriptor) == HMMU_RING_ENTRY_BYTES,

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "soft/internal.h"
+#include "soft/descriptor.h"
+#include "soft/execute.h"
+#include "soft/state.h"
+#include "soft/transfer.h"
 
 /*
  * ThreadSanitizer does not see what the instructions of a port store. It is

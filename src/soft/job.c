@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "soft/internal.h"
+#include "soft/job.h"
+#include "soft/state.h"
+#include "soft/wait.h"
 
 _Static_assert(sizeof(struct hmmu_soft_call) == HMMU_RING_ENTRY_BYTES,
 	       "a call is an entry of the ring");

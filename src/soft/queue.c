@@ -6,7 +6,11 @@
 
 #include "base/lock.h"
 #include "base/sized.h"
-#include "soft/internal.h"
+#include "soft/descriptor.h"
+#include "soft/execute.h"
+#include "soft/queue.h"
+#include "soft/state.h"
+#include "soft/wait.h"
 
 static int read_options(const struct hmmu_soft_queue_options *from,
 			struct hmmu_soft_queue_options *to)

@@ -11,7 +11,10 @@
 #include "base/sized.h"
 #include "base/sys.h"
 #include "soft/crc32c.h"
-#include "soft/internal.h"
+#include "soft/queue.h"
+#include "soft/state.h"
+#include "soft/wait.h"
+#include "soft/worker.h"
 
 /* CPUs the calling thread may run on, 1 if the kernel does not say. */
 static uint32_t usable_cpus(void)

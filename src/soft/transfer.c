@@ -23,7 +23,9 @@
 #include <string.h>
 
 #include "soft/crc32c.h"
-#include "soft/internal.h"
+#include "soft/descriptor.h"
+#include "soft/state.h"
+#include "soft/transfer.h"
 
 #define STREAMS_MAX  3u
 /* Sections that may be broken before a step is staged. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping and waking; the protocol is drawn in internal.h.
+ * Sleeping and waking; the protocol is drawn in wait.h.
  */
 #include <errno.h>
 #include <limits.h>
@@ -8,11 +8,12 @@
 #include "base/lock.h"
 #include "base/sched.h"
 #include "base/sys.h"
-#include "soft/internal.h"
+#include "soft/state.h"
+#include "soft/wait.h"
 
 void hmmu__soft_ring_bell(struct hmmu_soft *soft, unsigned int count)
 {
-	/* seq_cst, both: see internal.h; the sleeper is hmmu__soft_sleep(). */
+	/* seq_cst, both: see wait.h; the sleeper is hmmu__soft_sleep(). */
 	atomic_fetch_add_explicit(&soft->bell, 1, memory_order_seq_cst);
 	if (atomic_load_explicit(&soft->sleepers, memory_order_seq_cst))
 		(void)hmmu__futex_wake(&soft->bell, count);
@@ -33,7 +34,7 @@ void hmmu__soft_sleep(struct hmmu_soft *soft, uint32_t bell)
 
 void hmmu__soft_progress(struct hmmu_soft *soft)
 {
-	/* seq_cst, both: see internal.h; the sleeper is wait_until(). */
+	/* seq_cst, both: see wait.h; the sleeper is wait_until(). */
 	atomic_fetch_add_explicit(&soft->progress, 1, memory_order_seq_cst);
 	if (atomic_load_explicit(&soft->waiters, memory_order_seq_cst))
 		(void)hmmu__futex_wake(&soft->progress, INT_MAX);

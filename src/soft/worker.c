@@ -14,24 +14,13 @@
 
 #include "base/lock.h"
 #include "base/sys.h"
-#include "soft/internal.h"
+#include "soft/job.h"
+#include "soft/queue.h"
+#include "soft/state.h"
+#include "soft/wait.h"
+#include "soft/worker.h"
 
 #define STACK_WHOLE_BYTES (HMMU_SOFT_STACK_BYTES + HMMU_PAGE_BYTES)
-
-static HMMU_TLS const struct hmmu_soft *current_soft;
-
-bool hmmu__soft_in_worker(const struct hmmu_soft *soft)
-{
-	return current_soft == soft;
-}
-
-void hmmu__soft_set_reports(struct hmmu_soft_worker *worker, bool reports)
-{
-	if (worker->reports == reports)
-		return;
-	worker->reports = reports;
-	hmmu_port_set_fault_mode(worker->port, reports);
-}
 
 static void set_state(struct hmmu_soft_worker *worker,
 		      enum hmmu_soft_worker_state state)
@@ -77,7 +66,7 @@ static void *run_worker(void *arg)
 {
 	struct hmmu_soft_worker *worker = arg;
 
-	current_soft = worker->soft;
+	hmmu__soft_enter_worker(worker->soft);
 	(void)hmmu__syscall(SYS_prctl, PR_SET_NAME, (long)"hmmu-soft", 0, 0, 0,
 			    0);
 	worker->error = hmmu_port_open(worker->soft->device, &worker->port);

@@ -1,36 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The insides of the software accelerator
+ * The state of the software accelerator
  *
  * Overview. struct hmmu_soft owns a device, its workers, a table of queues and
  * a table of jobs. All of it comes from hmmu_alloc(), so nothing here is ever
  * away. There is no lock: rings carry the work, a word of state guards each
- * queue and each job, and two futex words carry the waits.
- *
- *   bell      moves when work comes; idle workers sleep on it;
- *   progress  moves when something is done; everybody who waits for a record,
- *             a queue, a job or a fence sleeps on it.
- *
- * Neither is ever a word of the program's memory: a record may be on the device
- * or be moved while somebody waits for it. Both follow one protocol:
- *
- *   sleeper                              waker
- *   ------------------------------------ ------------------------------------
- *   count++ (seq_cst)                    makes it true
- *   s = word (seq_cst)                   word++ (seq_cst)
- *   looks: is it true?                   count == 0 (seq_cst)? then no wake
- *   futex wait while word == s           futex wake
- *
- * MUST NOT: the sleeper sleeps and the waker sees no sleeper. Each side writes
- * one and reads the other, which is why these four are seq_cst: either the
- * waker sees the count, or the sleeper sees the new word and with it the truth.
- *
- * What a worker may wait for: a fence or drain waits for descriptors that other
- * workers have taken before it; they never wait for later ones. So the oldest
- * descriptor that runs waits for nobody.
+ * queue and each job, and two futex words carry the waits (wait.h).
  */
-#ifndef HMMU_SOFT_INTERNAL_H
-#define HMMU_SOFT_INTERNAL_H
+#ifndef HMMU_SOFT_STATE_H
+#define HMMU_SOFT_STATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -178,75 +156,11 @@ static inline bool hmmu__soft_is_stopping(struct hmmu_soft *soft)
 	return atomic_load_explicit(&soft->stopping, memory_order_acquire) != 0;
 }
 
-/* wait.c: the two futex words */
-
-/* Work for @count workers was put into a ring. */
-void hmmu__soft_ring_bell(struct hmmu_soft *soft, unsigned int count);
-/* Sleep unless the bell has moved since it was read as @bell. */
-void hmmu__soft_sleep(struct hmmu_soft *soft, uint32_t bell);
-/* Something somebody may wait for is true now. */
-void hmmu__soft_progress(struct hmmu_soft *soft);
-/*
- * Returns 0 when @done(@arg); -ETIMEDOUT; -EDEADLK when a worker of @soft would
- * have to wait.
- */
-int hmmu__soft_wait_until(struct hmmu_soft *soft, bool (*done)(void *arg),
-			  void *arg, uint64_t timeout_ns) HMMU_MUST_CHECK;
-/* The same for a worker that knows why this ends. */
-void hmmu__soft_wait_in_worker(struct hmmu_soft *soft, bool (*done)(void *arg),
-			       void *arg);
-
-/* worker.c */
-
-/* Starts workers until all run; on failure those that run are left running. */
-int hmmu__soft_start(struct hmmu_soft *soft) HMMU_MUST_CHECK;
-/* Ends those that run after all work is done; may be called again. */
-void hmmu__soft_stop(struct hmmu_soft *soft);
+/* The calling thread is a worker of @soft from now on. */
+void hmmu__soft_enter_worker(const struct hmmu_soft *soft);
 /* True in a worker of @soft. */
 bool hmmu__soft_in_worker(const struct hmmu_soft *soft);
 /* Sets whether the port of @worker reports or resolves missing translations. */
 void hmmu__soft_set_reports(struct hmmu_soft_worker *worker, bool reports);
-
-/* job.c */
-
-bool hmmu__soft_serve_call(struct hmmu_soft_worker *worker);
-
-/* queue.c */
-
-bool hmmu__soft_serve_queues(struct hmmu_soft_worker *worker);
-void hmmu__soft_queues_fini(struct hmmu_soft *soft);
-
-/* execute.c */
-
-/* Runs a descriptor of a queue to its end and writes its record. */
-void hmmu__soft_execute(struct hmmu_soft_worker *worker,
-			const struct hmmu_soft_descriptor *d);
-
-/* descriptor.c */
-
-/* HMMU_SOFT_SUCCESS, or what is wrong with @d. */
-uint8_t hmmu__soft_check(const struct hmmu_soft_descriptor *d, bool in_batch);
-bool hmmu__soft_is_fenced(const struct hmmu_soft_descriptor *d);
-/* True for a move that goes from the end, because the ranges overlap so. */
-bool hmmu__soft_is_backward(const struct hmmu_soft_descriptor *d);
-bool hmmu__soft_overlaps(uint64_t a, uint64_t b, uint64_t bytes);
-
-/* A pattern as it stands @bytes further on: its lowest byte comes first. */
-static inline uint64_t hmmu__soft_turn_pattern(uint64_t pattern, uint64_t bytes)
-{
-	unsigned int bits = bytes % 8 * 8;
-
-	return bits ? pattern >> bits | pattern << (64 - bits) : pattern;
-}
-
-/* transfer.c */
-
-/* Runs an opcode that moves or reads ranges; fills all of @record. */
-void hmmu__soft_transfer(struct hmmu_soft_worker *worker,
-			 const struct hmmu_soft_descriptor *d,
-			 struct hmmu_soft_record *record);
-/* Fills in how @err ended it: 0, or an error of the worker's port. */
-void hmmu__soft_set_status(struct hmmu_soft_worker *worker, int err,
-			   struct hmmu_soft_record *record);
 
 #endif

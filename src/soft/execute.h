@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HMMU_SOFT_EXECUTE_H
+#define HMMU_SOFT_EXECUTE_H
+
+#include <hmmu/soft.h>
+
+#include "soft/state.h"
+
+/* Runs a descriptor of a queue to its end and writes its record. */
+void hmmu__soft_execute(struct hmmu_soft_worker *worker,
+			const struct hmmu_soft_descriptor *d);
+
+#endif
