@@ -14,7 +14,7 @@
 #include <hmmu/port.h>
 #include <hmmu/space.h>
 
-#include "bench.h"
+#include "row.h"
 
 /* --- bare userfaultfd ------------------------------------------------------ */
 

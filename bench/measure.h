@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "bench.h"
+#include "row.h"
 
 /* The optimiser must believe that @value is used. */
 static inline void bench_keep(uint64_t value)

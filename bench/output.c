@@ -9,7 +9,7 @@
 
 #include <json-c/json.h>
 
-#include "bench.h"
+#include "output.h"
 
 /* The CPUs this process may use; unlike the machine's, they are what counts. */
 static int usable_cpus(void)

@@ -6,7 +6,7 @@
  * The functions of the rows; the table is in bench.c.
  */
 
-#include "bench.h"
+#include "row.h"
 
 /* rows_migrate.c */
 void bench_migrate_out_large(struct bench_run *run);

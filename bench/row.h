@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef HMMU_BENCH_BENCH_H
-#define HMMU_BENCH_BENCH_H
+#ifndef HMMU_BENCH_ROW_H
+#define HMMU_BENCH_ROW_H
 
 /*
  * hmmu bench: what things cost, beside what they can cost at best
@@ -117,16 +117,5 @@ void bench_must(struct bench_run *run, int err, const char *what);
 
 /* 1 met, 0 missed, -1 not judged or not measured. */
 int bench_is_met(const struct bench_case *c);
-
-/* The table (bench.c) and the two ways to print it (output.c). */
-struct bench_report {
-	const struct bench_row *row;
-	const struct bench_outcome *out;
-};
-
-void bench_print_head(void);
-void bench_print_row(const struct bench_report *report);
-int bench_print_json(const struct bench_report *reports, size_t count,
-		     bool quick);
 
 #endif
