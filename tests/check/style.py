@@ -15,6 +15,21 @@ FOLDERS = ["include", "src", "uapi", "tools", "examples", "compat", "bench",
            "tests"]
 COLUMNS, FUNCTION_LINES, C_LINES, HEADER_LINES = 100, 100, 900, 400
 
+# Static functions of src/ that still share a name, and in how many files: to
+# be emptied, never to grow.
+SHARED_NAMES = {
+    "advance": 2, "arm": 2, "buffer": 2, "describe": 2, "discarded": 2,
+    "fill": 2, "find": 2, "get": 2, "has_room": 2, "install": 2,
+    "is_covered": 2, "options_read": 2, "page_up": 2, "pages_of": 3,
+    "read_options": 2, "run": 2, "run_end": 2, "serve": 2, "slot_end": 2,
+    "take": 2, "write_record": 2,
+}
+
+COMMENT = re.compile(r"/\*.*?\*/", re.S)
+# Not the parentheses of an attribute before the name.
+STATIC_FUNCTION = re.compile(r"^(?:[A-Z_]+ )*static\b[^;{}=]*?"
+                             r"\b(\w+)\((?!\()[^;{}]*\{", re.M)
+
 
 def sources(root):
     for folder in FOLDERS:
@@ -101,6 +116,24 @@ def unlisted(root):
             yield f"{path}: in no meson.build"
 
 
+def shared_names(files):
+    """Names of static functions that more files have than they may."""
+    homes = {}
+    for path, lines in files:
+        if path.parts[0] == "src":
+            text = COMMENT.sub("", "\n".join(lines))
+            for name in STATIC_FUNCTION.findall(text):
+                homes.setdefault(name, set()).add(str(path))
+    for name, paths in sorted(homes.items()):
+        if len(paths) > SHARED_NAMES.get(name, 1):
+            yield f"{name}() is static in {', '.join(sorted(paths))}"
+    for name, allowed in SHARED_NAMES.items():
+        have = len(homes.get(name, ()))
+        if have < allowed:
+            yield (f"{name}() is in {have} files: SHARED_NAMES of "
+                   f"tests/check/style.py still has {allowed}")
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     files = list(sources(root))
@@ -117,6 +150,8 @@ def main():
             ("no public header is unfinished", open_ends)]:
         tap.case(name, [problem for path, lines in files
                         for problem in check(path, lines)])
+    tap.case("no two files of src/ have a static function of the same name",
+             list(shared_names(files)))
     tap.case("each .c is listed in a meson.build", list(unlisted(root)))
     tap.done()
 
