@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/sys.h"
+#include "base/sched.h"
 #include "tests/unit/array_internal.h"
 
 #define RESERVED_BYTES (ARRAY_END - ARRAY_BASE + HMMU_LARGE_BYTES)
@@ -319,7 +319,7 @@ int array__touch(struct array_mm *m, uintptr_t addr, bool write)
 		if (err < 0 && err != -EAGAIN)
 			return err;
 		if (err)
-			(void)hmmu__sys_sched_yield();
+			hmmu__sched_yield();
 	}
 }
 
@@ -727,15 +727,15 @@ static void unhold(struct hmmu_mm *mm, bool taking) HMMU_NO_TSA
 static void sync_changes(struct hmmu_mm *mm, uint64_t timeout_ns)
 {
 	struct array_mm *m = array_of(mm);
-	uint64_t begun = hmmu__sys_clock_ns();
+	uint64_t begun = hmmu__sched_now_ns();
 
 	(void)array__enter(m, ARRAY_SYNC);
 	if (array__is_applying())
 		return;
 	check_unlocked();
 	while (atomic_load(&m->changing) &&
-	       hmmu__sys_clock_ns() - begun < timeout_ns)
-		(void)hmmu__sys_sched_yield();
+	       hmmu__sched_now_ns() - begun < timeout_ns)
+		hmmu__sched_yield();
 }
 
 static bool help(struct hmmu_mm *mm, uint64_t timeout_ns, int owner)
@@ -744,7 +744,7 @@ static bool help(struct hmmu_mm *mm, uint64_t timeout_ns, int owner)
 
 	(void)owner;
 	(void)array__enter(m, ARRAY_HELP);
-	(void)hmmu__sys_nanosleep(timeout_ns);
+	hmmu__sched_sleep(timeout_ns);
 	return atomic_load(&m->help_breaks);
 }
 

@@ -336,7 +336,7 @@ void helper_start(struct helper *h, void (*fn)(void *arg), void *arg)
 
 bool helper_is_done_soon(struct helper *h)
 {
-	(void)hmmu__sys_nanosleep(SHORT_NS);
+	hmmu__sched_sleep(SHORT_NS);
 	return atomic_load_explicit(&h->done, memory_order_acquire);
 }
 

@@ -26,7 +26,7 @@
 
 #include "base/arena.h"
 #include "base/fault_point.h"
-#include "base/sys.h"
+#include "base/sched.h"
 #include "base/thread.h"
 #include "core/device.h"
 #include "core/space.h"
@@ -111,7 +111,7 @@ void core_log_end(struct core_log *log);
 static inline void step_wait(_Atomic int *step, int value)
 {
 	while (atomic_load_explicit(step, memory_order_acquire) < value)
-		(void)hmmu__sys_nanosleep(50000);
+		hmmu__sched_sleep(50000);
 }
 
 static inline void step_set(_Atomic int *step, int value)
