@@ -53,8 +53,6 @@ SEAM = "mm"
 EXCEPTIONS = [
     # Its way to take all pages back before a device goes is the public call.
     ("src/core/device.c", "hmmu_migrate_evict"),
-    # Weak: there is none where the library is linked without its hooks.
-    ("src/live/probe.c", "hmmu__hooks_bound"),
 ]
 
 SCANNED = ["src", "tools", "bench", "examples", "compat"]
