@@ -60,6 +60,17 @@ def old_calls():
                       re.M)
 
 
+def uses_of_old_calls():
+    """The project uses none of them, but in their own test."""
+    call = re.compile(rf"\b({'|'.join(old_calls())})\s*\(")
+    return [f"{path.relative_to(ROOT)}: {found[1]} is a name of 0.1"
+            for folder in ("src", "tools", "bench", "compat", "examples",
+                           "tests")
+            for path in sorted((ROOT / folder).rglob("*.[ch]"))
+            if path.name != "test_names_0_1.c"
+            for found in call.finditer(path.read_text())]
+
+
 def public_calls():
     """Each exported call stands in the NAME of one page, or, if there is a
     newer one, in its NAMES OF 0.1."""
@@ -112,6 +123,7 @@ def main():
     tap.case("the example of the README is examples/hello.c",
              readme_example())
     tap.case("each public call is in one manual page", public_calls())
+    tap.case("the project uses no name of 0.1", uses_of_old_calls())
     tap.case("each manual page is built", listed_pages())
     tap.case("the examples of the manual pages compile", page_examples())
     tap.done()

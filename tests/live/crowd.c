@@ -271,7 +271,7 @@ static uint64_t take(uintptr_t start, uintptr_t end)
 {
 	struct hmmu_migrate_result r = { .size = sizeof(r) };
 
-	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, start, end, &r));
+	HMMU_CHECK_OK(hmmu_device_migrate(live_device, start, end - start, &r));
 	return r.pages_moved;
 }
 

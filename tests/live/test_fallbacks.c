@@ -70,9 +70,8 @@ static void take_if_possible(char *p, size_t bytes)
 	if (live_can_move())
 		live_take(p, bytes);
 	else
-		HMMU_CHECK_INT(hmmu_migrate_to_device(live_device, (uintptr_t)p,
-						      (uintptr_t)p + bytes,
-						      NULL),
+		HMMU_CHECK_INT(hmmu_device_migrate(live_device, (uintptr_t)p,
+						   bytes, NULL),
 			       -EOPNOTSUPP);
 }
 

@@ -602,8 +602,8 @@ static void test_migrate_the_whole_program(void)
 	live_need_move();
 	live_open();
 	for (i = 0; i < 10; i++) {
-		HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, PAGE,
-						     (1ul << 47) - PAGE, &r));
+		HMMU_CHECK_OK(hmmu_device_migrate(live_device, PAGE,
+						  (1ul << 47) - 2 * PAGE, &r));
 		HMMU_CHECK(r.pages_moved + r.pages_already > 100);
 		check_list(list, 20000);
 	}
@@ -767,9 +767,8 @@ static void *migrate_to_and_fro(void *arg)
 	int i, err;
 
 	for (i = 0; i < 100; i++) {
-		HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, p, p + LARGE,
-						     NULL));
-		err = hmmu_migrate_home(live_space, p, p + LARGE, NULL);
+		HMMU_CHECK_OK(hmmu_device_migrate(live_device, p, LARGE, NULL));
+		err = hmmu_migrate_to_system(live_space, p, LARGE, NULL);
 		HMMU_CHECK(!err || err == -EBUSY);
 	}
 	return NULL;

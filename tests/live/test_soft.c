@@ -87,9 +87,8 @@ static void to_device(void *p, size_t bytes)
 	struct hmmu_migrate_result result = { .size = sizeof(result) };
 
 	live_need_move();
-	HMMU_CHECK_OK(hmmu_migrate_to_device(hmmu_soft_device(soft),
-					     (uintptr_t)p, (uintptr_t)p + bytes,
-					     &result));
+	HMMU_CHECK_OK(hmmu_device_migrate(hmmu_soft_device(soft), (uintptr_t)p,
+					  bytes, &result));
 	HMMU_CHECK_INT(result.pages_stayed, 0);
 }
 

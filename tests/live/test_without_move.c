@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kernel without UFFDIO_MOVE: hmmu_migrate_to_device() to host-private memory
- * and hmmu_make_exclusive() are refused and change nothing. Everything else
- * works. Each case takes the call away itself, so it runs on any kernel.
+ * A kernel without UFFDIO_MOVE: hmmu_device_migrate() to host-private memory
+ * and hmmu_device_make_exclusive() are refused and change nothing. Everything
+ * else works. Each case takes the call away itself, so it runs on any kernel.
  */
 #include <sys/mman.h>
 
@@ -22,14 +22,13 @@ static void open_without_move(void)
 
 static int migrate(const void *p, struct hmmu_migrate_result *r)
 {
-	return hmmu_migrate_to_device(live_device, (uintptr_t)p,
-				      (uintptr_t)p + BYTES, r);
+	return hmmu_device_migrate(live_device, (uintptr_t)p, BYTES, r);
 }
 
 static int make_exclusive(const void *p, size_t *ret_bytes)
 {
-	return hmmu_make_exclusive(live_device, (uintptr_t)p,
-				   (uintptr_t)p + BYTES, ret_bytes);
+	return hmmu_device_make_exclusive(live_device, (uintptr_t)p, BYTES,
+					  ret_bytes);
 }
 
 static _Atomic unsigned int invalidations;
@@ -134,8 +133,8 @@ static void test_without_move_home_has_nothing_to_do(void)
 	char *p = live_map_small(PAGES, 1);
 
 	open_without_move();
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + BYTES, &r));
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, (uintptr_t)p, BYTES, &r));
 	HMMU_CHECK_INT(r.pages_moved, 0);
 	check_untouched(p, 1);
 	live_close();
@@ -160,8 +159,8 @@ static void test_without_move_coherent_memory_migrates(void)
 	live_store(port, p, live_word(1, 0));
 	hmmu_port_close(port);
 	LIVE_CHECK(p, BYTES, 1);
-	HMMU_CHECK_OK(hmmu_migrate_home(live_space, (uintptr_t)p,
-					(uintptr_t)p + BYTES, NULL));
+	HMMU_CHECK_OK(
+		hmmu_migrate_to_system(live_space, (uintptr_t)p, BYTES, NULL));
 	HMMU_CHECK_INT(live_used_pages(memory), 0);
 	LIVE_CHECK(p, BYTES, 1);
 	live_remove_device(device, memory);

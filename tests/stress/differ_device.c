@@ -39,7 +39,8 @@ static uintptr_t managed(const struct differ_world *w, size_t at)
 
 static void to_device(uintptr_t start, uintptr_t end)
 {
-	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, start, end, NULL));
+	HMMU_CHECK_OK(
+		hmmu_device_migrate(live_device, start, end - start, NULL));
 }
 
 static void exclusive(uintptr_t start, uintptr_t end)

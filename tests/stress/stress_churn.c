@@ -164,7 +164,8 @@ static void write_words(struct actor *a)
 
 static void to_device(uintptr_t start, uintptr_t end)
 {
-	HMMU_CHECK_OK(hmmu_migrate_to_device(live_device, start, end, NULL));
+	HMMU_CHECK_OK(
+		hmmu_device_migrate(live_device, start, end - start, NULL));
 }
 
 /* The region may move meanwhile: whatever is there is migrated. */
