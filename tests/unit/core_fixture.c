@@ -15,8 +15,13 @@ size_t core_used_bytes(void)
 {
 	struct hmmu_thread *self = hmmu__enter();
 	struct hmmu_arena_stats stats;
+	unsigned int i;
 
 	assert_non_null(self);
+	for (i = 0; i < CORE_DEVICES; i++)
+		if (core.device[i])
+			hmmu_mirror_synchronize(
+				hmmu_device_mirror(core.device[i]));
 	hmmu__arena_stats(&stats);
 	hmmu__leave(self);
 	return stats.used_bytes;
@@ -27,6 +32,7 @@ static int setup(struct array_mm *m)
 	struct hmmu_thread *self;
 
 	assert_int_equal(hmmu__process_mark(), 0);
+	core = (struct core){ 0 };
 	core = (struct core){ .m = m, .used_bytes = core_used_bytes() };
 	assert_non_null(m);
 	self = hmmu__enter();
@@ -282,9 +288,11 @@ static void log_invalidate(struct hmmu_notifier *sub, void *arg,
 {
 	struct core_log *log = arg;
 
-	assert_true(log->n < HMMU_ARRAY_SIZE(log->event));
-	log->event[log->n].inv = *inv;
-	log->event[log->n++].seq = cur_seq;
+	if (log->n < HMMU_ARRAY_SIZE(log->event)) {
+		log->event[log->n].inv = *inv;
+		log->event[log->n].seq = cur_seq;
+	}
+	log->n++;
 	hmmu_notifier_set_seq(sub, cur_seq);
 }
 
@@ -315,6 +323,101 @@ void core_log_begin(struct core_log *log, uintptr_t addr, size_t bytes)
 void core_log_end(struct core_log *log)
 {
 	hmmu_notifier_remove(log->sub);
+}
+
+/* --- failures ---------------------------------------------------------------- */
+
+/* What the operations of the address space may answer, by mm.h. */
+static const struct {
+	enum array_op op;
+	struct array_failure failure;
+} answers[] = {
+	{ ARRAY_NEXT_VMA, { .err = -EFAULT } },
+	{ ARRAY_FAULT_IN, { .err = -EFAULT } },
+	{ ARRAY_FAULT_IN, { .err = -EPERM } },
+	{ ARRAY_FAULT_IN, { .err = -ENOMEM } },
+	{ ARRAY_FAULT_IN, { .err = -EBUSY } },
+	{ ARRAY_SNAPSHOT, { .err = -ENOMEM } },
+	{ ARRAY_WATCH, { .err = -EAGAIN } },
+	{ ARRAY_WATCH, { .err = -EOPNOTSUPP } },
+	{ ARRAY_WATCH, { .err = -EBUSY } },
+	{ ARRAY_WATCH, { .err = -ENOMEM } },
+	{ ARRAY_ARM, { .err = -EAGAIN } },
+	{ ARRAY_ARM, { .err = -EBUSY, .why = HMMU_STAY_FOREIGN } },
+	{ ARRAY_TAKE, { .err = -EAGAIN } },
+	{ ARRAY_TAKE, { .err = -EAGAIN, .done_bytes = PAGE } },
+	{ ARRAY_TAKE, { .err = -ENOMEM } },
+	{ ARRAY_TAKE, { .err = -ENOMEM, .done_bytes = PAGE } },
+	{ ARRAY_TAKE,
+	  { .err = -EBUSY, .why = HMMU_STAY_SHARED, .stay_bytes = PAGE } },
+	{ ARRAY_TAKE,
+	  { .err = -EBUSY,
+	    .why = HMMU_STAY_LOCKED,
+	    .stay_bytes = 3 * PAGE,
+	    .done_bytes = PAGE } },
+	{ ARRAY_PUT, { .err = -EAGAIN } },
+	{ ARRAY_PUT, { .err = -EAGAIN, .done_bytes = PAGE } },
+	{ ARRAY_PUT, { .err = -ENOMEM } },
+	{ ARRAY_PUT, { .err = -ENOMEM, .done_bytes = PAGE } },
+	{ ARRAY_PUT, { .err = -ENOENT } },
+	{ ARRAY_FILL_HOLE, { .err = -EAGAIN } },
+	{ ARRAY_FILL_HOLE, { .err = -ENOMEM } },
+	{ ARRAY_EMPTY, { .err = -ENOMEM } },
+	{ ARRAY_ADD_POOL, { .err = -ENOMEM } },
+};
+
+static void sweep_fault_points(int (*operation)(void), void (*undo)(int err))
+{
+	const char *failed;
+	uint64_t n;
+	int err;
+
+	for (n = 1;; n++) {
+		hmmu__fault_points_arm_thread(n);
+		err = operation();
+		hmmu__fault_points_disarm();
+		failed = hmmu__fault_points_failed();
+		core_check();
+		undo(err);
+		if (!failed)
+			break;
+	}
+	assert_int_equal(err, 0);
+}
+
+static void sweep_answer(size_t i, int (*operation)(void),
+			 void (*undo)(int err))
+{
+	struct array_failure f = answers[i].failure;
+	enum array_op op = answers[i].op;
+	bool failed;
+	int err;
+
+	for (f.times = 1;; f.skip++) {
+		array_fail(core.m, op, &f);
+		err = operation();
+		failed = core.m->failed[op];
+		core.m->failure[op].times = 0;
+		core_check();
+		undo(err);
+		if (!failed)
+			break;
+	}
+	assert_int_equal(err, 0);
+}
+
+void core_sweep(int (*operation)(void), void (*undo)(int err))
+{
+	size_t used, i;
+
+	assert_int_equal(operation(), 0);
+	core_check();
+	undo(0);
+	used = core_used_bytes();
+	sweep_fault_points(operation, undo);
+	for (i = 0; i < HMMU_ARRAY_SIZE(answers); i++)
+		sweep_answer(i, operation, undo);
+	assert_int_equal(core_used_bytes(), used);
 }
 
 /* --- a second thread ------------------------------------------------------------ */

@@ -89,7 +89,7 @@ int core_fault(struct hmmu_device *device, uintptr_t addr, size_t bytes,
 struct hmmu_space_stats core_stats(void);
 struct hmmu_memory_stats core_memory_stats(unsigned int i);
 
-/* Subscribes, and notes what is reported. */
+/* Subscribes, and notes what is reported: how often, and the first ones. */
 struct core_event {
 	struct hmmu_invalidation inv;
 	uint64_t seq;
@@ -104,6 +104,14 @@ struct core_log {
 
 void core_log_begin(struct core_log *log, uintptr_t addr, size_t bytes);
 void core_log_end(struct core_log *log);
+
+/*
+ * Lets each thing that can fail in @operation fail once: the fault points, and
+ * every call of the address space with every error that it may answer. After
+ * each run @undo gets the result, checks what must hold then, and makes the
+ * state what it was before. Nothing of the library's memory may be lost.
+ */
+void core_sweep(int (*operation)(void), void (*undo)(int err));
 
 /* --- a second thread ------------------------------------------------------- */
 
