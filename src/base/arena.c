@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The arena's address space: reservation, zones, and committing them
+ *
+ * Locking: the arena's mutex is taken to create the arena. To commit part of a
+ * zone, the caller holds it.
+ */
 #include "base/arena_internal.h"
 
 #include <errno.h>
 
 #include "base/sys.h"
 
-/* The arena as a whole: its zones, and how much of each may be touched. */
-
 /*
- * ThreadSanitizer gives programs 1.5 TiB of address space for all mappings
- * that the kernel places.
+ * ThreadSanitizer leaves 1.5 TiB of address space for all mappings whose
+ * address the kernel chooses.
  */
 #define ARENA_MAX_BYTES (HMMU_TSAN ? 64ul << 30 : 1ul << 40)
 #define ARENA_MIN_BYTES (1ul << 30)
@@ -21,8 +25,8 @@ struct arena hmmu__arena = {
 struct hmmu_arena_bounds hmmu__arena_bounds;
 
 /*
- * Reserves @bytes aligned to a large page, or returns 0. The part before the
- * boundary and the rest behind are unmapped again.
+ * Reserve @bytes, aligned to a large page; 0: that failed. The kernel aligns to
+ * 4 KiB only: reserve 2 MiB more, and unmap both ends.
  */
 static uintptr_t reserve_aligned(size_t bytes)
 {
@@ -47,7 +51,7 @@ static void zone_init(struct arena_zone *zone, uintptr_t start, uintptr_t end)
 	*zone = (struct arena_zone){ start, end, start };
 }
 
-/* The page descriptor is 16 bytes: see arena_pages.c, which asserts it. */
+/* The size of a page descriptor; arena_pages.c asserts it. */
 #define DESC_BYTES 16ul
 
 static void zones_init_locked(uintptr_t start, size_t bytes)
@@ -72,7 +76,7 @@ static bool create_locked(void) HMMU_REQUIRES(&hmmu__arena.lock)
 	uintptr_t start = reserve_aligned(bytes);
 
 	hmmu__mutex_assert_held(&hmmu__arena.lock);
-	/* A limit on address space (RLIMIT_AS) makes it smaller. */
+	/* RLIMIT_AS may not allow the full size. */
 	while (!start && bytes > ARENA_MIN_BYTES) {
 		bytes /= 2;
 		start = reserve_aligned(bytes);
@@ -80,7 +84,7 @@ static bool create_locked(void) HMMU_REQUIRES(&hmmu__arena.lock)
 	if (!start)
 		return false;
 	zones_init_locked(start, bytes);
-	/* In this order: see struct hmmu_arena_bounds. */
+	/* The order matters: see struct hmmu_arena_bounds. */
 	atomic_store_explicit(&hmmu__arena_bounds.start, start,
 			      memory_order_relaxed);
 	atomic_store_explicit(&hmmu__arena_bounds.bytes, bytes,
@@ -126,7 +130,7 @@ int hmmu__zone_commit_locked(struct arena_zone *zone, uintptr_t end)
 		return 0;
 	if (end > zone->end)
 		return -ENOMEM;
-	/* Zones begin and end on large pages. */
+	/* Cannot exceed the zone, which ends on a large page. */
 	target = hmmu_round_up(end, HMMU_LARGE_BYTES);
 	ret = hmmu__sys_mprotect(zone->committed, target - zone->committed,
 				 PROT_READ | PROT_WRITE);

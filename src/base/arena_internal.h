@@ -3,13 +3,13 @@
 #define HMMU_BASE_ARENA_INTERNAL_H
 
 /*
- * The arena for its own parts, each of which uses those before it:
+ * Shared by the parts of the arena. Each part uses those before it:
  *
- *   arena.c           zones: creation, and what of them may be touched
+ *   arena.c           reservation and zones
  *   arena_pages.c     page runs
  *   arena_slabs.c     small objects; larger ones are page runs
  *   arena_regions.c   regions; their nodes are small objects
- *   arena_stats.c     figures
+ *   arena_stats.c     statistics
  */
 
 #include "base/arena.h"
@@ -19,14 +19,14 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-/* [start, end) of the arena; [start, committed) may be touched. */
+/* [start, end) of the arena; [start, committed) is readable and writable. */
 struct arena_zone {
 	uintptr_t start;
 	uintptr_t end;
 	uintptr_t committed;
 };
 
-/* Written at creation and then, but for the committed ends, read only. */
+/* The lock guards the committed ends. The other bounds never change. */
 struct arena {
 	struct hmmu_mutex lock;
 	struct arena_zone slabs;
@@ -39,19 +39,19 @@ extern struct arena hmmu__arena;
 
 static inline bool hmmu__arena_is_created(void)
 {
-	/* Acquire: the zones; pairs with the release of their creation. */
+	/* Acquire: makes the zones visible; pairs with create_locked(). */
 	return atomic_load_explicit(&hmmu__arena_bounds.bytes,
 				    memory_order_acquire) != 0;
 }
 
-/* True if the arena exists, which the call sees to. */
+/* Creates the arena if it does not exist; false: that failed. */
 bool hmmu__arena_create(void);
 
-/* Makes [start, @end) of the zone usable, or returns -ENOMEM. */
+/* Makes [start, @end) of the zone readable and writable; -ENOMEM. */
 int hmmu__zone_commit_locked(struct arena_zone *zone, uintptr_t end)
 	HMMU_REQUIRES(&hmmu__arena.lock);
 
-/* Not allocated: an access is reported. */
+/* Mark free memory, so that AddressSanitizer reports an access. */
 static inline void arena_poison(const void *p, size_t bytes)
 {
 #if HMMU_ASAN

@@ -1,4 +1,20 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Page runs of the arena: best fit with boundary tags
+ *
+ * Overview: each page of the zone has a descriptor in a zone of its own. The
+ * first and the last descriptor of a free run hold its length, so a freed run
+ * finds its free neighbours in constant time and merges with them. Free runs
+ * are listed in bins: one for each length up to 32 pages, then one for each
+ * power of two. A mask shows which bins are not empty. A search takes constant
+ * time too, except among the runs of one power-of-two bin.
+ *
+ * A page is marked dirty when it is freed, and stays marked. Only dirty pages
+ * are zeroed on allocation: pages fresh from the kernel are zero.
+ *
+ * Locking: the arena's mutex guards descriptors and bins. Pages are zeroed
+ * without it.
+ */
 #include "base/arena_pages.h"
 
 #include <errno.h>
@@ -6,27 +22,13 @@
 
 #include "base/fault_point.h"
 
-/*
- * Page runs: best fit with boundary tags
- *
- * Each page of the zone has a descriptor beside the zone. The first and the
- * last page of a free run know its length, so that a run that is freed finds
- * its neighbours in constant time and merges with them. Free runs hang in bins:
- * one for each length up to 32, then one for each power of two; a mask of bins
- * in use makes finding one constant, too, except for long runs of one bin.
- *
- * A page that was ever allocated is marked dirty for good: it is zeroed when it
- * is allocated again. Pages that the kernel has just supplied are zero already
- * and are not touched.
- */
-
 enum desc_flags {
 	DESC_FREE = 1u << 0, /* first or last page of a free run */
 	DESC_USED = 1u << 1, /* first page of an allocated run */
-	DESC_DIRTY = 1u << 2, /* was allocated once */
+	DESC_DIRTY = 1u << 2, /* was freed once: not zero */
 };
 
-/* @prev and @next: page indexes of the neighbours in the bin. */
+/* @prev and @next are the page indexes of the neighbours in the bin. */
 struct page_desc {
 	uint32_t npages;
 	uint32_t prev;
@@ -43,11 +45,11 @@ _Static_assert(sizeof(struct page_desc) == 16,
 
 _Static_assert(NBINS <= 64, "one bit of the mask for each bin");
 
-/* All of it is guarded by the arena's lock. */
+/* Guarded by the arena's lock. */
 static struct {
 	uint64_t nonempty_bins;
 	uint32_t bin[NBINS];
-	uint32_t npages; /* of the zone, that are committed */
+	uint32_t npages; /* committed pages of the zone */
 	size_t nused;
 } runs;
 
@@ -72,7 +74,7 @@ static unsigned int bin_of(uint32_t npages)
 {
 	if (npages <= EXACT_BINS)
 		return npages - 1;
-	/* 33..63 pages are the first of the others. */
+	/* The first power-of-two bin holds runs of 33 to 63 pages. */
 	return EXACT_BINS + 31 - (unsigned int)__builtin_clz(npages) - 5;
 }
 
@@ -116,7 +118,7 @@ static void run_remove_locked(uint32_t page) HMMU_REQUIRES(&hmmu__arena.lock)
 	last->flags &= ~(uint32_t)DESC_FREE;
 }
 
-/* Adds a free run, merged with the free runs before and behind it. */
+/* Add a free run, merged with the free runs on both sides. */
 static void run_release_locked(uint32_t page, uint32_t npages)
 	HMMU_REQUIRES(&hmmu__arena.lock)
 {
@@ -137,7 +139,7 @@ static void run_release_locked(uint32_t page, uint32_t npages)
 	run_insert_locked(page, npages);
 }
 
-/* The first run of a bin that is long enough, or NO_PAGE. */
+/* Find a run of at least @npages in @bin, or NO_PAGE. */
 static uint32_t bin_search_locked(unsigned int bin, uint32_t npages)
 	HMMU_REQUIRES(&hmmu__arena.lock)
 {
@@ -154,7 +156,7 @@ static uint32_t bin_search_locked(unsigned int bin, uint32_t npages)
 	return NO_PAGE;
 }
 
-/* A run of at least @npages, or NO_PAGE. */
+/* Find a run of at least @npages, or NO_PAGE. */
 static uint32_t run_find_locked(uint32_t npages)
 	HMMU_REQUIRES(&hmmu__arena.lock)
 {
@@ -168,7 +170,7 @@ static uint32_t run_find_locked(uint32_t npages)
 	return runs.bin[__builtin_ctzll(longer)];
 }
 
-/* Commits room for @npages more, in whole large pages. */
+/* Commit room for @npages more, in whole large pages. */
 static bool grow_locked(uint32_t npages) HMMU_REQUIRES(&hmmu__arena.lock)
 {
 	size_t more = hmmu_round_up(npages, HMMU_PAGES_PER_LARGE);
@@ -190,7 +192,7 @@ static bool grow_locked(uint32_t npages) HMMU_REQUIRES(&hmmu__arena.lock)
 	return true;
 }
 
-/* Takes @npages off the front of the free run at @page. */
+/* Allocate the first @npages of the free run at @page. */
 static void run_take_locked(uint32_t page, uint32_t npages)
 	HMMU_REQUIRES(&hmmu__arena.lock)
 {
@@ -220,8 +222,8 @@ static uint32_t run_alloc(uint32_t npages)
 }
 
 /*
- * Without the lock: the flags of an allocated page are read by others, but
- * change only when it is freed.
+ * No lock is needed: other threads read the flags of an allocated page, but
+ * only freeing it changes them.
  */
 static void run_zero(uint32_t page, uint32_t npages)
 {
@@ -236,7 +238,7 @@ void *hmmu__pages_alloc(size_t npages)
 	uint32_t page;
 
 	HMMU_ASSERT(npages != 0);
-	/* The zone has fewer pages than this, whatever its size. */
+	/* No zone has that many pages. */
 	if (npages > UINT32_MAX / 2 || !hmmu__arena_create())
 		return NULL;
 	page = run_alloc((uint32_t)npages);

@@ -2,11 +2,11 @@
 #ifndef HMMU_BASE_ARENA_PAGES_H
 #define HMMU_BASE_ARENA_PAGES_H
 
-/* What arena_pages.c offers to the other parts of the arena. */
+/* Page runs, for the other parts of the arena. */
 
 #include "base/arena_internal.h"
 
-/* Page runs without a fault point, for hmmu__alloc(), which has its own. */
+/* hmmu__alloc_pages() without its fault point: hmmu__alloc() has its own. */
 void *hmmu__pages_alloc(size_t npages);
 
 /* Bytes of allocated page runs. */

@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Regions of the arena: device pools and stacks
+ *
+ * Overview: a list in address order covers the whole zone. There are tens of
+ * regions, so first fit walks the list.
+ *
+ * Locking: the arena's mutex guards the list. Mapping and unmapping memory can
+ * take milliseconds and is done without it, while the region is BUSY: other
+ * threads do not allocate it, and its caller does not use it yet.
+ */
 #include "base/arena_regions.h"
 
 #include <errno.h>
@@ -7,13 +17,6 @@
 #include "base/fault_point.h"
 #include "base/sys.h"
 
-/*
- * Regions: a list in address order that covers the whole zone. There are tens
- * of them, so first fit walks the list.
- *
- * Mapping and dropping memory can take milliseconds, so it is done without the
- * lock, while the region is BUSY: not free for others, not yet usable.
- */
 enum region_state {
 	REGION_FREE = 0,
 	REGION_BUSY,
@@ -29,14 +32,14 @@ struct region {
 };
 
 /*
- * The lowest of all. Splitting keeps the lower part in its node and merging
- * the lower node, so it is never freed.
+ * The lowest region. A split leaves the lower part in its node, and a merge
+ * keeps the lower node, so this one is never freed.
  */
 static struct region head;
-/* Guarded by the arena's lock, as the list is. */
+/* Guarded by the arena's lock, like the list. */
 static size_t used_bytes;
 
-/* Nodes are allocated before and freed after the lock, which alloc takes. */
+/* hmmu__alloc() takes the lock: nodes are allocated before, freed after. */
 struct spares {
 	struct region *node[2];
 	unsigned int count;
@@ -74,7 +77,7 @@ static struct region *head_locked(void) HMMU_REQUIRES(&hmmu__arena.lock)
 	return &head;
 }
 
-/* Cuts @region at @at, inside of it; the upper part is returned. */
+/* Split @region at @at, inside it. Returns the upper part. */
 static struct region *region_split(struct region *region, uintptr_t at,
 				   struct spares *spares)
 {
@@ -90,7 +93,7 @@ static struct region *region_split(struct region *region, uintptr_t at,
 	return upper;
 }
 
-/* @lower takes over @upper, which is free like itself. */
+/* Merge @upper into @lower; both are free. */
 static void region_absorb(struct region *lower, struct region *upper,
 			  struct spares *spares)
 {
@@ -113,7 +116,7 @@ static void region_free_locked(struct region *region, struct spares *spares)
 		region_absorb(region->prev, region, spares);
 }
 
-/* Where in @region the request would begin; false if it does not fit. */
+/* Find the request's start in @region; false: it does not fit. */
 static bool region_fits(const struct region *region, size_t bytes, size_t align,
 			uintptr_t *start)
 {
@@ -179,8 +182,8 @@ static void region_set_state(struct region *region, enum region_state state)
 }
 
 /*
- * Where the program has locked its memory, all that there is or is to come
- * (mlockall), a region would be filled with pages at once.
+ * After mlockall(MCL_FUTURE) of the program the region is locked, and
+ * mprotect() would fill it with pages at once. Unlock it first.
  */
 static bool region_map(uintptr_t start, size_t bytes)
 {
@@ -212,9 +215,9 @@ void *hmmu__arena_reserve(size_t bytes, size_t align)
 }
 
 /*
- * Maps the range afresh. If the process has too many mappings for that, its
- * pages are dropped and the mapping stays as it is, which the next reserve
- * does not mind.
+ * Map the range anew. This fails if the process has too many mappings. Then
+ * free the pages and leave the mapping accessible, which the next reserve
+ * accepts.
  */
 static void region_drop(uintptr_t start, size_t bytes)
 {
@@ -249,7 +252,7 @@ void hmmu__arena_release(void *p, size_t bytes)
 		return;
 	region = region_claim((uintptr_t)p);
 	HMMU_ASSERT(region->end - region->start == mapped_bytes);
-	/* The marks that a stack left behind are not those of the next user. */
+	/* Remove the marks that AddressSanitizer has put on a stack. */
 	arena_unpoison(p, mapped_bytes);
 	region_drop((uintptr_t)p, mapped_bytes);
 	region_give(region);

@@ -2,11 +2,11 @@
 #ifndef HMMU_BASE_ARENA_REGIONS_H
 #define HMMU_BASE_ARENA_REGIONS_H
 
-/* What arena_regions.c offers to the other parts of the arena. */
+/* Regions, for the other parts of the arena. */
 
 #include "base/arena_internal.h"
 
-/* Bytes of regions in use. */
+/* Bytes of allocated regions. */
 size_t hmmu__regions_used_bytes_locked(void) HMMU_REQUIRES(&hmmu__arena.lock);
 
 #endif

@@ -1,4 +1,30 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Small objects of the arena
+ *
+ * Overview: a slab is 64 KiB of objects of one size. Its header has one bit for
+ * each object: set if the object is free. Allocation clears a bit with a
+ * compare-exchange, and freeing sets it. The objects themselves hold no list
+ * links, so neither reads memory that another thread may own by now.
+ *
+ * Each size class allocates from its current slab, and lists other slabs that
+ * have room. A full slab is neither current nor listed. The first object freed
+ * into it lists it again:
+ *
+ *      allocate, under the lock           free
+ *      listed = false                     set the bit
+ *      look at all bits again             listed?
+ *
+ * Required: the allocating thread sees the bit, or the freeing thread sees that
+ * the slab is not listed. Otherwise no thread would find the slab again. Each
+ * side stores one word and loads the other, hence seq_cst.
+ *
+ * Locking: none while the current slab has room. The arena's mutex guards the
+ * lists and the choice of the current slab.
+ *
+ * Not supported: moving a slab to another class. Each class keeps as many slabs
+ * as its objects once needed at the same time.
+ */
 #include "base/arena_slabs.h"
 
 #include <errno.h>
@@ -7,29 +33,6 @@
 #include "base/arena_internal.h"
 #include "base/arena_pages.h"
 #include "base/fault_point.h"
-
-/*
- * Small objects
- *
- * A slab is 64 KiB of objects of one size. Which of them are free stands in
- * its header, one bit each, and not in the objects: allocating is to clear a
- * bit with a compare-exchange, freeing to set it, and neither reads memory
- * that could be another thread's by now.
- *
- * Each class has a current slab to allocate from and a list of others with
- * room. A full slab is on neither; the first object freed into it puts it on
- * the list:
- *
- *      allocate, under the lock           free
- *      listed = false                     set the bit
- *      look at all bits again             listed?
- *
- * Forbidden: no bit seen and listed seen as true, for then nobody would find
- * the slab again. Each side stores one word and loads the other, hence seq_cst.
- *
- * A slab stays with its class for ever: the arena holds as many as the class
- * once needed at the same time.
- */
 
 #define SLAB_LG2	  16
 #define SLAB_BYTES	  (1ul << SLAB_LG2)
@@ -53,7 +56,7 @@ _Static_assert(sizeof(struct slab) == SLAB_HEADER_BYTES,
 _Static_assert((SLAB_BYTES - SLAB_HEADER_BYTES) / 16 <= SLAB_WORDS * 64,
 	       "a bit for each of the smallest objects");
 
-/* Multiples of 64 above 64, two for each power of two: 1/3 lost at most. */
+/* Above 64: multiples of 64, two for each power of two. At most 1/3 is lost. */
 static const uint16_t class_bytes[] = { 16,  32,  48,  64,   128,  192, 256,
 					384, 512, 768, 1024, 1536, 2048 };
 
@@ -67,7 +70,7 @@ static struct {
 
 static _Atomic size_t nslabs;
 
-/* The smallest class that @bytes fit in; 1 <= bytes <= 2048. */
+/* The smallest class for @bytes; 1 <= @bytes <= 2048. */
 static unsigned int class_of(size_t bytes)
 {
 	unsigned int lg2;
@@ -93,8 +96,8 @@ static void *object_at(struct slab *slab, unsigned int index)
 }
 
 /*
- * A division by the object size, as a multiplication by 2^32 / size rounded up:
- * exact for the offsets of a slab, since offset * size < 2^32.
+ * Divide by the object size: multiply by 2^32 / size, rounded up. The result is
+ * exact for the offsets of a slab, because offset * size < 2^32.
  */
 _Static_assert(SLAB_BYTES *HMMU_ARENA_SMALL_MAX_BYTES < 1ul << 32,
 	       "object_index() is exact");
@@ -116,7 +119,7 @@ static void slab_init(struct slab *slab, unsigned int class_index)
 	slab->nwords = (uint16_t)((count + 63) / 64);
 	slab->object_bytes = bytes;
 	slab->reciprocal = (uint32_t)(((1ull << 32) + bytes - 1) / bytes);
-	/* Relaxed: the release store that makes it current publishes it. */
+	/* Relaxed: the release store of class_refill() publishes the slab. */
 	for (uint32_t i = 0; i < count; i += 64)
 		atomic_store_explicit(&slab->free[i / 64],
 				      ~0ull >> (64 - hmmu_min(count - i, 64)),
@@ -142,17 +145,17 @@ static struct slab *slab_create_locked(unsigned int class_index)
 	return slab;
 }
 
-/* An object out of word @w, or NULL. */
+/* Allocate an object of word @w, or NULL. */
 static void *word_take(struct slab *slab, unsigned int w)
 {
-	/* Relaxed: a guess, which the exchange confirms. */
+	/* Relaxed: a guess that the exchange confirms. */
 	uint64_t bits =
 		atomic_load_explicit(&slab->free[w], memory_order_relaxed);
 
 	while (bits) {
 		unsigned int bit = (unsigned int)__builtin_ctzll(bits);
 
-		/* Acquire: pairs with the release of whoever freed it. */
+		/* Acquire: pairs with the store of small_free(). */
 		if (atomic_compare_exchange_weak_explicit(
 			    &slab->free[w], &bits, bits & (bits - 1),
 			    memory_order_acquire, memory_order_relaxed))
@@ -163,7 +166,7 @@ static void *word_take(struct slab *slab, unsigned int w)
 
 static void hint_set(struct slab *slab, unsigned int w)
 {
-	/* Relaxed: any value is right. Stored only if it is news. */
+	/* Relaxed: any value is correct. Threads share the cache line. */
 	if (atomic_load_explicit(&slab->hint, memory_order_relaxed) != w)
 		atomic_store_explicit(&slab->hint, (uint16_t)w,
 				      memory_order_relaxed);
@@ -189,7 +192,7 @@ static void *slab_take(struct slab *slab)
 
 static bool slab_has_room(struct slab *slab)
 {
-	/* seq_cst: the allocating column of the race above. */
+	/* seq_cst: the allocating side of the race above. */
 	for (unsigned int w = 0; w < slab->nwords; w++) {
 		if (atomic_load_explicit(&slab->free[w], memory_order_seq_cst))
 			return true;
@@ -197,7 +200,7 @@ static bool slab_has_room(struct slab *slab)
 	return false;
 }
 
-/* Takes a slab off duty; true if it turned out to have room after all. */
+/* Unlist a full slab; true if it has room again, and stays listed. */
 static bool slab_retire_locked(struct slab *slab)
 	HMMU_REQUIRES(&hmmu__arena.lock)
 {
@@ -223,7 +226,7 @@ static struct slab *slab_next_locked(unsigned int class_index)
 	return slab;
 }
 
-/* @seen had no room: false if there is no other and no memory for one. */
+/* Replace the current slab @seen, which is full; false: no memory. */
 static HMMU_NOINLINE bool class_refill(unsigned int class_index,
 				       struct slab *seen)
 {
@@ -235,10 +238,10 @@ static HMMU_NOINLINE bool class_refill(unsigned int class_index,
 	/* Relaxed: written under the lock only. */
 	slab = atomic_load_explicit(&classes[class_index].current,
 				    memory_order_relaxed);
-	/* Else another thread was here first. */
+	/* Otherwise another thread has replaced @seen. */
 	if (slab == seen && !(slab && slab_retire_locked(slab))) {
 		slab = slab_next_locked(class_index);
-		/* Release: the header; pairs with small_alloc(). */
+		/* Release: publishes the header; pairs with small_alloc(). */
 		atomic_store_explicit(&classes[class_index].current, slab,
 				      memory_order_release);
 	}
@@ -257,7 +260,7 @@ static void *small_alloc(size_t bytes)
 					    memory_order_acquire);
 		p = slab ? slab_take(slab) : NULL;
 		if (hmmu_likely(p)) {
-			/* Not the whole object: an overrun is reported. */
+			/* Not the whole object, to detect an overrun. */
 			arena_unpoison(p, bytes);
 			return memset(p, 0, bytes);
 		}
@@ -268,7 +271,7 @@ static void *small_alloc(size_t bytes)
 static HMMU_NOINLINE void slab_relist(struct slab *slab)
 {
 	hmmu__mutex_lock(&hmmu__arena.lock);
-	/* Relaxed: it becomes true under the lock only. */
+	/* Relaxed: it becomes true only under the lock. */
 	if (!atomic_load_explicit(&slab->listed, memory_order_relaxed)) {
 		atomic_store_explicit(&slab->listed, true,
 				      memory_order_relaxed);
@@ -291,7 +294,7 @@ static void small_free(void *p, size_t bytes)
 	if (HMMU_DEBUG)
 		memset(p, 0xa5, bytes);
 	arena_poison(p, slab->object_bytes);
-	/* seq_cst: the freeing column of the race above. */
+	/* seq_cst: the freeing side of the race above. */
 	before = atomic_fetch_or_explicit(&slab->free[index / 64], bit,
 					  memory_order_seq_cst);
 	HMMU_ASSERT(!(before & bit)); /* freed twice */
@@ -302,7 +305,7 @@ static void small_free(void *p, size_t bytes)
 		slab_relist(slab);
 }
 
-static size_t pages_of(size_t bytes)
+static size_t bytes_to_pages(size_t bytes)
 {
 	return (bytes >> HMMU_PAGE_LG2) +
 	       !hmmu_is_aligned(bytes, HMMU_PAGE_BYTES);
@@ -315,7 +318,7 @@ void *hmmu__alloc(size_t bytes)
 		return NULL;
 	if (hmmu_likely(bytes <= HMMU_ARENA_SMALL_MAX_BYTES))
 		return small_alloc(bytes);
-	return hmmu__pages_alloc(pages_of(bytes));
+	return hmmu__pages_alloc(bytes_to_pages(bytes));
 }
 
 void hmmu__free(void *p, size_t bytes)
@@ -325,14 +328,14 @@ void hmmu__free(void *p, size_t bytes)
 	if (hmmu_likely(bytes <= HMMU_ARENA_SMALL_MAX_BYTES))
 		small_free(p, bytes);
 	else
-		hmmu__free_pages(p, pages_of(bytes));
+		hmmu__free_pages(p, bytes_to_pages(bytes));
 }
 
 static size_t slab_used_bytes(struct slab *slab)
 {
 	size_t used = slab->nobjects;
 
-	/* Relaxed: a number to look at. */
+	/* Relaxed: for statistics. */
 	for (unsigned int w = 0; w < slab->nwords; w++)
 		used -= (size_t)__builtin_popcountll(atomic_load_explicit(
 			&slab->free[w], memory_order_relaxed));

@@ -2,11 +2,11 @@
 #ifndef HMMU_BASE_ARENA_SLABS_H
 #define HMMU_BASE_ARENA_SLABS_H
 
-/* What arena_slabs.c offers to the other parts of the arena. */
+/* Small objects, for the other parts of the arena. */
 
 #include "base/arena_internal.h"
 
-/* Bytes of allocated small objects; other threads may change it. */
+/* Bytes of allocated small objects; may change while it is summed up. */
 size_t hmmu__slabs_used_bytes_locked(void) HMMU_REQUIRES(&hmmu__arena.lock);
 
 #endif

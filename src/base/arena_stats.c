@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/* Statistics of the arena: the sums over its zones. */
 #include "base/arena_internal.h"
 #include "base/arena_pages.h"
 #include "base/arena_regions.h"
 #include "base/arena_slabs.h"
-
-/* The figures of the arena: a sum over its zones. */
 
 static size_t zone_committed_bytes(const struct arena_zone *zone)
 {
