@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instructions that may fault.
+ * Exception tables: instructions that may fault, and where to continue
  *
- * An access to memory that may not be there is one instruction with an entry in
- * a table: "if this faults, go on there". Each object that contains such
+ * Overview: an access that may fault is one instruction with an entry in a
+ * table, which names the address to continue at. Each object that contains such
  * accesses registers its table when it is loaded (HMMU__EXTABLE in
- * hmmu/port.h). The signal handler (api/signals.c) looks for the entry of the
- * instruction that faulted.
+ * hmmu/port.h). The signal handler (api/signals.c) looks up the instruction
+ * that faulted.
  *
- * Locking: none. The registry is used before main() and in signal handlers.
+ * Removing a table races with a signal handler that searches it. The module
+ * unmaps the table afterwards:
+ *
+ *      handler                              module that is unloaded
+ *      searching += 1                       start = TABLE_CLAIMED
+ *      load start                           wait until searching is 0
+ *      search the table                     start = TABLE_FREE
+ *      searching -= 1                       unmap the table
+ *
+ * Required: if the handler loads the old start, the module sees searching above
+ * 0. Each side stores one word and loads the other, hence seq_cst.
+ *
+ * Locking: none; a signal handler cannot wait for a lock.
+ *
+ * Not supported: more than TABLES objects with port accesses. A fixed array can
+ * be used before main() and in a signal handler.
  */
 #include "base/extable.h"
 
@@ -21,21 +36,18 @@
 #include "base/lock.h"
 #include "base/log.h"
 
-/* As HMMU__EXTABLE writes it: both relative to their own place. */
+/* Written by HMMU__EXTABLE: both are relative to their own address. */
 struct extable_entry {
 	int32_t insn;
 	int32_t fixup;
 };
 
-/* Objects of the program that contain accesses: the program and its modules. */
+/* Objects with port accesses: the program and its modules. */
 #define TABLES	      256u
 #define TABLE_FREE    ((uintptr_t)0)
 #define TABLE_CLAIMED ((uintptr_t)1)
 
-/*
- * @start is TABLE_FREE, TABLE_CLAIMED while @end is written, or the table. The
- * registry is static: it is used before main() and in signal handlers.
- */
+/* @start: TABLE_FREE, the table, or TABLE_CLAIMED in between. */
 struct table {
 	_Atomic uintptr_t start;
 	_Atomic uintptr_t end;
@@ -43,17 +55,7 @@ struct table {
 
 static struct table tables[TABLES];
 
-/*
- * How many handlers are searching. Who takes a table away waits for 0, for the
- * table goes with the module that it lies in:
- *
- *      handler                              module that is unloaded
- *      searching += 1                       start = TABLE_FREE
- *      start (seq_cst)                      searching (seq_cst)
- *      read the table                       wait until 0, then unmap it
- *
- * Forbidden: the handler reads the table's old start, and the module 0.
- */
+/* Handlers that search; hmmu__extable_remove() waits for 0. */
 static _Atomic uint32_t searching;
 
 static uintptr_t entry_target(const int32_t *field)
@@ -78,7 +80,7 @@ uintptr_t hmmu__extable_find(uintptr_t insn)
 	uintptr_t start, fixup = 0;
 	unsigned int i;
 
-	/* seq_cst, here and below: the two columns above. */
+	/* seq_cst, here and below: see the race above. */
 	atomic_fetch_add_explicit(&searching, 1, memory_order_seq_cst);
 	for (i = 0; i < TABLES && !fixup; i++) {
 		start = atomic_load_explicit(&tables[i].start,
@@ -91,7 +93,7 @@ uintptr_t hmmu__extable_find(uintptr_t insn)
 							  memory_order_relaxed),
 				     insn);
 	}
-	/* Release: the table has been read. */
+	/* Release: the search is over; pairs with hmmu__extable_remove(). */
 	atomic_fetch_sub_explicit(&searching, 1, memory_order_release);
 	return fixup;
 }
@@ -109,7 +111,7 @@ static struct table *table_find(uintptr_t start)
 	return NULL;
 }
 
-/* NULL if all are taken. */
+/* NULL: the registry is full. */
 static struct table *table_claim(void)
 {
 	unsigned int i;
@@ -126,7 +128,7 @@ static struct table *table_claim(void)
 	return NULL;
 }
 
-/* Each file of an object calls it, with the one table of the object. */
+/* Called by each file of an object, with the same table. */
 void hmmu__extable_add(const void *start, const void *end)
 {
 	struct table *table;
@@ -154,7 +156,7 @@ void hmmu__extable_remove(const void *start)
 
 	if (!table)
 		return;
-	/* Not free yet: nobody may fill it while handlers still read it. */
+	/* Not free yet: handlers may still search it. */
 	atomic_store_explicit(&table->start, TABLE_CLAIMED,
 			      memory_order_seq_cst);
 	while (atomic_load_explicit(&searching, memory_order_seq_cst) != 0)

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Counting the hits of fault points
+ *
+ * Locking: none. Counters are atomic, because threads hit points at the same
+ * time. The order of their hits is not defined, so only a sweep over one thread
+ * can be repeated exactly. All accesses but those of @armed are relaxed: a test
+ * joins its threads before it reads the results.
+ */
 #include "base/fault_point.h"
 
 #if HMMU_FAULT_POINTS
@@ -7,30 +15,24 @@
 
 #include "base/log.h"
 
-/*
- * Counting is atomic because threads hit points at once; the order of their
- * hits is whatever it is, so a sweep over several threads is repeatable only
- * as far as they are. All loads and stores are relaxed: the test joins or
- * synchronises with its threads before it reads what they did.
- */
 static struct {
 	_Atomic bool armed;
 	_Atomic uint64_t nth;
 	_Atomic uint64_t hits;
-	/* The address of the arming thread's marker, or NULL for all threads. */
+	/* The arming thread's marker; NULL: count all threads. */
 	const char *_Atomic thread;
 	const char *_Atomic last;
 	const char *_Atomic failed;
 } points;
 
-/* Its address tells threads apart without a system call. */
+/* Its address identifies the thread without a system call. */
 static HMMU_TLS char thread_marker;
 
 static bool counts_here(void)
 {
 	const char *thread;
 
-	/* Acquire: pairs with the release store in arm(). */
+	/* Acquire: pairs with the release store in arm_points(). */
 	if (!atomic_load_explicit(&points.armed, memory_order_acquire))
 		return false;
 	thread = atomic_load_explicit(&points.thread, memory_order_relaxed);
@@ -53,7 +55,7 @@ int hmmu__fault_point_hit(const char *name, int errnoval)
 	return -errnoval;
 }
 
-static void arm(uint64_t nth, const char *thread)
+static void arm_points(uint64_t nth, const char *thread)
 {
 	hmmu__fault_points_disarm();
 	atomic_store_explicit(&points.nth, nth, memory_order_relaxed);
@@ -61,18 +63,18 @@ static void arm(uint64_t nth, const char *thread)
 	atomic_store_explicit(&points.thread, thread, memory_order_relaxed);
 	atomic_store_explicit(&points.last, NULL, memory_order_relaxed);
 	atomic_store_explicit(&points.failed, NULL, memory_order_relaxed);
-	/* Release: who sees it armed sees the rest; pairs in counts_here(). */
+	/* Release: publishes the fields above; pairs with counts_here(). */
 	atomic_store_explicit(&points.armed, true, memory_order_release);
 }
 
 void hmmu__fault_points_arm(uint64_t nth)
 {
-	arm(nth, NULL);
+	arm_points(nth, NULL);
 }
 
 void hmmu__fault_points_arm_thread(uint64_t nth)
 {
-	arm(nth, &thread_marker);
+	arm_points(nth, &thread_marker);
 }
 
 void hmmu__fault_points_disarm(void)

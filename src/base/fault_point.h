@@ -3,17 +3,17 @@
 #define HMMU_BASE_FAULT_POINT_H
 
 /*
- * Fault points: make the 1st, the 2nd, the 3rd ... failure happen
+ * Fault points: places that a test can make fail
  *
- * A place that can fail consults a point:
+ * Overview: code that can fail calls a point:
  *
  *	ret = HMMU_FAULT_POINT("mirror table", ENOMEM);
  *	if (ret)
  *		return ret;
  *
- * A failure sweep arms the first hit, runs the operation, checks that it
- * failed cleanly and that the state is as before, arms the second, and so on
- * until the operation succeeds and no point has failed:
+ * A failure sweep makes the first hit fail, then the second, and so on until
+ * the operation runs without a failure. After each run it checks the error, and
+ * that the state is as before:
  *
  *	for (n = 1;; n++) {
  *		hmmu__fault_points_arm_thread(n);
@@ -25,7 +25,7 @@
  *		check(ret, failed);
  *	}
  *
- * Without HMMU_FAULT_POINTS=1 a point is the constant 0.
+ * In a build without HMMU_FAULT_POINTS=1 a point is the constant 0.
  */
 
 #include <stdbool.h>
@@ -38,29 +38,29 @@
 
 int hmmu__fault_point_hit(const char *name, int errnoval);
 
-/* 0, or -@errnoval when it is this hit's turn to fail. */
+/* 0, or -@errnoval if this hit must fail. */
 #define HMMU_FAULT_POINT(name, errnoval) \
 	hmmu__fault_point_hit((name), (errnoval))
 
 /*
- * From now on count the hits of all threads and let the @nth, counted from 1,
- * fail once. 0 only counts.
+ * Starts to count the hits of all threads. The @nth, counted from 1, fails. 0
+ * only counts.
  */
 void hmmu__fault_points_arm(uint64_t nth);
 
-/* The same, but only hits of the calling thread count. */
+/* The same for hits of the calling thread only. */
 void hmmu__fault_points_arm_thread(uint64_t nth);
 
-/* No point counts or fails any more. */
+/* Stops counting and failing. */
 void hmmu__fault_points_disarm(void);
 
-/* Hits since armed. Kept over disarming, as the two names below. */
+/* Hits since arming. Disarming keeps it and the two names below. */
 uint64_t hmmu__fault_points_hits(void);
 
-/* The name of the last point hit since armed, or NULL. */
+/* The name of the last point hit since arming, or NULL. */
 const char *hmmu__fault_points_last(void);
 
-/* The name of the point that failed since armed, or NULL. */
+/* The name of the point that failed since arming, or NULL. */
 const char *hmmu__fault_points_failed(void);
 
 #else

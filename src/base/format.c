@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The formatter: no locks, no memory but the caller's buffer.
+ * The formatter
+ *
+ * Locking: none. It accesses no memory but its arguments and the caller's
+ * buffer.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/format.h"
 
-/* Where formatted bytes go; counts those that do not fit, too. */
+/* The caller's buffer; @length also counts bytes that do not fit. */
 struct output {
 	char *buf;
 	size_t bytes;
@@ -49,13 +52,13 @@ static void put_signed(struct output *out, long long value)
 
 	if (value < 0) {
 		put_char(out, '-');
-		/* As unsigned: the most negative number has no negative. */
+		/* Unsigned: -LLONG_MIN overflows. */
 		magnitude = 0 - magnitude;
 	}
 	put_number(out, magnitude, 10);
 }
 
-/* One directive being read: its length modifier, then its letter. */
+/* A directive: its length modifier and its letter. */
 struct directive {
 	bool is_long; /* l, ll and z: all are 64 bits here */
 	char letter;
@@ -74,7 +77,7 @@ static const char *directive_read(const char *fmt, struct directive *d)
 	return *fmt ? fmt + 1 : fmt;
 }
 
-/* A va_list is an array on this machine; a struct passes it by reference. */
+/* A va_list is an array on x86-64; a struct passes it by reference. */
 struct arguments {
 	va_list list;
 };
@@ -117,7 +120,7 @@ static void directive_write(struct output *out, const struct directive *d,
 	case '%':
 		put_char(out, '%');
 		break;
-	default: /* a directive we lack: visible, and takes no argument */
+	default: /* unknown: make it visible, and use no argument */
 		put_string(out, "%?");
 		break;
 	}

@@ -5,9 +5,11 @@
 /*
  * A formatter without locks, allocation or stdio
  *
- * stdio may lock, allocate and touch memory of the program, so the library has
- * a formatter of its own. It knows %s %c %d %i %u %x %p %% with the lengths l,
- * ll and z, and nothing else: no width, no precision.
+ * stdio may lock, allocate and access the program's memory, so the library has
+ * its own formatter.
+ *
+ * Supported: %s %c %d %i %u %x %p %% and the lengths l, ll and z.
+ * Not supported: width and precision. The library's messages need neither.
  */
 
 #include <stdarg.h>
@@ -19,8 +21,8 @@
 #define HMMU_LINE_BYTES 256u
 
 /*
- * Like snprintf() with the directives above: @buf is always terminated if
- * @bytes is not 0, and the length that would have been written is returned.
+ * Like snprintf(): if @bytes is not 0, @buf is terminated. Returns the length
+ * of the whole text, also if @buf is shorter.
  */
 size_t hmmu__format(char *buf, size_t bytes, const char *fmt, ...)
 	HMMU_PRINTF(3, 4);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/itree.h"
-
 /*
- * An AVL tree with parent links. Insert and remove change the tree at one
- * place and then walk up: refresh() recomputes what a node knows of its
- * subtree from its children, rotate where heights differ by two. The walk ends
- * at the first node that comes out as it was.
+ * The interval tree: an AVL tree with parent links
+ *
+ * Overview: insert and remove change the tree at one place and then walk up. At
+ * each node refresh() computes the subtree's height and last address from the
+ * children, and a rotation follows where heights differ by two. The walk ends
+ * at the first node that does not change.
+ *
+ * Locking: the caller's; see itree.h.
  */
+#include "base/itree.h"
 
 static unsigned int height_of(const struct hmmu_itree_node *node)
 {
@@ -27,7 +30,7 @@ static void refresh(struct hmmu_itree_node *node)
 	node->height = (left > right ? left : right) + 1;
 }
 
-/* @parent's link to @old, or the root's, now leads to @new. */
+/* Make @parent's link to @old, or the root's, point to @new. */
 static void replace_child(struct hmmu_itree *tree,
 			  struct hmmu_itree_node *parent,
 			  struct hmmu_itree_node *old,
@@ -83,7 +86,7 @@ static struct hmmu_itree_node *rotate_right(struct hmmu_itree *tree,
 	return top;
 }
 
-/* Returns the root of the subtree that was @node's, balanced and refreshed. */
+/* Balance and refresh @node's subtree. Returns the subtree's new root. */
 static struct hmmu_itree_node *rebalance(struct hmmu_itree *tree,
 					 struct hmmu_itree_node *node)
 {
@@ -125,7 +128,7 @@ void hmmu__itree_insert(struct hmmu_itree *tree, struct hmmu_itree_node *node)
 	HMMU_ASSERT(node->start <= node->last);
 	while (*link) {
 		parent = *link;
-		/* Equal ones go right: found in the order of insertion. */
+		/* Equal starts go right: found in the order of insertion. */
 		link = node->start < parent->start ? &parent->left :
 						     &parent->right;
 	}
@@ -145,8 +148,8 @@ static struct hmmu_itree_node *leftmost(struct hmmu_itree_node *node)
 }
 
 /*
- * Removes @node, which has two children: the next node in order, which has no
- * left child, takes its place.
+ * Remove @node, which has two children. The next node in order has no left
+ * child, and takes its place.
  */
 static void replace_by_next(struct hmmu_itree *tree,
 			    struct hmmu_itree_node *node)
@@ -166,8 +169,8 @@ static void replace_by_next(struct hmmu_itree *tree,
 	next->height = node->height;
 	next->subtree_last = node->subtree_last;
 	/*
-	 * Twice: @next has lost @node's last even if nothing changed below it,
-	 * where the first walk may have ended.
+	 * Twice: the first walk may end below @next, but @next must still
+	 * forget @node's last address, which it has copied.
 	 */
 	retrace(tree, lowest);
 	retrace(tree, next);
@@ -192,11 +195,11 @@ static bool may_overlap(const struct hmmu_itree_node *subtree, uintptr_t start)
 }
 
 /*
- * The first overlap in the subtree of @node, of which may_overlap() is true.
+ * Find the first overlap in @node's subtree, which reaches @start.
  *
- * If the left subtree reaches @start, the answer is there or nowhere: its node
- * with the greatest last either overlaps, or begins after @last - and then so
- * does everything to the right of it.
+ * If the left subtree reaches @start, it holds the answer or there is none: its
+ * node with the greatest last address overlaps, or it begins after @last, and
+ * then all nodes to its right do too.
  */
 struct hmmu_itree_node *hmmu__itree_search(struct hmmu_itree_node *node,
 					   uintptr_t start, uintptr_t last)
@@ -217,8 +220,8 @@ struct hmmu_itree_node *hmmu__itree_search(struct hmmu_itree_node *node,
 }
 
 /*
- * Up the tree to the next node in order that could overlap; down into its
- * right subtree when that reaches @start.
+ * Search the right subtree if it reaches @start; else go up to the next node in
+ * order.
  */
 struct hmmu_itree_node *hmmu__itree_next(struct hmmu_itree_node *node,
 					 uintptr_t start, uintptr_t last)
@@ -227,7 +230,7 @@ struct hmmu_itree_node *hmmu__itree_next(struct hmmu_itree_node *node,
 
 	for (;;) {
 		if (may_overlap(node->right, start)) {
-			/* What it finds is the next overlap, or there is none. */
+			/* It finds the next overlap, or there is none. */
 			return hmmu__itree_search(node->right, start, last);
 		}
 		do {

@@ -3,19 +3,19 @@
 #define HMMU_BASE_ITREE_H
 
 /*
- * An interval tree: which of these ranges does that range touch?
+ * Interval tree: finds the intervals that overlap a range
  *
- * An AVL tree ordered by start; each node also knows the greatest last address
- * of its subtree, which tells whether a subtree can hold an overlap at all.
- * All operations are O(log n), a visit of k overlaps O(k + log n); the height
+ * Overview: an AVL tree ordered by start. Each node also holds the greatest
+ * last address of its subtree, so a search skips subtrees without an overlap.
+ * All operations are O(log n), a visit of k overlaps O(k + log n). The height
  * is below 1.45 log2(n + 2).
  *
- * Intervals are closed, [start, last] with start <= last, so that one may reach
- * the end of the address space. Equal intervals may be inserted any number of
- * times; they are found in the order of insertion.
+ * Intervals are closed, [start, last] with start <= last, so one may reach the
+ * end of the address space. Equal intervals may be inserted; they are found in
+ * the order of insertion.
  *
- * Locking: none inside. Lookups may run beside one another, under whatever lock
- * the owner keeps them apart from insert and remove.
+ * Locking: the caller's. Lookups may run at the same time. The caller excludes
+ * them during insert and remove.
  */
 
 #include <stdbool.h>
@@ -46,7 +46,7 @@ static inline bool hmmu__itree_is_empty(const struct hmmu_itree *tree)
 	return tree->root == NULL;
 }
 
-/* @node is borrowed, with fixed @start and @last, until it is removed. */
+/* @node is borrowed until it is removed; @start and @last do not change. */
 void hmmu__itree_insert(struct hmmu_itree *tree, struct hmmu_itree_node *node);
 
 /* @node is in @tree. */
@@ -55,30 +55,30 @@ void hmmu__itree_remove(struct hmmu_itree *tree, struct hmmu_itree_node *node);
 struct hmmu_itree_node *hmmu__itree_search(struct hmmu_itree_node *root,
 					   uintptr_t start, uintptr_t last);
 
-/* The first node in address order that touches [@start, @last], or NULL. */
+/* The first node in address order that overlaps [@start, @last], or NULL. */
 static inline struct hmmu_itree_node *
 hmmu__itree_first(const struct hmmu_itree *tree, uintptr_t start,
 		  uintptr_t last)
 {
-	/* The common answer is no, and needs no call. */
+	/* Mostly there is no overlap: answer that without a call. */
 	if (!tree->root || tree->root->subtree_last < start)
 		return NULL;
 	return hmmu__itree_search(tree->root, start, last);
 }
 
 /*
- * The node after @node that touches [@start, @last], or NULL. @node must still
- * be in the tree: who removes while walking asks for the next one first.
+ * The node after @node that overlaps [@start, @last], or NULL. @node must be in
+ * the tree: to remove nodes during a walk, get the next node first.
  */
 struct hmmu_itree_node *hmmu__itree_next(struct hmmu_itree_node *node,
 					 uintptr_t start, uintptr_t last);
 
-/* Visits all nodes that touch [@start, @last]; @node may not be removed. */
+/* Visits all nodes that overlap [@start, @last]. Do not remove @node. */
 #define hmmu__itree_for_each(node, tree, start, last)                     \
 	for ((node) = hmmu__itree_first((tree), (start), (last)); (node); \
 	     (node) = hmmu__itree_next((node), (start), (last)))
 
-/* True if order, balance and subtree values of the whole tree are right. */
+/* True if order, balance and subtree values of the tree are right. */
 bool hmmu__itree_is_valid(const struct hmmu_itree *tree);
 
 #endif

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/log.h"
-
-#include <stdarg.h>
-
-#include "base/format.h"
-#include "base/lock.h"
-
 /*
- * The installed callback.
+ * Log messages and the program's callback for them
  *
- * A message and a hmmu_log_set() in two columns:
+ * Overview: hmmu_log_set() replaces the callback and its argument while other
+ * threads log messages:
  *
  *      message                            set
  *      running++                          fn = NULL
@@ -17,13 +11,23 @@
  *      f(arg), if f is not NULL           arg = ...; fn = ...
  *      running--
  *
- * Forbidden: f is the old callback and set sees running as 0. Each side stores
- * one word and loads the other, hence seq_cst on those four.
+ * Required: if the message loads the old callback, set sees running above 0.
+ * Each side stores one word and loads the other, hence seq_cst on those four.
+ *
+ * Locking: hmmu_log_set() takes the log lock (HMMU_RANK_LOG) and waits with it
+ * for running callbacks. A message takes no lock.
  */
+#include "base/log.h"
+
+#include <stdarg.h>
+
+#include "base/format.h"
+#include "base/lock.h"
+
 static struct {
 	hmmu_log_fn _Atomic fn;
 	_Atomic unsigned int running;
-	void *arg; /* changes only while fn is NULL and nobody is running */
+	void *arg; /* changes only while fn is NULL and running is 0 */
 	struct hmmu_mutex set_lock;
 } sink = {
 	.set_lock = HMMU_MUTEX_INITIALIZER(HMMU_RANK_LOG, "log"),
@@ -43,9 +47,9 @@ void hmmu_log_set(hmmu_log_fn fn, void *arg, enum hmmu_log_level max_level)
 	unsigned int round = 0;
 
 	hmmu__mutex_lock(&sink.set_lock);
-	/* Relaxed: a hint that saves the work; fn decides. */
+	/* Relaxed: a hint that avoids formatting; fn decides. */
 	atomic_store_explicit(&hmmu__log_level_end, 0, memory_order_relaxed);
-	/* seq_cst: see the two columns above. */
+	/* seq_cst: see the race above. */
 	atomic_store_explicit(&sink.fn, NULL, memory_order_seq_cst);
 	while (atomic_load_explicit(&sink.running, memory_order_seq_cst) != 0)
 		hmmu__backoff(&round);
@@ -67,7 +71,7 @@ void hmmu__log_emit(enum hmmu_log_level level, const char *fmt, ...)
 	(void)hmmu__vformat(line, sizeof(line), fmt, args);
 	va_end(args);
 
-	/* seq_cst: see the two columns above. */
+	/* seq_cst: see the race above. */
 	atomic_fetch_add_explicit(&sink.running, 1, memory_order_seq_cst);
 	fn = atomic_load_explicit(&sink.fn, memory_order_seq_cst);
 	if (fn)

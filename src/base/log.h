@@ -3,8 +3,10 @@
 #define HMMU_BASE_LOG_H
 
 /*
- * Messages to the program's callback. Each is one line of at most
- * HMMU_LINE_BYTES, formatted by base/format.h; longer ones are cut.
+ * Log messages to the program's callback
+ *
+ * A message is one line, formatted by base/format.h. At HMMU_LINE_BYTES it is
+ * cut.
  */
 
 #include <stdatomic.h>
@@ -15,7 +17,7 @@
 
 #include "base/compiler.h"
 
-/* Levels below it have a listener: 0 when there is no callback. */
+/* Levels below it are logged; 0 if there is no callback. */
 extern _Atomic unsigned int hmmu__log_level_end;
 
 static inline bool hmmu__log_is_enabled(enum hmmu_log_level level)
@@ -24,13 +26,13 @@ static inline bool hmmu__log_is_enabled(enum hmmu_log_level level)
 	       atomic_load_explicit(&hmmu__log_level_end, memory_order_relaxed);
 }
 
-/* Formats and delivers; call hmmu__log() instead. */
+/* Formats a message and calls the callback; use hmmu__log(). */
 HMMU_COLD void hmmu__log_emit(enum hmmu_log_level level, const char *fmt, ...)
 	HMMU_PRINTF(2, 3);
 
 /*
- * Says something. A message nobody wants costs a load and a branch; arguments
- * are evaluated only if somebody does.
+ * Logs a message. If its level is not logged, it costs a load and a branch, and
+ * the arguments are not evaluated.
  */
 #define hmmu__log(level, ...)                                   \
 	do {                                                    \
@@ -39,8 +41,8 @@ HMMU_COLD void hmmu__log_emit(enum hmmu_log_level level, const char *fmt, ...)
 	} while (0)
 
 /*
- * In the child of a fork(): callbacks that other threads were running do not
- * exist any more, and hmmu_log_set() must not wait for them.
+ * Called in the child of a fork(). Other threads that were in the callback do
+ * not exist in the child, so hmmu_log_set() must not wait for them.
  */
 void hmmu__log_fork_after_child(void);
 

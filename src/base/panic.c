@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The end of a failed assertion: one line to file descriptor 2, and abort(). */
 #include "base/compiler.h"
 #include "base/format.h"
 #include "base/sys.h"
@@ -6,8 +7,8 @@
 #include <stdlib.h>
 
 /*
- * Straight to the kernel: the log callback may be what failed, and stdio's
- * buffers may be memory that is away.
+ * A raw system call: the log callback may be the cause of the failure, and
+ * stdio's buffers may be on a device.
  */
 _Noreturn void hmmu__assert_failed(const char *expression, const char *file,
 				   unsigned int line)

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The process that opened a space
+ *
+ * Locking: none. Hooks read the mark at any time. Its writer holds the lock
+ * under which spaces are opened.
+ */
 #include "base/process.h"
 
 #include <errno.h>
@@ -13,9 +19,9 @@
 _Atomic uint32_t hmmu__forks;
 
 /*
- * Who opened the space, in that process: Linux empties the page in any child
- * that has memory of its own, whoever made it. Made once, and never given back,
- * for hooks look at it at any time.
+ * A page that holds the opener's process number. Linux zeroes it in each child
+ * that does not share the memory (MADV_WIPEONFORK). It is allocated once and
+ * never freed, because hooks read it at any time.
  */
 static _Atomic int *_Atomic mark;
 
@@ -26,14 +32,14 @@ static int own_pid(void)
 
 int hmmu__process_mark(void)
 {
-	/* Relaxed: by who holds the lock of opening. */
+	/* Relaxed: written under the lock for opening. */
 	_Atomic int *m = atomic_load_explicit(&mark, memory_order_relaxed);
 
 	if (!m) {
 		m = hmmu__alloc_pages(1);
 		if (!m)
 			return -ENOMEM;
-		/* Without it (Linux 4.14) such a child is not told apart. */
+		/* Before Linux 4.14 this fails, and such a child is missed. */
 		(void)hmmu__sys_madvise((uintptr_t)m, HMMU_PAGE_BYTES,
 					MADV_WIPEONFORK);
 		/* Release: pairs with opened_by(). */
@@ -43,7 +49,7 @@ int hmmu__process_mark(void)
 	return 0;
 }
 
-/* 0: nobody, or another process than this. */
+/* 0: no process opened a space, or a parent of this one did. */
 static int opened_by(void)
 {
 	_Atomic int *m = atomic_load_explicit(&mark, memory_order_acquire);

@@ -3,8 +3,10 @@
 #define HMMU_BASE_RANGE_H
 
 /*
- * Ranges of the public interface: an address and a number of bytes, rounded
- * outwards. Everything inside has [start, end), aligned.
+ * Ranges of the public interface: an address and a number of bytes
+ *
+ * They are rounded outwards, as madvise(2) does. Inside the library a range is
+ * aligned and half-open: [start, end).
  */
 
 #include <stdbool.h>
@@ -14,8 +16,8 @@
 #include "base/compiler.h"
 
 /*
- * The units, of @unit bytes, that hold a byte of the range. False: there is no
- * byte, or the end can not be said.
+ * Rounds a range outwards to multiples of @unit bytes. False: the range is
+ * empty, or its end does not fit in an address.
  */
 static inline bool hmmu__range_round(uintptr_t address, size_t bytes,
 				     size_t unit, uintptr_t *start,

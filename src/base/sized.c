@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Structs that begin with their size. No locks, no state.
+ * Copying structs that begin with their size
+ *
+ * Locking: none; there is no state.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +15,7 @@ int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
 	const uint8_t *p = theirs;
 	size_t size, i;
 
-	/* One read decides: the caller's other threads may write it. */
+	/* Read it once: another thread of the program may write it. */
 	memcpy(&size, theirs, sizeof(size));
 	if (size < least)
 		return -EINVAL;

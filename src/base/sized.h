@@ -5,9 +5,9 @@
 /*
  * Structs of the public interface that begin with their size
  *
- * The size is a size_t that the caller sets. A program built against an older
- * header hands in a shorter struct, one built against a newer header a longer
- * one; a longer one is accepted as long as its unknown tail is zero.
+ * The caller sets the size, a size_t. A program built with an older header
+ * passes a shorter struct; one built with a newer header passes a longer
+ * struct, which is accepted if its unknown tail is zero.
  */
 
 #include <stddef.h>
@@ -15,27 +15,27 @@
 #include "base/compiler.h"
 
 /*
- * Copy the caller's struct @theirs to @ours; the fields beyond its size are
- * zeroed. Returns 0, -EINVAL when its size is below @least, or -E2BIG when it
- * is above a page or the tail beyond @our_bytes is not zero.
+ * Copies the caller's struct @theirs to @ours, and zeroes the fields beyond its
+ * size. -EINVAL: the size is below @least. -E2BIG: the size is above a page, or
+ * the tail beyond @our_bytes is not zero.
  */
 int hmmu__copy_sized(void *ours, size_t our_bytes, size_t least,
 		     const void *theirs) HMMU_MUST_CHECK;
 
 /*
- * Copy @ours to the caller's struct @theirs of @their_bytes, as far as it has
- * room; its size, the first word, stays.
+ * Copies @ours to the caller's struct @theirs, at most @their_bytes. Keeps its
+ * first word, the size.
  */
 void hmmu__copy_out(void *theirs, size_t their_bytes, const void *ours,
 		    size_t our_bytes);
 
-/* An optional struct that the caller wants filled: NULL, or with a size. */
+/* True if an optional struct is NULL or has room beyond its size field. */
 static inline bool hmmu__can_copy_out(const void *theirs)
 {
 	return !theirs || *(const size_t *)theirs > sizeof(size_t);
 }
 
-/* The same as hmmu__copy_out(), for one that may be NULL. */
+/* Like hmmu__copy_out(); @theirs may be NULL. */
 static inline void hmmu__copy_out_any(void *theirs, const void *ours,
 				      size_t our_bytes)
 {

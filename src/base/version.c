@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The version as the loaded library has it.
+ * The version of the loaded library
  */
 #include <hmmu/base.h>
 
