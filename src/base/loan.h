@@ -3,20 +3,21 @@
 #define HMMU_BASE_LOAN_H
 
 /*
- * Loans: pages that a thread has given to a system call
+ * Loans: pages that a system call of a thread uses
  *
- * An ordinary user's userfaultfd does not serve the kernel, so what a system
- * call reads or writes must be home and stay there until it returns. The thread
- * records it here, in its own record in the arena; whoever takes pages skips
- * what is recorded (hmmu__loans_visit()). The order is that of windows in
- * thread.h: record, fence, wait for takes that run, bring home.
+ * Overview: the userfaultfd of an unprivileged user does not serve faults of
+ * the kernel. So the memory that a system call accesses must be in system
+ * memory until the call returns. The thread records it as a loan in its own
+ * record in the arena, and migrations skip it (hmmu__loans_visit()). The
+ * protocol is that of the windows in thread.h: record the loan, fence, wait for
+ * running takes, then migrate the pages back.
  *
- * Only the owner writes, without a lock. Its signal handlers may make calls of
- * their own in the middle: theirs come on top, and go before it goes on.
+ * A call may not return: the thread is cancelled, or a handler leaves the call
+ * by siglongjmp(3). Its loans end with the thread, or at the thread's next call
+ * from a frame that shows that the first call is over.
  *
- * A call that never returns - the thread is cancelled in it, or a handler
- * leaves it by siglongjmp(3) - leaves its loans behind. They end with the
- * thread, or with its next call from a frame that can not be above a living one.
+ * Locking: none. Only the owner writes. A signal handler of the owner may add
+ * its own loans at any point, and removes them before it returns.
  */
 
 #include <stdatomic.h>
@@ -25,11 +26,11 @@
 
 #define HMMU_LOANS 48u
 
-/* [start, end), page aligned; end is 0 where nothing is lent. */
+/* Pages [start, end), page aligned; @end is 0 if there is no loan. */
 struct hmmu_loan {
 	_Atomic uintptr_t start;
 	_Atomic uintptr_t end;
-	/* Of the call, on the stack; the owner's own. */
+	/* The call's stack frame; only the owner reads it. */
 	uintptr_t frame;
 };
 
@@ -39,21 +40,22 @@ struct hmmu_loans {
 };
 
 /*
- * How many there are: hand it to the calls below. The caller's stack tells which
- * calls have been left.
+ * Begin and end the loans of one call. Begin removes loans of calls that ended
+ * without a return, for which it needs the caller's frame and stack. It returns
+ * the mark for the calls below.
  */
 uint32_t hmmu__loans_begin(struct hmmu_loans *loans, uintptr_t frame,
 			   uintptr_t stack_lo, uintptr_t stack_hi);
 void hmmu__loans_end(struct hmmu_loans *loans, uint32_t mark);
 
 /*
- * Records [start, end), page aligned, for the call that began at @mark. Without
- * room its last loan grows over everything in between.
+ * Records [start, end), page aligned, for the call that began at @mark. If
+ * there is no room, the call's last loan grows to include the pages.
  */
 void hmmu__loans_add(struct hmmu_loans *loans, uint32_t mark, uintptr_t frame,
 		     uintptr_t start, uintptr_t end);
 
-/* Loan @i; any thread may ask. False: it is none. */
+/* Reads loan @i of any thread; false: it is empty. */
 bool hmmu__loan_get(const struct hmmu_loans *loans, uint32_t i,
 		    uintptr_t *start, uintptr_t *end);
 
