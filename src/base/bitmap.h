@@ -3,11 +3,12 @@
 #define HMMU_BASE_BITMAP_H
 
 /*
- * A bitmap of 512 bits: one bit for each page of a 2 MiB block.
+ * A bitmap of 512 bits: one bit for each page of a 2 MiB block
  *
- * Ranges are half-open [start, end) with start <= end <= 512; an empty range is
- * allowed everywhere and does nothing. Nothing is atomic: the block's lock
- * guards it. Zeroed memory is an empty bitmap.
+ * Ranges are half-open, [start, end) with start <= end <= 512. An empty range
+ * is allowed everywhere and has no effect. Zeroed memory is an empty bitmap.
+ *
+ * Locking: the caller's, mostly the lock of a block. No operation is atomic.
  */
 
 #include <stdbool.h>
@@ -26,7 +27,7 @@ struct hmmu_bitmap512 {
 	uint64_t word[HMMU_BITMAP_WORDS];
 };
 
-/* Bits of word @w that lie in [@start, @end). The word is touched by it. */
+/* The bits of word @w in [@start, @end), which overlaps the word. */
 static inline uint64_t hmmu__bitmap_mask(unsigned int w, unsigned int start,
 					 unsigned int end)
 {
@@ -39,7 +40,7 @@ static inline uint64_t hmmu__bitmap_mask(unsigned int w, unsigned int start,
 	return mask;
 }
 
-/* One past the last word that [.., @end) touches. */
+/* One past the last word that [@start, @end) overlaps. */
 static inline unsigned int hmmu__bitmap_word_end(unsigned int start,
 						 unsigned int end)
 {
@@ -136,8 +137,8 @@ static inline bool hmmu__bitmap_is_equal(const struct hmmu_bitmap512 *a,
 }
 
 /*
- * The first bit >= @from that differs from the bits of @flip: 0 looks for a
- * set bit, ~0 for a clear one. 512 if there is none; @from may be 512.
+ * The first bit at or after @from that differs from @flip: 0 finds a set bit,
+ * ~0 a clear one. 512: there is none. @from may be 512.
  */
 static inline unsigned int
 hmmu__bitmap_first_from(const struct hmmu_bitmap512 *b, unsigned int from,

@@ -3,8 +3,7 @@
 #define HMMU_BASE_COMPILER_H
 
 /*
- * What the compilers offer beyond C11, under one name for gcc and clang, and
- * the assertion of the internal interfaces.
+ * Compiler extensions, under one name for gcc and clang, and HMMU_ASSERT()
  */
 
 #include <stdbool.h>
@@ -13,7 +12,7 @@
 
 #include <hmmu/base.h>
 
-/* Both are given by the build; an object compiled by hand is a release one. */
+/* The build defines both. An object compiled by hand is a release build. */
 #ifndef HMMU_DEBUG
 #define HMMU_DEBUG 0
 #endif
@@ -21,7 +20,7 @@
 #define HMMU_FAULT_POINTS 0
 #endif
 
-/* gcc defines a macro per sanitizer, clang answers __has_feature. */
+/* gcc defines a macro for each sanitizer, clang has __has_feature(). */
 #if defined(__SANITIZE_ADDRESS__)
 #define HMMU_ASAN 1
 #elif defined(__has_feature)
@@ -53,13 +52,13 @@
 #define HMMU_NO_SANITIZE_THREAD	 __attribute__((no_sanitize("thread")))
 #define HMMU_PRINTF(fmt, args)	 __attribute__((format(printf, fmt, args)))
 
-/* Objects written by one thread and polled by others stay apart by this. */
+/* For objects that one thread writes and others poll. */
 #define HMMU_CACHE_LINE_BYTES	 64
 #define HMMU_CACHE_ALIGNED	 __attribute__((aligned(HMMU_CACHE_LINE_BYTES)))
 
 /*
- * Thread-local storage that is reached without __tls_get_addr(): that call may
- * allocate with malloc on first use, which the fault service must not.
+ * Thread-local storage without __tls_get_addr(), which may call malloc() on
+ * first use. The fault service must not call malloc().
  */
 #define HMMU_TLS		 _Thread_local __attribute__((tls_model("initial-exec")))
 
@@ -82,7 +81,7 @@ static inline size_t hmmu_max(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
-/* Round to a multiple of @unit, a power of two. Up may wrap to 0. */
+/* Round to a multiple of @unit, a power of two. Rounding up may wrap to 0. */
 static inline size_t hmmu_round_up(size_t value, size_t unit)
 {
 	return (value + unit - 1) & ~(unit - 1);
@@ -103,20 +102,21 @@ static inline bool hmmu_is_power_of_2(size_t value)
 	return value != 0 && (value & (value - 1)) == 0;
 }
 
-/* The compiler moves no memory access across it; the processor may. */
+/* Orders memory accesses for the compiler, not for the processor. */
 static inline void hmmu__barrier(void)
 {
 	__asm__ volatile("" ::: "memory");
 }
 
 /*
- * Writes one line to file descriptor 2 with a raw system call and aborts. The
- * only output of the library: it says why the process dies.
+ * Writes one line to file descriptor 2 with a raw system call, and aborts. Only
+ * a lock violation is reported in the same way; the library prints nothing
+ * else.
  */
 _Noreturn void hmmu__assert_failed(const char *expression, const char *file,
 				   unsigned int line);
 
-/* Checks of what only the library itself can get wrong; free in release. */
+/* Checks the library's own state. A release build does not evaluate it. */
 #if HMMU_DEBUG
 #define HMMU_ASSERT(cond)              \
 	(hmmu_likely(cond) ? (void)0 : \

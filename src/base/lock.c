@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Locks: the checker of the lock order, futexes and the backoff
+ *
+ * Overview: a debug build keeps a list of the locks that each thread holds.
+ *
+ * Locking: none of its own; the list is thread-local.
+ *
+ * Not supported: cycles over several threads, as lockdep finds them. All locks
+ * have a rank, so checking one thread at a time is enough.
+ */
 #include "base/lock.h"
 
 #include <errno.h>
@@ -10,8 +20,8 @@
 #include "base/sys.h"
 
 /*
- * The list is initial-exec TLS, of which a library that is loaded late gets
- * little: 24 locks at once are more than any path of ours takes.
+ * The list is initial-exec TLS, which is scarce for a library loaded by
+ * dlopen(3). No path of the library holds 24 locks.
  */
 #define HELD_MAX 24u
 
@@ -54,7 +64,7 @@ void (*_Atomic hmmu__lock_debug_check)(void);
 
 #if HMMU_DEBUG
 
-/* @e: the lock in the way, or NULL. */
+/* @e is the conflicting lock, or NULL. */
 static HMMU_COLD void violation(const char *what, const char *name,
 				enum hmmu_rank rank, const struct held_lock *e)
 {
@@ -78,7 +88,7 @@ static struct held_lock *held_find(const void *lock)
 	return NULL;
 }
 
-/* Two locks of one rank: both by subrank, and in its order. */
+/* Locks of one rank: both are nested, and the subrank increases. */
 static bool same_rank_is_ordered(const struct held_lock *e, uint64_t subrank,
 				 bool nested)
 {
@@ -86,9 +96,10 @@ static bool same_rank_is_ordered(const struct held_lock *e, uint64_t subrank,
 }
 
 /*
- * A thread that is not inside may take these, for the fault service does not: it
- * edits a mirror of the program's own, with its epoch domain, or installs the log
- * callback. Mirrors of devices are edited from inside only.
+ * A thread that is not inside may take these locks, because the fault service
+ * does not take them: those of a mirror that the program created, of its epoch
+ * domain, and of hmmu_log_set(). Mirrors of devices are edited from inside
+ * only.
  */
 static bool is_private_rank(enum hmmu_rank rank)
 {
@@ -98,7 +109,7 @@ static bool is_private_rank(enum hmmu_rank rank)
 
 void hmmu__lock_check(enum hmmu_rank rank)
 {
-	/* Acquire: pairs with the release store of who installs the hook. */
+	/* Acquire: pairs with the release store of install_check(). */
 	void (*check)(void) = atomic_load_explicit(&hmmu__lock_debug_check,
 						   memory_order_acquire);
 
@@ -153,7 +164,7 @@ void hmmu__held_push_shared(const void *lock, const char *name,
 		.lock = lock, .name = name, .rank = rank, .shared = true });
 }
 
-/* Locks need not be released in the reverse order of taking them. */
+/* Locks may be released in any order. */
 void hmmu__held_pop(const void *lock, const char *name)
 {
 	struct held_lock *e = held_find(lock);
@@ -195,7 +206,7 @@ unsigned int hmmu__held_count(void)
 void hmmu__mutex_init(struct hmmu_mutex *l, enum hmmu_rank rank,
 		      const char *name)
 {
-	/* A default mutex: pthread_mutex_init() of glibc cannot fail. */
+	/* glibc's pthread_mutex_init() of a default mutex cannot fail. */
 	(void)pthread_mutex_init(&l->m, NULL);
 	l->subrank = 0;
 	l->name = name;
@@ -241,8 +252,8 @@ int hmmu__futex_wake(_Atomic uint32_t *word, unsigned int count)
 }
 
 /*
- * About 2 us of pauses, in which a running section ends; then other threads of
- * this CPU, one of which may be the section's; then sleeps of 2, 4, ... us.
+ * Pause for about 2 us, in which a running section ends. Then yield: a thread
+ * in a section may be waiting for this CPU. Then sleep for 2, 4, ... us.
  */
 #define BACKOFF_PAUSE_ROUNDS 6u
 #define BACKOFF_YIELD_ROUNDS 16u
@@ -264,6 +275,6 @@ void hmmu__backoff(unsigned int *round)
 	}
 	n = (unsigned int)hmmu_min(n - BACKOFF_YIELD_ROUNDS + 1, 10);
 	hmmu__sched_sleep(hmmu_min(1000ul << n, BACKOFF_SLEEP_MAX_NS));
-	/* Keeps the counter from wrapping back to pauses. */
+	/* The counter must not wrap back to pauses. */
 	*round = (unsigned int)hmmu_min(*round, 1000);
 }

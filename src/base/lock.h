@@ -5,19 +5,20 @@
 /*
  * Locks with ranks
  *
- * Overview. A mutex and a reader-writer lock on top of pthread's, a backoff
- * for short waits and the two futex calls.
+ * Overview: a mutex and a reader-writer lock on top of pthread's, a backoff for
+ * short waits, and futex wait and wake.
  *
- * Order. Each lock has a rank. A thread takes locks in increasing rank. Two
- * locks of one rank may be held together only if both were taken with
- * hmmu__mutex_lock_sub() in strictly increasing subrank (blocks: by address).
- * A trylock cannot wait, so it may break the order; what is taken after it
- * may not.
+ * Order: each lock has a rank. A thread takes locks in increasing rank. It may
+ * hold two locks of one rank if it took both with hmmu__mutex_lock_sub() in
+ * strictly increasing subrank (blocks: by address). A trylock cannot wait, so
+ * it may break the order. Locks taken after it may not.
  *
- * Three layers check it: the enum below is the one page that lists the locks;
- * clang's -Wthread-safety reads the annotations; a debug build keeps a list of
- * the locks that a thread holds and calls hmmu__rank_violation. A release
- * build pays nothing for any of them.
+ * Three layers check the order: the enum below lists the locks, clang's
+ * -Wthread-safety reads the annotations, and a debug build keeps a list of the
+ * locks that a thread holds and calls hmmu__rank_violation. They cost a release
+ * build nothing.
+ *
+ * Not supported: recursive locks. Nested functions are named _locked instead.
  */
 
 #include <pthread.h>
@@ -43,7 +44,7 @@
 #define HMMU_EXCLUDES(l)	 HMMU_TSA(locks_excluded(l))
 #define HMMU_ASSERTS(l)		 HMMU_TSA(assert_capability(l))
 #define HMMU_ASSERTS_SHARED(l)	 HMMU_TSA(assert_shared_capability(l))
-/* For the bodies of the lock functions, and loops over a set of locks. */
+/* For the lock functions themselves, and for loops over a set of locks. */
 #define HMMU_NO_TSA		 HMMU_TSA(no_thread_safety_analysis)
 #if defined(__clang__) && __clang_major__ >= 22
 #define HMMU_GUARDED_BY(l) HMMU_TSA(guarded_by(l))
@@ -52,8 +53,8 @@
 #endif
 
 /*
- * Every lock of the library, outermost first: a thread that holds one may take
- * those below it.
+ * The ranks, outermost first: a thread that holds a lock may take locks further
+ * down. doc/locking.md lists the locks.
  */
 enum hmmu_rank {
 	HMMU_RANK_SPACE = 1,
@@ -72,8 +73,8 @@ enum hmmu_rank {
 };
 
 /*
- * @subrank is what the holder locked with, for a person with a debugger; 0 by
- * hmmu__mutex_lock(). @name is a string constant.
+ * @subrank is the holder's, for a debugger; hmmu__mutex_lock() sets it to 0.
+ * @name is a string constant.
  */
 struct HMMU_CAPABILITY("mutex") hmmu_mutex {
 	pthread_mutex_t m;
@@ -82,7 +83,7 @@ struct HMMU_CAPABILITY("mutex") hmmu_mutex {
 	enum hmmu_rank rank;
 };
 
-/* Writers go first: a stream of readers does not starve them. */
+/* Writers have precedence: a stream of readers does not starve them. */
 struct HMMU_CAPABILITY("rwlock") hmmu_rwlock {
 	pthread_rwlock_t rw;
 	const char *name;
@@ -102,8 +103,8 @@ struct HMMU_CAPABILITY("rwlock") hmmu_rwlock {
 	}
 
 /*
- * What the checker found. @held_name is the lock that is in the way, or NULL;
- * @name the lock of the call.
+ * A violation: @name is the lock of the call, @held_name the held lock that
+ * conflicts with it, or NULL.
  */
 struct hmmu_rank_report {
 	const char *what;
@@ -114,21 +115,22 @@ struct hmmu_rank_report {
 };
 
 /*
- * Debug builds call it at a violation, before the lock is touched. The default
+ * Debug builds call it at a violation, before the lock is taken. The default
  * writes a line to file descriptor 2 and aborts. If it returns, the operation
- * goes on. For tests of the checker; set it while no other thread locks.
+ * continues. For tests of the checker: set it while no other thread takes a
+ * lock.
  */
 extern void (*hmmu__rank_violation)(const struct hmmu_rank_report *report);
 
 /*
- * Debug builds call it, if not NULL, before each lock is taken: the thread
- * layer checks that the thread has published its stack window.
+ * If it is not NULL, debug builds call it before each lock is taken. The thread
+ * layer checks there that the thread has published its stack window.
  */
 extern void (*_Atomic hmmu__lock_debug_check)(void);
 
 /*
- * The checker; called by the inline functions below in debug builds only.
- * @nested: by hmmu__mutex_lock_sub().
+ * The checker: the inline functions below call it in debug builds. @nested: the
+ * caller is hmmu__mutex_lock_sub().
  */
 void hmmu__lock_check(enum hmmu_rank rank);
 void hmmu__held_check(const void *lock, const char *name, enum hmmu_rank rank,
@@ -139,7 +141,7 @@ void hmmu__held_push_shared(const void *lock, const char *name,
 			    enum hmmu_rank rank);
 void hmmu__held_pop(const void *lock, const char *name);
 void hmmu__held_assert(const void *lock, const char *name, bool exclusive);
-/* How many locks the calling thread holds; 0 always in release builds. */
+/* The number of locks that the thread holds; always 0 in release builds. */
 unsigned int hmmu__held_count(void);
 
 void hmmu__mutex_init(struct hmmu_mutex *l, enum hmmu_rank rank,
@@ -157,7 +159,7 @@ static inline HMMU_NO_TSA void hmmu__mutex_lock(struct hmmu_mutex *l)
 		hmmu__held_push(l, l->name, l->rank, 0, false);
 }
 
-/* Lock, allowing others of the same rank with a smaller @subrank. */
+/* Locks; the thread may hold locks of the same rank with a smaller subrank. */
 static inline HMMU_NO_TSA void hmmu__mutex_lock_sub(struct hmmu_mutex *l,
 						    uint64_t subrank)
 	HMMU_ACQUIRES(l)
@@ -170,7 +172,7 @@ static inline HMMU_NO_TSA void hmmu__mutex_lock_sub(struct hmmu_mutex *l,
 		hmmu__held_push(l, l->name, l->rank, subrank, true);
 }
 
-/* Returns true with the lock held, or false at once. */
+/* Returns true with the lock held, or false without waiting. */
 static inline HMMU_NO_TSA bool hmmu__mutex_trylock(struct hmmu_mutex *l)
 	HMMU_TRY_ACQUIRES(true, l)
 {
@@ -192,7 +194,7 @@ static inline HMMU_NO_TSA void hmmu__mutex_unlock(struct hmmu_mutex *l)
 	(void)pthread_mutex_unlock(&l->m);
 }
 
-/* The head of each _locked function. */
+/* Each _locked function begins with it. */
 static inline HMMU_NO_TSA void
 hmmu__mutex_assert_held(const struct hmmu_mutex *l) HMMU_ASSERTS(l)
 {
@@ -255,25 +257,25 @@ hmmu__rw_assert_write_held(const struct hmmu_rwlock *l) HMMU_ASSERTS(l)
 		hmmu__held_assert(l, l->name, true);
 }
 
-/* A timeout that never comes. */
+/* No timeout. */
 #define HMMU_FOREVER UINT64_MAX
 
 /*
- * Sleeps while *@word is @expected, at most @timeout_ns (relative) or
- * HMMU_FOREVER. Returns 0 when woken, -EAGAIN when *@word was something else,
- * -ETIMEDOUT, or -EINTR; spurious wake-ups happen: the caller looks again.
- * It orders nothing: the caller's own loads and stores of *@word do.
+ * Sleeps while *@word is @expected, for at most @timeout_ns (relative) or
+ * HMMU_FOREVER. Returns 0 after a wake-up, -EAGAIN if *@word was not @expected,
+ * or
+ * -ETIMEDOUT or -EINTR. A wake-up may be spurious, so the caller checks *@word
+ * again. It orders no memory accesses: the caller's accesses of *@word do.
  */
 int hmmu__futex_wait(_Atomic uint32_t *word, uint32_t expected,
 		     uint64_t timeout_ns);
 
-/* Wakes up to @count sleepers of @word. Returns how many. */
+/* Wakes at most @count sleepers of @word. Returns their number. */
 int hmmu__futex_wake(_Atomic uint32_t *word, unsigned int count);
 
 /*
- * One step of a wait for something that comes soon and that nobody announces:
- * first pauses, then gives the CPU away, then sleeps up to 1 ms. @round starts
- * at 0 and counts the steps.
+ * One step of a polling wait: pauses first, then yields the CPU, then sleeps
+ * for up to 1 ms. @round starts at 0 and counts the steps.
  */
 void hmmu__backoff(unsigned int *round);
 

@@ -3,14 +3,16 @@
 #define HMMU_BASE_SCHED_H
 
 /*
- * What a thread asks of the scheduler and of the processor
+ * Waiting, waking, ordering and time
  *
- * Everything by which base, core and memory wait, wake, order and time their
- * threads, beside locks and C11 atomics. A compiler's instrumentation sees
- * those, but none of these: they are inline assembly and system calls. So they
- * have one place, where a build that explores interleavings puts its own.
- * (HMMU_EXPLORE; the explorer then defines these functions.) In an ordinary
- * build each is the instruction or the system call, inline.
+ * Overview: base, core and memory synchronise threads with locks, C11 atomics
+ * and the functions below. A compiler's instrumentation sees locks and atomics,
+ * but not these functions, which are inline assembly and system calls. A build
+ * that explores interleavings (HMMU_EXPLORE) replaces them with its own
+ * definitions. In an ordinary build each is one instruction or system call,
+ * inline.
+ *
+ * Locking: none. Some wait; their callers say which locks they hold.
  */
 
 #include <stdatomic.h>
@@ -38,28 +40,28 @@ int hmmu__sched_membarrier(int cmd);
 #else
 
 /*
- * A full barrier, atomic_thread_fence(seq_cst) in C11's words. It is written
- * out because gcc refuses that call under -fsanitize=thread; a locked
- * operation on the stack is what gcc emits for it otherwise.
+ * A full barrier, like C11's atomic_thread_fence(seq_cst), which gcc rejects
+ * with
+ * -fsanitize=thread. This is the instruction that gcc emits for it.
  */
 static inline void hmmu__sched_fence(void)
 {
 	__asm__ volatile("lock; orl $0, (%%rsp)" ::: "memory", "cc");
 }
 
-/* In a loop that waits for another thread on another CPU. */
+/* For a loop that waits for a thread on another CPU. */
 static inline void hmmu__sched_relax(void)
 {
 	__builtin_ia32_pause();
 }
 
-/* Lets another thread have this CPU. */
+/* Lets another thread run on this CPU. */
 static inline void hmmu__sched_yield(void)
 {
 	(void)hmmu__syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
-/* Sleeps @ns or until a signal handler ran. */
+/* Sleeps for @ns, or until a signal handler has run. */
 static inline void hmmu__sched_sleep(uint64_t ns)
 {
 	struct timespec ts = {
@@ -70,7 +72,7 @@ static inline void hmmu__sched_sleep(uint64_t ns)
 	(void)hmmu__syscall(SYS_nanosleep, (long)&ts, 0, 0, 0, 0, 0);
 }
 
-/* CLOCK_MONOTONIC. The vdso answers: no system call, and errno untouched. */
+/* CLOCK_MONOTONIC, from the vdso: no system call, errno is unchanged. */
 static inline uint64_t hmmu__sched_now_ns(void)
 {
 	struct timespec ts = { 0 };
@@ -79,13 +81,13 @@ static inline uint64_t hmmu__sched_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* The thread's identity; hmmu__thread_id() remembers it. */
+/* The thread's number; hmmu__thread_id() caches it. */
 static inline int hmmu__sched_gettid(void)
 {
 	return (int)hmmu__syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-/* The timed waits of futex(2) take @timeout, the requeues a count there. */
+/* @timeout is for waits; futex(2) requeue operations pass a count in it. */
 static inline int hmmu__sched_futex(_Atomic uint32_t *word, int op,
 				    uint32_t value,
 				    const struct timespec *timeout)
@@ -94,7 +96,7 @@ static inline int hmmu__sched_futex(_Atomic uint32_t *word, int op,
 				  (long)timeout, 0, 0);
 }
 
-/* @cmd is a MEMBARRIER_CMD_*; see also hmmu__membarrier() in epoch.h. */
+/* @cmd is a MEMBARRIER_CMD_*; see hmmu__membarrier() in epoch.h. */
 static inline int hmmu__sched_membarrier(int cmd)
 {
 	return (int)hmmu__syscall(SYS_membarrier, cmd, 0, 0, 0, 0, 0);

@@ -3,15 +3,15 @@
 #define HMMU_BASE_SYS_H
 
 /*
- * System calls that do not go through errno.
+ * System calls that do not write errno
  *
- * errno lives in the thread's TLS, which a program may have migrated to a
- * device; a thread that holds a lock of the fault service would wait for
- * itself. So these return -errno in the result register, as the kernel does.
- * They are no cancellation points either.
+ * Overview: errno is in the thread's TLS, and TLS pages can be on a device. A
+ * thread that touches one while it holds a lock of the fault service waits for
+ * itself. So these functions return -errno, as the kernel does. They are not
+ * cancellation points.
  *
- * The sanitizers and valgrind see nothing of them: what the kernel writes
- * through a pointer is initialised by the caller first.
+ * Not supported: sanitizers and valgrind do not see what the kernel writes. The
+ * caller initialises that memory first.
  */
 
 #include <fcntl.h>
@@ -46,7 +46,7 @@ static inline long hmmu__syscall(long nr, long a, long b, long c, long d,
 	return ret;
 }
 
-/* True if @ret of a call that returns an address is an error. */
+/* For calls that return an address: true if @ret is an error. */
 static inline bool hmmu__sys_is_error(long ret)
 {
 	return (unsigned long)ret >= (unsigned long)-4095L;
@@ -75,7 +75,7 @@ static inline ssize_t hmmu__sys_write(int fd, const void *buf, size_t bytes)
 	return hmmu__syscall(SYS_write, fd, (long)buf, (long)bytes, 0, 0, 0);
 }
 
-/* Returns the address, or an error for which hmmu__sys_is_error() is true. */
+/* Returns the address or an error: see hmmu__sys_is_error(). */
 static inline long hmmu__sys_mmap(uintptr_t addr, size_t bytes, int prot,
 				  int flags, int fd, int64_t offset)
 {
@@ -107,7 +107,7 @@ static inline int hmmu__sys_munlock(uintptr_t addr, size_t bytes)
 				  0);
 }
 
-/* Returns the new address, or an error as of hmmu__sys_mmap(). */
+/* Returns the new address or an error, like hmmu__sys_mmap(). */
 static inline long hmmu__sys_mremap(uintptr_t old_addr, size_t old_bytes,
 				    size_t new_bytes, int flags,
 				    uintptr_t new_addr)
@@ -116,7 +116,7 @@ static inline long hmmu__sys_mremap(uintptr_t old_addr, size_t old_bytes,
 			     (long)new_bytes, flags, (long)new_addr, 0);
 }
 
-/* @timeout NULL waits without a bound. The kernel may write to @timeout. */
+/* A NULL @timeout waits forever. The kernel may write to @timeout. */
 static inline int hmmu__sys_poll(struct pollfd *fds, unsigned int nfds,
 				 struct timespec *timeout)
 {
@@ -140,7 +140,7 @@ static inline int hmmu__sys_open(const char *path, int flags, unsigned int mode)
 				  0, 0);
 }
 
-/* Bit n - 1 of the 64-bit sets is signal n. Either pointer may be NULL. */
+/* Bit n - 1 of a 64-bit set is signal n. Either pointer may be NULL. */
 static inline int hmmu__sys_sigprocmask(int how, const uint64_t *set,
 					uint64_t *old)
 {
