@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Epochs: the asymmetric barrier, readers, grace periods, deferred functions
+ *
+ * Locking: the domain's mutex, taken inside. Retiring takes no lock.
+ */
 #include "base/epoch.h"
 
 #include <errno.h>
@@ -8,7 +13,7 @@
 #include "base/sched.h"
 #include "base/sys.h"
 
-/* The asymmetric barrier ---------------------------------------------------- */
+/* The asymmetric barrier -------------------------------------------------- */
 
 enum membarrier_state {
 	MEMBARRIER_UNKNOWN = 0,
@@ -27,7 +32,7 @@ static bool membarrier_is_forbidden(void)
 	return value && value[0] != '\0' && value[0] != '0';
 }
 
-/* The kernel wants a process to register before its first expedited one. */
+/* A process must register before its first expedited membarrier. */
 static bool membarrier_register(void)
 {
 	int commands = hmmu__sched_membarrier(MEMBARRIER_CMD_QUERY);
@@ -45,14 +50,14 @@ static int membarrier_decide(void)
 			    MEMBARRIER_WORKS :
 			    MEMBARRIER_MISSING;
 
-	/* The first to decide decides for all. Acquire: see its result. */
+	/* The first thread's decision counts. Acquire: see its result. */
 	if (!atomic_compare_exchange_strong_explicit(
 		    &membarrier_state, &expected, state, memory_order_acq_rel,
 		    memory_order_acquire))
 		return expected;
 	/*
-	 * Relaxed: from here on every slow side uses membarrier(2), so it does
-	 * not matter when a fast side stops adding its fence.
+	 * Relaxed: from now on all slow sides use membarrier(2), so a fast side
+	 * may stop executing its fence at any time.
 	 */
 	if (state == MEMBARRIER_WORKS)
 		atomic_store_explicit(&hmmu__fast_fence, false,
@@ -83,17 +88,17 @@ void hmmu__membarrier(void)
 	}
 	if (hmmu_likely(membarrier_expedited() == 0))
 		return;
-	/* Registration is a property of the mm: a new one registers again. */
+	/* The registration belongs to the mm: a new mm registers again. */
 	if (membarrier_register() && membarrier_expedited() == 0)
 		return;
 	/*
-	 * Somebody installed a seccomp filter that forbids it. The fast sides
-	 * run without fences: to go on would corrupt memory.
+	 * A seccomp filter now forbids it. The fast sides execute no fences:
+	 * to continue would corrupt memory.
 	 */
 	hmmu__assert_failed("membarrier(2) keeps working", __FILE__, __LINE__);
 }
 
-/* Readers ------------------------------------------------------------------- */
+/* Readers ----------------------------------------------------------------- */
 
 void hmmu__epoch_domain_init(struct hmmu_epoch_domain *domain)
 {
@@ -111,9 +116,9 @@ void hmmu__epoch_domain_fini(struct hmmu_epoch_domain *domain)
 void hmmu__epoch_reader_add(struct hmmu_epoch_domain *domain,
 			    struct hmmu_epoch_reader *reader)
 {
-	/* The decision costs a system call: not in the first section. */
+	/* Decide here: a system call would slow down the first section. */
 	(void)hmmu__membarrier_available();
-	/* Relaxed: nobody scans it before the mutex below. */
+	/* Relaxed: no thread scans it before it is listed below. */
 	atomic_store_explicit(&reader->active, 0, memory_order_relaxed);
 	reader->prev = NULL;
 	hmmu__mutex_lock(&domain->lock);
@@ -140,13 +145,13 @@ void hmmu__epoch_reader_remove(struct hmmu_epoch_domain *domain,
 	reader->next = NULL;
 }
 
-/* Grace periods ------------------------------------------------------------- */
+/* Grace periods ----------------------------------------------------------- */
 
 /*
- * Returns the epoch that readers must have reached. The increment is a release
- * for what was unpublished before it; pairs with the acquire load of
- * hmmu__epoch_enter(). The barrier is the updater's column of the race drawn
- * in epoch.h.
+ * Begin a grace period; returns the epoch that readers must reach. The
+ * increment is a release for the stores that unpublish; it pairs with the
+ * acquire load of hmmu__epoch_enter(). The barrier is the updater's in the race
+ * of epoch.h.
  */
 static uint64_t grace_begin(struct hmmu_epoch_domain *domain)
 {
@@ -157,7 +162,7 @@ static uint64_t grace_begin(struct hmmu_epoch_domain *domain)
 	return before + 1;
 }
 
-/* True if no section is open that began before epoch @target. */
+/* True if all sections that began before epoch @target have ended. */
 static bool grace_is_over_locked(struct hmmu_epoch_domain *domain,
 				 uint64_t target) HMMU_REQUIRES(&domain->lock)
 {
@@ -214,7 +219,7 @@ void hmmu__epoch_synchronize(struct hmmu_epoch_domain *domain)
 	(void)ret;
 }
 
-/* Deferred functions -------------------------------------------------------- */
+/* Deferred functions ------------------------------------------------------ */
 
 void hmmu__epoch_retire(struct hmmu_epoch_domain *domain,
 			struct hmmu_epoch_item *item,
@@ -223,15 +228,15 @@ void hmmu__epoch_retire(struct hmmu_epoch_domain *domain,
 	struct hmmu_epoch_item *head;
 
 	item->fn = fn;
-	/* Relaxed: a count to look at; the push below publishes the item. */
+	/* Relaxed: only a count; the push below publishes the item. */
 	atomic_fetch_add_explicit(&domain->pending, 1, memory_order_relaxed);
 	head = atomic_load_explicit(&domain->incoming, memory_order_relaxed);
 	do {
 		item->next = head;
 		/*
-		 * Release: the item and what the caller unpublished; pairs with
-		 * the exchange in incoming_take(). No ABA: all are taken at
-		 * once, never one.
+		 * Release: publishes the item and the caller's unpublishing;
+		 * pairs with the exchange in incoming_take(). No ABA: that
+		 * takes all items at once, never one.
 		 */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&domain->incoming, &head, item, memory_order_release,
@@ -240,7 +245,7 @@ void hmmu__epoch_retire(struct hmmu_epoch_domain *domain,
 
 static struct hmmu_epoch_item *incoming_take(struct hmmu_epoch_domain *domain)
 {
-	/* Relaxed: the common answer is that there is none. */
+	/* Relaxed: mostly there is none. */
 	if (!atomic_load_explicit(&domain->incoming, memory_order_relaxed))
 		return NULL;
 	/* Acquire: pairs with the push of hmmu__epoch_retire(). */
@@ -270,9 +275,9 @@ waiting_take_locked(struct hmmu_epoch_domain *domain)
 }
 
 /*
- * One step: the batch that has waited long enough is due; if there is none left
- * waiting, what came in since becomes the next batch, and often no reader is
- * inside, so that it is due at once.
+ * Return the batch whose grace period is over. If no batch is waiting then, the
+ * items retired since become the next batch. Often no reader is in a section,
+ * and that batch is due at once.
  */
 static struct hmmu_epoch_item *due_take_locked(struct hmmu_epoch_domain *domain)
 	HMMU_REQUIRES(&domain->lock)
@@ -290,8 +295,8 @@ static struct hmmu_epoch_item *due_take_locked(struct hmmu_epoch_domain *domain)
 	return due;
 }
 
-static size_t run(struct hmmu_epoch_domain *domain,
-		  struct hmmu_epoch_item *item)
+static size_t run_items(struct hmmu_epoch_domain *domain,
+			struct hmmu_epoch_item *item)
 {
 	struct hmmu_epoch_item *next;
 	size_t count = 0;
@@ -299,7 +304,7 @@ static size_t run(struct hmmu_epoch_domain *domain,
 	for (; item; item = next) {
 		next = item->next;
 		item->fn(item);
-		/* Release: fn is over; pairs with the load in drain. */
+		/* Release: fn is over; pairs with hmmu__epoch_drain(). */
 		atomic_fetch_sub_explicit(&domain->pending, 1,
 					  memory_order_release);
 		count++;
@@ -311,22 +316,22 @@ size_t hmmu__epoch_poll(struct hmmu_epoch_domain *domain)
 {
 	struct hmmu_epoch_item *due;
 
-	/* Relaxed: missing one that is being retired now is no harm. */
+	/* Relaxed: an item retired meanwhile may wait for the next poll. */
 	if (atomic_load_explicit(&domain->pending, memory_order_relaxed) == 0)
 		return 0;
-	/* Another thread is at it. */
+	/* Another thread polls or updates the readers. */
 	if (!hmmu__mutex_trylock(&domain->lock))
 		return 0;
 	due = due_take_locked(domain);
 	hmmu__mutex_unlock(&domain->lock);
-	return run(domain, due);
+	return run_items(domain, due);
 }
 
 void hmmu__epoch_drain(struct hmmu_epoch_domain *domain)
 {
 	unsigned int round = 0;
 
-	/* Acquire: pairs with run(), which may be in another thread. */
+	/* Acquire: pairs with run_items(), maybe in another thread. */
 	while (atomic_load_explicit(&domain->pending, memory_order_acquire)) {
 		if (hmmu__epoch_poll(domain) == 0)
 			hmmu__backoff(&round);
