@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The thread layer: stack bounds, windows, records, enter and leave, takes
+ *
+ * Locking: the threads lock guards the list of records, and is taken inside.
+ * The protocol of windows and takes needs no lock; see thread.h.
+ */
 #include "base/thread.h"
 
 #include <errno.h>
@@ -12,21 +18,21 @@
 #include "base/sched.h"
 #include "base/sys.h"
 
-/* Of the callers' frames: what a call points to while it holds locks. */
+/* The callers' frames, to which a call has pointers while it holds locks. */
 #define ABOVE_BYTES	(16ul << 10)
-/* glibc's record of a thread begins at the thread pointer. */
+/* glibc's struct pthread begins at the thread pointer. */
 #define PTHREAD_BYTES	4096ul
-/* Our other TLS variables are within this of the ones looked at. */
+/* The library's other TLS variables are within this of errno and local. */
 #define TLS_SLACK_BYTES 2048ul
 
 int (*_Atomic hmmu__thread_bounds)(uintptr_t sp, uintptr_t *lo, uintptr_t *hi);
 
-/* @in_slot: has no record, but has published its windows in a slot. */
+/* @in_slot: the thread has no record, and its windows are in a slot. */
 struct local {
 	struct hmmu_thread *self;
 	int tid;
 	bool in_slot;
-	/* On the way in: whoever knows the bounds may lock a leaf of its own. */
+	/* hmmu__thread_bounds is running; it may take a leaf lock. */
 	bool asking;
 };
 
@@ -36,20 +42,20 @@ static struct hmmu_mutex threads_lock =
 	HMMU_MUTEX_INITIALIZER(HMMU_RANK_THREADS, "threads");
 static struct hmmu_thread *threads HMMU_GUARDED_BY(&threads_lock);
 
-/* Set by the constructor; a thread's record is freed by the key's destructor. */
+/* Its destructor frees a thread's record. A constructor creates it. */
 static pthread_key_t record_key;
 static bool has_record_key;
 
-/* Takes that run, and threads in enter() that wait until none does. */
+/* Running takes, and threads in enter() that wait until there are none. */
 static _Atomic uint32_t takes;
 static _Atomic uint32_t draining;
 
-/* All but what an instruction raises: a port's fault must be delivered. */
+/* All but those that an instruction raises: ports need their faults. */
 static const uint64_t blocked_signals =
 	~(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGFPE - 1) |
 	  1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1));
 
-/* Bounds --------------------------------------------------------------------- */
+/* Bounds ------------------------------------------------------------------- */
 
 static uintptr_t thread_pointer(void)
 {
@@ -69,15 +75,15 @@ static uintptr_t page_ceil(uintptr_t addr)
 	return hmmu_round_up(addr, HMMU_PAGE_BYTES);
 }
 
-/* The mapping around @addr; where nobody can say, the page. */
-static void ask(uintptr_t addr, uintptr_t *lo, uintptr_t *hi)
+/* Find the mapping around @addr; if that fails, use the page. */
+static void find_bounds(uintptr_t addr, uintptr_t *lo, uintptr_t *hi)
 {
-	/* Acquire: pairs with the release store of who sets the hook. */
+	/* Acquire: pairs with the release store that sets the hook. */
 	int (*fn)(uintptr_t, uintptr_t *, uintptr_t *) = atomic_load_explicit(
 		&hmmu__thread_bounds, memory_order_acquire);
 	uint64_t signals;
 
-	/* A handler that asks, too, must not wait for a leaf that is ours. */
+	/* A handler must not wait for a leaf lock of this thread. */
 	(void)hmmu__sys_sigprocmask(SIG_BLOCK, &blocked_signals, &signals);
 	local.asking = true;
 	if (!fn || fn(addr, lo, hi) != 0) {
@@ -88,24 +94,24 @@ static void ask(uintptr_t addr, uintptr_t *lo, uintptr_t *hi)
 	(void)hmmu__sys_sigprocmask(SIG_SETMASK, &signals, NULL);
 }
 
-static void ask_tls(struct hmmu_bounds *b)
+static void find_tls_bounds(struct hmmu_bounds *b)
 {
 	uintptr_t tp = thread_pointer();
 	uintptr_t low = hmmu_min((uintptr_t)&errno, (uintptr_t)&local);
 	uintptr_t lo, hi;
 
 	low = hmmu_min(low, tp);
-	ask(tp, &lo, &hi);
-	/* Clamped: beside the TLS there may be no memory. */
+	find_bounds(tp, &lo, &hi);
+	/* There may be no memory beside the TLS. */
 	b->tls_lo = page_floor(hmmu_max(low - TLS_SLACK_BYTES, lo));
 	b->tls_lo = hmmu_min(b->tls_lo, page_floor(low));
 	b->tls_hi = hmmu_min(page_ceil(tp + PTHREAD_BYTES), hi);
 }
 
 /*
- * Makes a stack that grows on demand grow to @addr: the kernel reads there, and
- * says -EFAULT where that is not possible. (The first argument is no valid one,
- * so nothing is set.)
+ * Make a stack that grows on demand grow to @addr: the kernel reads there, and
+ * returns -EFAULT if it cannot. The first argument is invalid, so the call sets
+ * no mask.
  */
 static bool kernel_can_read(uintptr_t addr)
 {
@@ -113,28 +119,28 @@ static bool kernel_can_read(uintptr_t addr)
 	       -EFAULT;
 }
 
-static void ask_stack(struct hmmu_bounds *b, uintptr_t sp)
+static void find_stack_bounds(struct hmmu_bounds *b, uintptr_t sp)
 {
 	uintptr_t low = page_floor(sp - HMMU_STACK_WINDOW_BYTES);
 
-	ask(sp, &b->stack_lo, &b->stack_hi);
-	/* With nobody to ask there is no more to learn. */
+	find_bounds(sp, &b->stack_lo, &b->stack_hi);
+	/* Without the hook the bounds are a page: do not search again. */
 	b->stack_ends = !b->asked;
 	if (low >= b->stack_lo || !b->asked)
 		return;
 	b->stack_ends = !kernel_can_read(low);
-	ask(sp, &b->stack_lo, &b->stack_hi);
+	find_bounds(sp, &b->stack_lo, &b->stack_hi);
 }
 
-/* A call that is as deep as those before it asks nobody. */
+/* If the stack is no deeper than before, the bounds are valid. */
 static void bounds_update(struct hmmu_bounds *b, uintptr_t sp)
 {
-	/* Relaxed: only whether there is a hook. */
+	/* Relaxed: only tests whether there is a hook. */
 	bool can_ask = atomic_load_explicit(&hmmu__thread_bounds,
 					    memory_order_relaxed) != NULL;
 
 	if (hmmu_unlikely(!b->tls_hi || b->asked != can_ask)) {
-		ask_tls(b);
+		find_tls_bounds(b);
 		b->stack_hi = 0;
 		b->asked = can_ask;
 	}
@@ -142,10 +148,10 @@ static void bounds_update(struct hmmu_bounds *b, uintptr_t sp)
 			(sp - HMMU_STACK_WINDOW_BYTES >= b->stack_lo ||
 			 b->stack_ends)))
 		return;
-	ask_stack(b, sp);
+	find_stack_bounds(b, sp);
 }
 
-/* Windows -------------------------------------------------------------------- */
+/* Windows ------------------------------------------------------------------ */
 
 static void windows_set(struct hmmu_windows *w, const struct hmmu_bounds *b,
 			uintptr_t sp)
@@ -163,8 +169,8 @@ static void windows_set(struct hmmu_windows *w, const struct hmmu_bounds *b,
 }
 
 /*
- * Release: what was done inside is done before the pages may go; pairs with
- * the loads of windows_visit(), which are ordered by the lock of the block.
+ * Release: the accesses of the call are done before the pages can migrate.
+ * Pairs with the loads of visit_windows(), which the lock of the block orders.
  */
 static void windows_clear(struct hmmu_windows *w)
 {
@@ -173,39 +179,39 @@ static void windows_clear(struct hmmu_windows *w)
 }
 
 /*
- * Takes that run may have looked before the windows were set. Those that begin
- * from now on see them; they wait all the same while somebody drains, or they
- * could keep the count from ever reaching 0.
+ * Running takes may have read the windows before they were set. Takes that
+ * begin from now on see them. These wait too while @draining is not 0, because
+ * they could keep the count from ever reaching 0.
  */
 static HMMU_COLD void wait_for_takes(void)
 {
 	unsigned int round = 0;
 
-	/* seq_cst: against the increment in hmmu__take_begin(). */
+	/* seq_cst: pairs with the increment in hmmu__take_begin(). */
 	atomic_fetch_add_explicit(&draining, 1, memory_order_seq_cst);
 	while (atomic_load_explicit(&takes, memory_order_seq_cst) != 0)
 		hmmu__backoff(&round);
 	atomic_fetch_sub_explicit(&draining, 1, memory_order_release);
 }
 
-/* Reads what other threads may be writing, and what a sanitizer calls free. */
+/* Other threads may write this memory, and ASan may have poisoned it. */
 HMMU_NOINLINE HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD static void
-touch(uintptr_t lo, uintptr_t hi)
+touch_pages(uintptr_t lo, uintptr_t hi)
 {
 	for (; lo < hi; lo += HMMU_PAGE_BYTES)
 		(void)*(const volatile char *)lo;
 }
 
-/* Relaxed: the caller's own stores. */
+/* Relaxed: this thread has stored them. */
 static void windows_touch(const struct hmmu_windows *w)
 {
-	touch(atomic_load_explicit(&w->stack_lo, memory_order_relaxed),
-	      atomic_load_explicit(&w->stack_hi, memory_order_relaxed));
-	touch(atomic_load_explicit(&w->tls_lo, memory_order_relaxed),
-	      atomic_load_explicit(&w->tls_hi, memory_order_relaxed));
+	touch_pages(atomic_load_explicit(&w->stack_lo, memory_order_relaxed),
+		    atomic_load_explicit(&w->stack_hi, memory_order_relaxed));
+	touch_pages(atomic_load_explicit(&w->tls_lo, memory_order_relaxed),
+		    atomic_load_explicit(&w->tls_hi, memory_order_relaxed));
 }
 
-/* The left column of thread.h, from the fence to the touch. */
+/* The thread's side of the race in thread.h, from the fence to the touch. */
 static void windows_settle(const struct hmmu_windows *w)
 {
 	hmmu__sched_fence();
@@ -215,11 +221,12 @@ static void windows_settle(const struct hmmu_windows *w)
 	windows_touch(w);
 }
 
-/* Slots ---------------------------------------------------------------------- */
+/* Slots -------------------------------------------------------------------- */
 
 /*
- * A thread without a record needs locks to get one, and published windows to
- * take locks: for that long it borrows a slot. Bit i of @slots_used is slot i.
+ * To create its record, a thread takes locks, for which it must publish
+ * windows. Until it has a record it publishes them in a slot. Bit i of
+ * @slots_used is slot i.
  */
 #define SLOTS 64u
 
@@ -239,7 +246,7 @@ static unsigned int slot_get(void)
 			hmmu__backoff(&round);
 			continue;
 		}
-		/* Acquire: pairs with slot_put(); the slot is empty. */
+		/* Acquire: pairs with slot_put(), which has emptied it. */
 		if (atomic_compare_exchange_weak_explicit(
 			    &slots_used, &used, used | (used + 1),
 			    memory_order_acquire, memory_order_relaxed))
@@ -255,33 +262,32 @@ static void slot_put(unsigned int slot)
 				  memory_order_release);
 }
 
-/* Inside by a slot: signals are blocked, windows published. */
-struct slot_stay {
+/* A thread inside by a slot: signals are blocked, windows are published. */
+struct slot_use {
 	uint64_t signals;
 	unsigned int slot;
 };
 
-static void slot_enter(struct slot_stay *stay, const struct hmmu_bounds *b,
+static void slot_enter(struct slot_use *use, const struct hmmu_bounds *b,
 		       uintptr_t sp)
 {
-	(void)hmmu__sys_sigprocmask(SIG_BLOCK, &blocked_signals,
-				    &stay->signals);
-	stay->slot = slot_get();
+	(void)hmmu__sys_sigprocmask(SIG_BLOCK, &blocked_signals, &use->signals);
+	use->slot = slot_get();
 	local.in_slot = true;
 	if (hmmu__arena_contains(sp))
 		return;
-	windows_set(&slots[stay->slot], b, sp);
-	windows_settle(&slots[stay->slot]);
+	windows_set(&slots[use->slot], b, sp);
+	windows_settle(&slots[use->slot]);
 }
 
-static void slot_leave(const struct slot_stay *stay)
+static void slot_leave(const struct slot_use *use)
 {
 	local.in_slot = false;
-	slot_put(stay->slot);
-	(void)hmmu__sys_sigprocmask(SIG_SETMASK, &stay->signals, NULL);
+	slot_put(use->slot);
+	(void)hmmu__sys_sigprocmask(SIG_SETMASK, &use->signals, NULL);
 }
 
-/* Records -------------------------------------------------------------------- */
+/* Records ------------------------------------------------------------------ */
 
 static void record_free(struct hmmu_thread *t)
 {
@@ -335,44 +341,44 @@ static struct hmmu_thread *record_create_inside(const struct hmmu_bounds *b)
 static HMMU_COLD struct hmmu_thread *record_create(uintptr_t sp)
 {
 	struct hmmu_bounds b = { 0 };
-	struct slot_stay stay;
+	struct slot_use use;
 	struct hmmu_thread *t;
 
 	if (!hmmu__arena_contains(sp))
 		bounds_update(&b, sp);
-	slot_enter(&stay, &b, sp);
+	slot_enter(&use, &b, sp);
 	t = record_create_inside(&b);
 	local.self = t;
-	slot_leave(&stay);
-	/* A key that was made late may allocate here: nothing is held. */
+	slot_leave(&use);
+	/* This may call malloc(), if the key's number is high: hold no lock. */
 	if (t && has_record_key)
 		(void)pthread_setspecific(record_key, t);
 	return t;
 }
 
 /*
- * The thread ends. A destructor after this one may call HMMU again: it gets a
- * new record and this runs once more.
+ * Free the record of a thread that ends. If a later destructor calls HMMU, the
+ * thread gets a new record, and this function runs again.
  */
 static void record_destroy(void *arg)
 {
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	struct hmmu_thread *t = arg;
-	struct slot_stay stay;
+	struct slot_use use;
 
 	HMMU_ASSERT(t->depth == 0);
 	if (!hmmu__arena_contains(sp))
 		bounds_update(&t->bounds, sp);
-	slot_enter(&stay, &t->bounds, sp);
+	slot_enter(&use, &t->bounds, sp);
 	local.self = NULL;
 	hmmu__mutex_lock(&threads_lock);
 	record_remove_locked(t);
 	hmmu__mutex_unlock(&threads_lock);
 	record_free(t);
-	slot_leave(&stay);
+	slot_leave(&use);
 }
 
-/* When the library is loaded: keys made early need no memory per thread. */
+/* Early, when the library is loaded: low keys need no memory in each thread. */
 static __attribute__((constructor)) void record_key_create(void)
 {
 	has_record_key = pthread_key_create(&record_key, record_destroy) == 0;
@@ -385,9 +391,9 @@ int hmmu__thread_id(void)
 	return local.tid;
 }
 
-/* Enter and leave ------------------------------------------------------------ */
+/* Enter and leave ---------------------------------------------------------- */
 
-/* Before any lock: the thread has published its windows, or needs none. */
+/* Called before each lock: the thread must be inside, or on an arena stack. */
 static void check_inside(void)
 {
 	bool on_arena =
@@ -398,14 +404,14 @@ static void check_inside(void)
 				    __LINE__);
 }
 
-/* From the first enter after a space has said how windows are found. */
+/* Check locks from the first enter after hmmu__thread_bounds is set. */
 static void install_check(const struct hmmu_bounds *b)
 {
-	/* Relaxed: writing it twice is no harm. */
+	/* Relaxed: two threads may both write it. */
 	if (HMMU_DEBUG && b->asked &&
 	    !atomic_load_explicit(&hmmu__lock_debug_check,
 				  memory_order_relaxed))
-		/* Release: pairs with the acquire load of lock.c. */
+		/* Release: pairs with the load of hmmu__lock_check(). */
 		atomic_store_explicit(&hmmu__lock_debug_check, check_inside,
 				      memory_order_release);
 }
@@ -425,7 +431,7 @@ struct hmmu_thread *hmmu__enter(void)
 		return self;
 	}
 	bounds_update(&self->bounds, sp);
-	/* First: a handler that runs until here may itself enter and leave. */
+	/* First: a handler that runs before may itself enter and leave. */
 	(void)hmmu__sys_sigprocmask(SIG_BLOCK, &blocked_signals,
 				    &self->saved_signals);
 	self->depth = 1;
@@ -468,12 +474,14 @@ struct hmmu_thread *hmmu__thread_record(void)
 	return self;
 }
 
-/* Takers --------------------------------------------------------------------- */
+/* Takers ------------------------------------------------------------------- */
 
 bool hmmu__take_begin(void)
 {
-	/* seq_cst: against the fence of windows_settle() and the increment in
-	 * wait_for_takes(). */
+	/*
+	 * seq_cst: pairs with the fence of windows_settle() and the increment
+	 * in wait_for_takes().
+	 */
 	atomic_fetch_add_explicit(&takes, 1, memory_order_seq_cst);
 	if (hmmu_likely(atomic_load_explicit(&draining, memory_order_seq_cst) ==
 			0))
@@ -490,7 +498,7 @@ void hmmu__take_wait(void)
 		hmmu__backoff(&round);
 }
 
-/* Release: pairs with the loads of who waits for it in enter(). */
+/* Release: pairs with the loads of windows_settle() and wait_for_takes(). */
 void hmmu__take_end(void)
 {
 	atomic_fetch_sub_explicit(&takes, 1, memory_order_release);
@@ -509,7 +517,7 @@ static void visit_one(const struct visit *v, uintptr_t lo, uintptr_t hi)
 		v->fn(v->arg, lo, hi);
 }
 
-/* Relaxed: whoever set them after our increment of takes waits for us. */
+/* Relaxed: a thread that sets them later waits for this take. */
 static void visit_windows(const struct visit *v, const struct hmmu_windows *w)
 {
 	visit_one(v, atomic_load_explicit(&w->stack_lo, memory_order_relaxed),
@@ -520,7 +528,7 @@ static void visit_windows(const struct visit *v, const struct hmmu_windows *w)
 
 static void visit_slots(const struct visit *v)
 {
-	/* Acquire: pairs with slot_get() of who sits in one. */
+	/* Acquire: pairs with slot_get() of the thread that uses the slot. */
 	uint64_t used = atomic_load_explicit(&slots_used, memory_order_acquire);
 
 	for (; used; used &= used - 1)
@@ -529,7 +537,7 @@ static void visit_slots(const struct visit *v)
 
 static void visit_loans(const struct visit *v, const struct hmmu_loans *loans)
 {
-	/* Relaxed: as those of windows. */
+	/* Relaxed: like those of windows. */
 	uint32_t i, count = atomic_load_explicit(&loans->count,
 						 memory_order_relaxed);
 	uintptr_t lo, hi;
@@ -539,7 +547,7 @@ static void visit_loans(const struct visit *v, const struct hmmu_loans *loans)
 			visit_one(v, lo, hi);
 }
 
-/* What each thread has lent, or its windows. */
+/* Visit the loans of each thread, or its windows. */
 static void visit_threads(const struct visit *v, bool loans)
 {
 	const struct hmmu_thread *t;
@@ -573,7 +581,7 @@ void hmmu__loans_visit(uintptr_t start, uintptr_t end,
 	visit_threads(&v, true);
 }
 
-/* Inside: a handler must not leave while others wait for who drains. */
+/* Inside: a handler that never returns would keep @draining above 0. */
 static HMMU_COLD void wait_for_takes_inside(void)
 {
 	struct hmmu_thread *self = hmmu__enter();
@@ -591,7 +599,7 @@ void hmmu__loans_settle(void)
 		wait_for_takes_inside();
 }
 
-/* fork ----------------------------------------------------------------------- */
+/* fork --------------------------------------------------------------------- */
 
 void hmmu__threads_fork_before(void) HMMU_ACQUIRES(&threads_lock)
 {
@@ -608,7 +616,7 @@ void hmmu__threads_fork_after_child(void) HMMU_RELEASES(&threads_lock)
 	struct hmmu_thread *self = local.self;
 	struct hmmu_thread *t, *next;
 
-	/* Relaxed, all of them: the child has one thread. */
+	/* Relaxed, here and below: the child has one thread. */
 	atomic_store_explicit(&takes, 0, memory_order_relaxed);
 	atomic_store_explicit(&draining, 0, memory_order_relaxed);
 	atomic_store_explicit(&slots_used, 0, memory_order_relaxed);

@@ -3,32 +3,39 @@
 #define HMMU_BASE_THREAD_H
 
 /*
- * The thread layer: being inside HMMU
+ * The thread layer: enter and leave HMMU
  *
- * The program may migrate anything, its threads' stacks and thread-local
- * storage too. A thread that holds a lock of ours must not touch a page that
- * is away: the fault service would need that lock. So each public call that
- * takes a lock runs between hmmu__enter() and hmmu__leave() (design.md
- * section 4, rule 2):
+ * Overview: a program may migrate all its memory, also the stacks and the TLS
+ * of its threads. A thread that holds a lock of HMMU must not touch a page on a
+ * device, because the fault service may need that lock to migrate the page
+ * back. So each public call that takes a lock runs between hmmu__enter() and
+ * hmmu__leave(). They nest. Enter does this:
  *
- *   - signals are blocked, for a handler may touch anything;
- *   - the window of the stack that the call uses and the thread's TLS are
- *     published in the thread's record, which lies in the arena;
- *   - then they are touched, so that they are home; and whoever takes pages
- *     (hmmu__take_begin() ... hmmu__take_end()) skips what is published.
+ *   - It blocks signals, because a handler may touch any memory.
+ *   - It publishes the window of the stack that the call uses, and the TLS, in
+ *     the thread's record, which is in the arena. Migrations to a device skip
+ *     published pages.
+ *   - It touches these pages, so that they are in system memory.
  *
- *      thread                              taker
+ * The race is with a migration, which takes pages between hmmu__take_begin()
+ * and hmmu__take_end():
+ *
+ *      thread                              migration
  *      window = [lo, hi)                   takes += 1
  *      fence                               fence
- *      wait while a take runs that began   read windows
- *        before the window was seen        take what is not in one
- *      touch the window                    takes -= 1
- *      lock ...
+ *      if takes is not 0: wait until 0     read windows
+ *      touch the window                    take pages outside them
+ *      lock ...                            takes -= 1
  *
- * Forbidden: the taker misses the window and takes a page after the touch.
+ * Required: no page of the window is taken after the touch. If the migration
+ * does not see the window, the thread sees takes above 0 and waits.
  *
- * Nests. Between enter and leave the program's memory may be touched while no
- * lock is held.
+ * Locking: the threads lock (HMMU_RANK_THREADS) guards the list of records. It
+ * is taken inside. With no lock held, a thread that is inside may access the
+ * program's memory.
+ *
+ * Not supported: calls that use more stack than the window. Callbacks may use
+ * 16 KiB of it (hmmu/notifier.h).
  */
 
 #include <stdatomic.h>
@@ -38,12 +45,13 @@
 #include "base/compiler.h"
 #include "base/loan.h"
 
-/* Stack bytes that a call and the callbacks under it may use below enter(). */
+/* Stack that a call and its callbacks may use below enter(). */
 #define HMMU_STACK_WINDOW_BYTES (64ul << 10)
 
 /*
- * What a thread has published, page aligned; hi is 0 where nothing is. Relaxed
- * stores and loads: the fences of enter() and hmmu__take_begin() order them.
+ * The published windows of a thread, page aligned; @stack_hi or @tls_hi is 0 if
+ * there is none. All accesses are relaxed but the stores of 0: the fences of
+ * enter() and hmmu__take_begin() order them.
  */
 struct hmmu_windows {
 	_Atomic uintptr_t stack_lo;
@@ -53,8 +61,8 @@ struct hmmu_windows {
 };
 
 /*
- * The mapping the stack pointer was in when last asked, and the part of the
- * TLS that a call uses. @stack_ends: the mapping can not grow downwards.
+ * The mapping around the stack pointer, as it was found last, and the part of
+ * the TLS that a call uses. @stack_ends: the mapping cannot grow downwards.
  */
 struct hmmu_bounds {
 	uintptr_t stack_lo;
@@ -62,11 +70,11 @@ struct hmmu_bounds {
 	uintptr_t tls_lo;
 	uintptr_t tls_hi;
 	bool stack_ends;
-	/* False: made before hmmu__thread_bounds was set. */
+	/* False: found before hmmu__thread_bounds was set. */
 	bool asked;
 };
 
-/* One per thread that has called HMMU; lives in the arena. */
+/* The record of a thread that has called HMMU; it is in the arena. */
 struct hmmu_thread {
 	struct hmmu_windows windows;
 	struct hmmu_bounds bounds;
@@ -75,86 +83,85 @@ struct hmmu_thread {
 	int tid;
 	/* The outermost enter() has published windows and blocked signals. */
 	bool is_published;
-	/* What its system calls work on. */
+	/* The memory that its system calls use. */
 	struct hmmu_loans loans;
 	struct hmmu_thread *prev;
 	struct hmmu_thread *next;
 };
 
 /*
- * How to find the mapping around a stack pointer; set by the live space before
- * its first enter. Returns 0 or -errno. Must not touch anything that could be
- * away but the caller's own stack.
+ * Finds the mapping around a stack pointer; the live space sets it before its
+ * first enter. Returns 0 or -errno. It must not touch memory that can be on a
+ * device, except the caller's stack.
  */
 extern int (*_Atomic hmmu__thread_bounds)(uintptr_t sp, uintptr_t *lo,
 					  uintptr_t *hi);
 
 /*
- * Goes inside. NULL: no memory for the record (-ENOMEM to the caller).
- * The record stays the thread's until it ends.
+ * Enter and leave. NULL: no memory for the thread's record; return -ENOMEM. The
+ * thread keeps the record until it ends. A thread whose stack is in the arena
+ * (the fault service, a worker of soft) blocks and publishes nothing.
  */
 struct hmmu_thread *hmmu__enter(void) HMMU_MUST_CHECK;
 void hmmu__leave(struct hmmu_thread *self);
 
-/*
- * The thread whose stack and TLS lie in the arena (the fault service, soft's
- * workers): enter and leave cost it nothing but the nesting.
- */
-
 /* True between enter and leave. */
 bool hmmu__is_inside(void);
 
-/* gettid() without the system call. */
+/* gettid() without its system call. */
 int hmmu__thread_id(void);
 
 /*
- * Around reading windows and taking pages. Short: enter() waits for it. False:
- * some thread is between its window and the touch, and its touch may need what
- * the caller holds: let go of every lock, hmmu__take_wait(), begin again.
+ * A migration reads windows and takes pages between begin and end. Keep it
+ * short: enter() waits for it. False: a thread is about to touch its window,
+ * which may need a lock of the caller. Release all locks, call
+ * hmmu__take_wait(), retry.
  */
 bool hmmu__take_begin(void) HMMU_MUST_CHECK;
 void hmmu__take_wait(void);
 void hmmu__take_end(void);
 
 /*
- * Calls @fn for each published window that overlaps [start, end). Between
- * take_begin and take_end only.
+ * Calls @fn for each published window that overlaps [start, end). Call it
+ * between hmmu__take_begin() and hmmu__take_end().
  */
 void hmmu__windows_visit(uintptr_t start, uintptr_t end,
 			 void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
 			 void *arg);
 
-/* The caller's record, made if need be; NULL: no memory. Takes no lock after. */
+/* Gets the caller's record; creates it with locks; NULL: no memory. */
 struct hmmu_thread *hmmu__thread_record(void);
 
 /*
- * Whether the caller may have a record. A child of vfork(2) may not: it has its
- * parent's, or would leave it one that bears the child's number.
+ * True if the caller may have a record. A child of vfork(2) may not: it would
+ * use its parent's record, or leave a record with the child's number to its
+ * parent.
  */
 bool hmmu__thread_may_enter(void);
 
 /*
- * What the caller has lent is seen by whoever takes pages from now on, and
- * nobody takes any who has looked before. Holding nothing.
+ * Makes the caller's loans visible to migrations: waits for those that may have
+ * read them before. The caller holds no lock.
  */
 void hmmu__loans_settle(void);
 
-/* As hmmu__windows_visit(), for what threads have lent. */
+/* Like hmmu__windows_visit(), for the loans of all threads. */
 void hmmu__loans_visit(uintptr_t start, uintptr_t end,
 		       void (*fn)(void *arg, uintptr_t lo, uintptr_t hi),
 		       void *arg);
 
 /*
- * fork: the child keeps its own thread's record only. Before: before that of
- * the arena; after: after it.
+ * Called around fork(). The child keeps only the record of its thread. Call the
+ * first earlier than hmmu__arena_fork_before(), the others later than
+ * hmmu__arena_fork_after().
  */
 void hmmu__threads_fork_before(void);
 void hmmu__threads_fork_after_parent(void);
 void hmmu__threads_fork_after_child(void);
 
 /*
- * The arena's calls for a thread that may not be inside: the arena's lock is
- * one that the fault service takes. NULL also when enter() fails.
+ * Arena calls for a thread that may not be inside: the fault service takes the
+ * arena's lock, too. They return NULL if enter() fails.
  */
 void *hmmu__alloc_inside(size_t bytes) HMMU_MUST_CHECK;
 void hmmu__free_inside(void *p, size_t bytes);

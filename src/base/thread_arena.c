@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The arena's calls, made from inside the thread layer.
+ * Arena calls for threads that may not be inside HMMU
+ *
+ * Locking: each goes inside for the call, because the fault service takes the
+ * arena's lock too.
  */
 #include "base/arena.h"
 #include "base/thread.h"
@@ -21,7 +24,7 @@ void hmmu__free_inside(void *p, size_t bytes)
 {
 	struct hmmu_thread *self = p ? hmmu__enter() : NULL;
 
-	/* Freeing takes no memory: without a record it is done all the same. */
+	/* Without a record (no memory) free it all the same. */
 	hmmu__free(p, bytes);
 	if (self)
 		hmmu__leave(self);
