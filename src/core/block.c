@@ -19,7 +19,7 @@ enum {
 	LEVEL_LEAF = 0
 };
 
-static unsigned int slot_of(uintptr_t addr, unsigned int level)
+static unsigned int slot_index(uintptr_t addr, unsigned int level)
 {
 	return (unsigned int)(addr >> (HMMU_LARGE_LG2 + level * SLOT_LG2)) %
 	       SLOTS;
@@ -64,15 +64,15 @@ struct hmmu_block *hmmu__block_find(struct hmmu_block_index *index,
 		return NULL;
 	for (level = LEVEL_ROOT; level > LEVEL_LEAF; level--) {
 		table = (_Atomic uintptr_t *)slot_load(
-			&table[slot_of(addr, level)]);
+			&table[slot_index(addr, level)]);
 		if (!table)
 			return NULL;
 	}
-	return (struct hmmu_block *)slot_load(&table[slot_of(addr, 0)]);
+	return (struct hmmu_block *)slot_load(&table[slot_index(addr, 0)]);
 }
 
 /* First byte after the slot of @addr at @level; 0 when it wraps. */
-static uintptr_t slot_end(uintptr_t addr, unsigned int level)
+static uintptr_t index_slot_end(uintptr_t addr, unsigned int level)
 {
 	unsigned int lg2 = HMMU_LARGE_LG2 + level * SLOT_LG2;
 
@@ -87,14 +87,14 @@ struct hmmu_block *hmmu__block_next(struct hmmu_block_index *index,
 		unsigned int level = LEVEL_ROOT;
 		uintptr_t v;
 
-		while ((v = slot_load(&table[slot_of(addr, level)])) &&
+		while ((v = slot_load(&table[slot_index(addr, level)])) &&
 		       level > LEVEL_LEAF) {
 			table = (_Atomic uintptr_t *)v;
 			level--;
 		}
 		if (v)
 			return (struct hmmu_block *)v;
-		addr = slot_end(addr, level);
+		addr = index_slot_end(addr, level);
 		if (!addr)
 			return NULL;
 	}
@@ -174,11 +174,11 @@ struct hmmu_block *hmmu__block_get(struct hmmu_block_index *index,
 	if (!is_indexed(addr))
 		return NULL;
 	for (level = LEVEL_ROOT; level > LEVEL_LEAF; level--) {
-		table = table_get(&table[slot_of(addr, level)]);
+		table = table_get(&table[slot_index(addr, level)]);
 		if (!table)
 			return NULL;
 	}
-	v = slot_load(&table[slot_of(addr, 0)]);
+	v = slot_load(&table[slot_index(addr, 0)]);
 	if (v)
 		return (struct hmmu_block *)v;
 	b = block_create(addr & ~(HMMU_LARGE_BYTES - 1));
@@ -186,7 +186,7 @@ struct hmmu_block *hmmu__block_get(struct hmmu_block_index *index,
 		return NULL;
 	hmmu__notifier_add(index->notifiers, &b->sub, b->start,
 			   b->start + HMMU_LARGE_BYTES - 1);
-	v = slot_publish(&table[slot_of(addr, 0)], (uintptr_t)b);
+	v = slot_publish(&table[slot_index(addr, 0)], (uintptr_t)b);
 	if (v != (uintptr_t)b) {
 		hmmu__notifier_del(index->notifiers, &b->sub);
 		block_free(b);
@@ -231,7 +231,7 @@ bool hmmu__block_is_large(const struct hmmu_block *b)
 	       b->first % HMMU_PAGES_PER_LARGE == 0;
 }
 
-static bool follows(const struct hmmu_place *a)
+static bool place_follows(const struct hmmu_place *a)
 {
 	return a[1].memory == a[0].memory && a[1].page == a[0].page + 1;
 }
@@ -254,7 +254,7 @@ bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
 				      .memory = p.memory,
 				      .place = p.page };
 	if (b->scattered) {
-		while (i + 1 < stop && follows(&b->scattered[i]))
+		while (i + 1 < stop && place_follows(&b->scattered[i]))
 			i++;
 		stop = i + 1;
 	}
@@ -262,7 +262,7 @@ bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
 	return true;
 }
 
-static bool make_scattered(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
+static bool scatter_places(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 {
 	struct hmmu_place *s;
 	unsigned int i;
@@ -280,9 +280,9 @@ static bool make_scattered(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 }
 
 /* @memory and @first say it all, before and after a page at @place is added. */
-static bool stays_in_order(const struct hmmu_block *b,
-			   const struct hmmu_memory *memory, unsigned int page,
-			   uint32_t place) HMMU_REQUIRES(&b->lock)
+static bool keeps_order(const struct hmmu_block *b,
+			const struct hmmu_memory *memory, unsigned int page,
+			uint32_t place) HMMU_REQUIRES(&b->lock)
 {
 	hmmu__mutex_assert_held(&b->lock);
 	return !b->scattered &&
@@ -294,7 +294,7 @@ bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 {
 	hmmu__mutex_assert_held(&b->lock);
-	return stays_in_order(b, memory, page, place) || make_scattered(b);
+	return keeps_order(b, memory, page, place) || scatter_places(b);
 }
 
 static void counts_update(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)

@@ -27,8 +27,8 @@ static void device_invalidate(struct hmmu_notifier *sub, void *arg,
  * Splitting a large leaf needs memory; an invalidation can not fail. Without
  * memory whole large leaves go: what is mapped too little faults again.
  */
-static size_t unmap_surely(struct hmmu_device *d, uintptr_t start,
-			   uintptr_t end)
+static size_t unmap_at_least(struct hmmu_device *d, uintptr_t start,
+			     uintptr_t end)
 {
 	static const uintptr_t grain[] = { HMMU_PAGE_BYTES, HMMU_LARGE_BYTES,
 					   HMMU_HUGE_BYTES };
@@ -60,7 +60,7 @@ static void device_finish(struct hmmu_notifier *sub, void *arg,
 				  struct hmmu_invalidate_call, inv);
 
 	(void)sub;
-	if (unmap_surely(d, inv->start, inv->end))
+	if (unmap_at_least(d, inv->start, inv->end))
 		call->unmapped = true;
 	if (d->ops.invalidate)
 		d->ops.invalidate(d, d->arg, inv);
@@ -74,9 +74,9 @@ static void device_free(struct hmmu_device *d)
 	hmmu__free(d, sizeof(*d));
 }
 
-static int options_read(const struct hmmu_device_options *in,
-			struct hmmu_device_options *o,
-			struct hmmu_device_ops *ops)
+static int read_device_options(const struct hmmu_device_options *in,
+			       struct hmmu_device_options *o,
+			       struct hmmu_device_ops *ops)
 {
 	int err;
 
@@ -168,7 +168,7 @@ int hmmu_device_create(struct hmmu_space *space,
 
 	if (!space || !ret_device)
 		return -EINVAL;
-	err = options_read(options, &o, &ops);
+	err = read_device_options(options, &o, &ops);
 	if (err)
 		return err;
 	if (o.memory && o.memory->mm != space->mm)

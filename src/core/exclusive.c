@@ -34,7 +34,7 @@
 /* Address space for so much; a page costs memory only while it is taken. */
 #define POOL_BYTES (1ul << 30)
 
-static int pool_get(struct hmmu_device *d)
+static int create_pool_once(struct hmmu_device *d)
 {
 	struct hmmu_space *space = d->space;
 	struct hmmu_memory *m = NULL;
@@ -68,14 +68,14 @@ static int check_vma(const struct hmmu_device *d, uintptr_t addr)
 }
 
 /* One call: pages are made exclusive one after the other. */
-struct making {
+struct exclusive_call {
 	struct hmmu_device *device;
 	struct hmmu_mirror_reader *reader;
 	struct hmmu_migration migration;
 };
 
 /* The page is mapped into the device's mirror as its own. */
-static bool is_mapped(const struct making *k, uintptr_t addr)
+static bool is_mapped_exclusive(const struct exclusive_call *k, uintptr_t addr)
 {
 	const uint64_t want = HMMU_MIRROR_WRITE | HMMU_DEVICE_LEAF_EXCLUSIVE;
 	struct hmmu_mirror *mirror = k->device->mirror;
@@ -89,7 +89,7 @@ static bool is_mapped(const struct making *k, uintptr_t addr)
 }
 
 /* Who holds the page: NULL, the system. */
-static struct hmmu_memory *holder(struct hmmu_space *space, uintptr_t addr)
+static struct hmmu_memory *find_holder(struct hmmu_space *space, uintptr_t addr)
 {
 	struct hmmu_block *b = hmmu__block_find(&space->blocks, addr);
 	struct hmmu_place p = { 0 };
@@ -103,14 +103,14 @@ static struct hmmu_memory *holder(struct hmmu_space *space, uintptr_t addr)
 }
 
 /* What has not been taken: is it worth another try? */
-static int stayed(struct hmmu_space *space, uintptr_t addr,
-		  const struct hmmu_migrate_result *r)
+static int refusal_error(struct hmmu_space *space, uintptr_t addr,
+			 const struct hmmu_migrate_result *r)
 {
 	if (r->stayed[HMMU_STAY_FULL])
 		return -ENOMEM;
 	/* Another device was faster, or a userfaultfd of the program's. */
 	if (r->stayed[HMMU_STAY_FOREIGN])
-		return holder(space, addr) ? -EAGAIN : -EBUSY;
+		return find_holder(space, addr) ? -EAGAIN : -EBUSY;
 	if (r->stayed[HMMU_STAY_UNMAPPED] || r->stayed[HMMU_STAY_PROTECTED] ||
 	    r->stayed[HMMU_STAY_CHANGED] || r->stayed[HMMU_STAY_EXCLUSIVE])
 		return -EAGAIN;
@@ -118,7 +118,7 @@ static int stayed(struct hmmu_space *space, uintptr_t addr,
 }
 
 /* What a fault says, as this call says it: no write is no access (EX2). */
-static int of_fault(int err)
+static int fault_error(int err)
 {
 	if (err == -EPERM)
 		return -EFAULT;
@@ -126,49 +126,49 @@ static int of_fault(int err)
 }
 
 /* The page comes home, becomes the process's own and writable, and is taken. */
-static int take(struct making *k, uintptr_t addr)
+static int take_page(struct exclusive_call *k, uintptr_t addr)
 {
 	struct hmmu_space *space = k->device->space;
 	struct hmmu_migration *m = &k->migration;
 	uintptr_t end = addr + HMMU_PAGE_BYTES;
 	int err = 0;
 
-	if (holder(space, addr))
+	if (find_holder(space, addr))
 		err = hmmu__range_home(space, addr, end, NULL, NULL);
 	if (!err)
 		err = space->mm->ops->fault_in(space->mm, addr, end, true);
 	if (err)
-		return of_fault(err);
+		return fault_error(err);
 	*m = (struct hmmu_migration){ .space = space,
 				      .device = k->device,
 				      .memory = k->device->exclusive,
 				      .event = HMMU_EVENT_EXCLUSIVE };
 	err = hmmu__migration_run(m, addr, end);
-	return err ? err : stayed(space, addr, &m->result);
+	return err ? err : refusal_error(space, addr, &m->result);
 }
 
-static int attempt(struct making *k, uintptr_t addr)
+static int try_page(struct exclusive_call *k, uintptr_t addr)
 {
 	struct hmmu_device *d = k->device;
 	int err = check_vma(d, addr);
 
-	if (!err && holder(d->space, addr) != d->exclusive)
-		err = take(k, addr);
+	if (!err && find_holder(d->space, addr) != d->exclusive)
+		err = take_page(k, addr);
 	if (!err)
-		err = of_fault(hmmu__device_fault(d, addr, HMMU_PAGE_BYTES,
-						  HMMU_ACCESS_WRITE));
-	if (!err && !is_mapped(k, addr))
+		err = fault_error(hmmu__device_fault(d, addr, HMMU_PAGE_BYTES,
+						     HMMU_ACCESS_WRITE));
+	if (!err && !is_mapped_exclusive(k, addr))
 		err = -EAGAIN;
 	return err;
 }
 
 /* For so long it may be taken back before it is mapped, as in a fault. */
-static int make_one(struct making *k, uintptr_t addr)
+static int retry_page(struct exclusive_call *k, uintptr_t addr)
 {
 	uint64_t begun = hmmu__sched_now_ns();
 	int err;
 
-	while ((err = attempt(k, addr)) == -EAGAIN) {
+	while ((err = try_page(k, addr)) == -EAGAIN) {
 		if (hmmu__sched_now_ns() - begun >
 		    HMMU_RANGE_DEFAULT_TIMEOUT_NS)
 			return -EBUSY;
@@ -177,15 +177,15 @@ static int make_one(struct making *k, uintptr_t addr)
 	return err;
 }
 
-static int make_each(struct making *k, uintptr_t start, uintptr_t end,
-		     size_t *done)
+static int make_pages_exclusive(struct exclusive_call *k, uintptr_t start,
+				uintptr_t end, size_t *done)
 {
 	int err = hmmu_mirror_reader_create(k->device->mirror, &k->reader);
 
 	if (err)
 		return err;
 	for (; start < end && !err; start += HMMU_PAGE_BYTES) {
-		err = make_one(k, start);
+		err = retry_page(k, start);
 		if (!err)
 			*done += HMMU_PAGE_BYTES;
 	}
@@ -193,21 +193,21 @@ static int make_each(struct making *k, uintptr_t start, uintptr_t end,
 	return err;
 }
 
-static int make_all(struct hmmu_device *d, uintptr_t start, uintptr_t end,
-		    size_t *done)
+static int make_range_exclusive(struct hmmu_device *d, uintptr_t start,
+				uintptr_t end, size_t *done)
 {
-	struct making *k;
+	struct exclusive_call *k;
 	int err = hmmu__take_check(d->space);
 
 	if (!err)
-		err = pool_get(d);
+		err = create_pool_once(d);
 	if (err)
 		return err;
 	k = hmmu__alloc(sizeof(*k));
 	if (!k)
 		return -ENOMEM;
 	k->device = d;
-	err = make_each(k, start, end, done);
+	err = make_pages_exclusive(k, start, end, done);
 	hmmu__free(k, sizeof(*k));
 	return err;
 }
@@ -226,7 +226,7 @@ int hmmu_device_make_exclusive(struct hmmu_device *device, uintptr_t address,
 	err = hmmu__space_enter_to_wait(device->space, &self);
 	if (err)
 		return err;
-	err = make_all(device, start, end, &done);
+	err = make_range_exclusive(device, start, end, &done);
 	hmmu__leave(self);
 	if (ret_bytes)
 		*ret_bytes = done;

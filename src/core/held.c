@@ -102,7 +102,7 @@ bool hmmu__core_lift(struct hmmu_space *space, uintptr_t start, uintptr_t end,
  */
 #define PUT_BACK_NS 10000000000ull
 
-static void put_surely(struct hmmu_space *space, struct hmmu_mm_put *put)
+static void put_retry(struct hmmu_space *space, struct hmmu_mm_put *put)
 {
 	uint64_t begun = hmmu__sched_now_ns();
 	int err;
@@ -134,7 +134,7 @@ static void land_in_system(struct hmmu_space *space, struct hmmu_memory *m,
 	};
 
 	if (m->kind != HMMU_MEMORY_COHERENT)
-		put_surely(space, &put);
+		put_retry(space, &put);
 	pages_drop(space, m, place, pages);
 }
 

@@ -29,7 +29,7 @@
 #include "core/space.h"
 #include "memory/pool.h"
 
-static void result_add(struct hmmu_migrate_result *r, uint64_t pages,
+static void add_result(struct hmmu_migrate_result *r, uint64_t pages,
 		       uint64_t large)
 {
 	if (!r)
@@ -38,7 +38,7 @@ static void result_add(struct hmmu_migrate_result *r, uint64_t pages,
 	r->large_moved += large;
 }
 
-static void home_count(struct hmmu_space *space, const struct hmmu_mm_put *put)
+static void count_put(struct hmmu_space *space, const struct hmmu_mm_put *put)
 {
 	uint64_t pages = put->done_bytes >> HMMU_PAGE_LG2;
 
@@ -51,7 +51,7 @@ static void home_count(struct hmmu_space *space, const struct hmmu_mm_put *put)
 /*
  * What goes home together: blocks of one range, locked in this order.
  */
-struct homing {
+struct home_batch {
 	struct hmmu_space *space;
 	struct hmmu_migrate_result *result;
 	/* Only this one's pages, or everybody's: NULL. */
@@ -75,13 +75,14 @@ struct home_run {
 	struct hmmu_memory *memory;
 };
 
-static uintptr_t run_end(const struct home_run *r)
+static uintptr_t home_run_end(const struct home_run *r)
 {
 	return r->start + (r->pages << HMMU_PAGE_LG2);
 }
 
-static struct hmmu_block *run_block(const struct homing *h,
-				    const struct home_run *r, uintptr_t addr)
+static struct hmmu_block *find_run_block(const struct home_batch *h,
+					 const struct home_run *r,
+					 uintptr_t addr)
 {
 	uintptr_t first = h->batch.block[r->block]->start;
 
@@ -89,13 +90,13 @@ static struct hmmu_block *run_block(const struct homing *h,
 }
 
 /* The pages are home, or lost with their mapping: their records go. */
-static void run_clear(const struct homing *h, const struct home_run *r,
+static void clear_run(const struct home_batch *h, const struct home_run *r,
 		      size_t pages)
 {
 	uintptr_t at = r->start;
 
 	while (pages) {
-		struct hmmu_block *b = run_block(h, r, at);
+		struct hmmu_block *b = find_run_block(h, r, at);
 		unsigned int page = hmmu__block_page(b, at);
 		unsigned int n = HMMU_PAGES_PER_LARGE - page;
 
@@ -113,7 +114,7 @@ static void run_clear(const struct homing *h, const struct home_run *r,
  * they are counted. Of one that is to be refused the first page goes alone,
  * and so splits it.
  */
-static size_t put_bytes(const struct home_run *r)
+static size_t choose_put_bytes(const struct home_run *r)
 {
 	size_t all = r->pages << HMMU_PAGE_LG2;
 	size_t before = (0 - r->start) % HMMU_LARGE_BYTES;
@@ -125,11 +126,11 @@ static size_t put_bytes(const struct home_run *r)
 	return hmmu__memory_fails_large(r->memory) ? HMMU_PAGE_BYTES : all;
 }
 
-static int run_put(struct homing *h, struct home_run *r)
+static int put_run(struct home_batch *h, struct home_run *r)
 {
 	struct hmmu_mm_put put = {
 		.start = r->start,
-		.bytes = put_bytes(r),
+		.bytes = choose_put_bytes(r),
 		.host = hmmu__memory_host(r->memory, r->place),
 	};
 	uint32_t done;
@@ -147,11 +148,11 @@ static int run_put(struct homing *h, struct home_run *r)
 	if (h->touched - r->start < put.done_bytes)
 		h->is_touched_home = true;
 	if (done) {
-		run_clear(h, r, done);
+		clear_run(h, r, done);
 		hmmu__memory_give(r->memory, r->place, done,
 				  put.large * HMMU_PAGES_PER_LARGE != done);
-		home_count(h->space, &put);
-		result_add(h->result, done, put.large);
+		count_put(h->space, &put);
+		add_result(h->result, done, put.large);
 		r->start += put.done_bytes;
 		r->place += done;
 		r->pages -= done;
@@ -163,10 +164,10 @@ static int run_put(struct homing *h, struct home_run *r)
  * There is no mapping at the start of the run: an event about it is on its way,
  * or a hook has just unmapped it. What is behind the hole stays as it is.
  */
-static bool run_forget(const struct homing *h, struct home_run *r)
+static bool forget_run(const struct home_batch *h, struct home_run *r)
 {
 	struct hmmu_mm *mm = h->space->mm;
-	uintptr_t end = run_end(r);
+	uintptr_t end = home_run_end(r);
 	struct hmmu_vma_info vma;
 	size_t pages;
 
@@ -179,7 +180,7 @@ static bool run_forget(const struct homing *h, struct home_run *r)
 	pages = (end - r->start) >> HMMU_PAGE_LG2;
 	(void)mm->ops->empty(mm, hmmu__memory_host(r->memory, r->place),
 			     end - r->start);
-	run_clear(h, r, pages);
+	clear_run(h, r, pages);
 	hmmu__memory_give(r->memory, r->place, (uint32_t)pages, true);
 	hmmu__count(&h->space->counters.device_pages, (uint64_t)0 - pages);
 	hmmu__count(&h->space->counters.pages_dropped, pages);
@@ -190,13 +191,13 @@ static bool run_forget(const struct homing *h, struct home_run *r)
  * A coherent page has been in the CPU's sight all the time: only its place in
  * the device's memory is given back.
  */
-static void run_release(const struct homing *h, struct home_run *r)
+static void release_coherent_run(const struct home_batch *h, struct home_run *r)
 {
-	run_clear(h, r, r->pages);
+	clear_run(h, r, r->pages);
 	hmmu__memory_give(r->memory, r->place, (uint32_t)r->pages, true);
 	hmmu__count(&h->space->counters.pages_home, r->pages);
 	hmmu__count(&h->space->counters.device_pages, (uint64_t)0 - r->pages);
-	result_add(h->result, r->pages, 0);
+	add_result(h->result, r->pages, 0);
 	r->pages = 0;
 }
 
@@ -207,17 +208,17 @@ static unsigned int kind_bit(const struct hmmu_memory *m)
 	return 1u << m->kind;
 }
 
-static bool is_wanted(const struct homing *h, const struct hmmu_memory *m)
+static bool is_wanted(const struct home_batch *h, const struct hmmu_memory *m)
 {
 	return (h->kinds & kind_bit(m)) && (!h->only || m->owner == h->only);
 }
 
 /* The whole block is held in one piece that begins where the run ends. */
-static bool continues(const struct homing *h, const struct hmmu_block *b,
-		      const struct home_run *r)
+static bool continues_run(const struct home_batch *h,
+			  const struct hmmu_block *b, const struct home_run *r)
 {
 	hmmu__mutex_assert_held(&b->lock);
-	return b->start == run_end(r) &&
+	return b->start == home_run_end(r) &&
 	       h->end - b->start >= HMMU_LARGE_BYTES &&
 	       hmmu__bitmap_is_full(&b->held) && !b->scattered &&
 	       b->memory == r->memory &&
@@ -225,8 +226,8 @@ static bool continues(const struct homing *h, const struct hmmu_block *b,
 }
 
 /* The first run of block @i from @page on, with the whole blocks after it. */
-static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
-		     struct home_run *r)
+static bool find_run(const struct home_batch *h, unsigned int i,
+		     unsigned int page, struct home_run *r)
 {
 	struct hmmu_block *b = h->batch.block[i];
 	struct hmmu_block_run part;
@@ -247,40 +248,40 @@ static bool run_find(const struct homing *h, unsigned int i, unsigned int page,
 				.place = part.place,
 				.memory = part.memory };
 	while (page == HMMU_PAGES_PER_LARGE && ++i < h->batch.n &&
-	       continues(h, h->batch.block[i], r))
+	       continues_run(h, h->batch.block[i], r))
 		r->pages += HMMU_PAGES_PER_LARGE;
 	return true;
 }
 
-static int run_home(struct homing *h, struct home_run *r)
+static int bring_run_home(struct home_batch *h, struct home_run *r)
 {
 	int err;
 
 	if (r->memory->kind == HMMU_MEMORY_COHERENT) {
-		run_release(h, r);
+		release_coherent_run(h, r);
 		return 0;
 	}
-	err = run_put(h, r);
+	err = put_run(h, r);
 	if (err == -ENOENT)
-		err = run_forget(h, r) ? 0 : -EAGAIN;
+		err = forget_run(h, r) ? 0 : -EAGAIN;
 	return err;
 }
 
 /* What has come home is not found again. */
-static int homing_locked(struct homing *h)
+static int home_batch_locked(struct home_batch *h)
 {
 	struct home_run r;
 	unsigned int i;
 	int err = 0;
 
 	for (i = 0; i < h->batch.n && !err; i++)
-		while (!err && run_find(h, i, 0, &r))
-			err = run_home(h, &r);
+		while (!err && find_run(h, i, 0, &r))
+			err = bring_run_home(h, &r);
 	return err;
 }
 
 /* How what comes home is told: as what, and whose it is. */
-struct telling {
+struct home_invalidation {
 	enum hmmu_event event;
 	const struct hmmu_device *owner;
 };
@@ -289,17 +290,18 @@ struct telling {
  * Who ends exclusive access migrates nothing, and tells it to the device, too:
  * the event has no owner whose own it could be (EX7).
  */
-static struct telling telling_of(const struct hmmu_memory *m)
+static struct home_invalidation invalidation_for(const struct hmmu_memory *m)
 {
-	struct telling t = { HMMU_EVENT_MIGRATE, m->owner };
+	struct home_invalidation t = { HMMU_EVENT_MIGRATE, m->owner };
 
 	if (m->kind == HMMU_MEMORY_EXCLUSIVE)
-		t = (struct telling){ HMMU_EVENT_CLEAR, NULL };
+		t = (struct home_invalidation){ HMMU_EVENT_CLEAR, NULL };
 	return t;
 }
 
 /* For pages of the two together: whose of several is nobody's. */
-static struct telling telling_both(struct telling a, struct telling b)
+static struct home_invalidation
+invalidation_for_both(struct home_invalidation a, struct home_invalidation b)
 {
 	if (a.event != b.event)
 		a.event = HMMU_EVENT_MIGRATE;
@@ -308,12 +310,13 @@ static struct telling telling_both(struct telling a, struct telling b)
 	return a;
 }
 
-static bool is_same(struct telling a, struct telling b)
+static bool is_same_invalidation(struct home_invalidation a,
+				 struct home_invalidation b)
 {
 	return a.event == b.event && a.owner == b.owner;
 }
 
-static int homing_run(struct homing *h, struct telling t)
+static int home_batch_once(struct home_batch *h, struct home_invalidation t)
 {
 	struct hmmu_mm *mm = h->space->mm;
 	struct hmmu_invalidate_call call = {
@@ -331,7 +334,7 @@ static int homing_run(struct homing *h, struct telling t)
 	/* Between a hook's munmap and its drop the mapping may be another. */
 	err = -EAGAIN;
 	if (!hmmu__notifiers_conflict(&h->space->notifiers, &call))
-		err = homing_locked(h);
+		err = home_batch_locked(h);
 	hmmu__batch_unlock(&h->batch);
 	mm->ops->unhold(mm, false);
 	hmmu__core_invalidate_end(h->space, &call);
@@ -343,14 +346,14 @@ static int homing_run(struct homing *h, struct telling t)
  * How many pages of the block's part of the range are wanted; *@t says how
  * they are told.
  */
-static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
-			     struct telling *t)
+static uint64_t count_wanted(const struct home_batch *h, struct hmmu_block *b,
+			     struct home_invalidation *t)
 {
 	struct hmmu_block_run r;
 	unsigned int page, stop;
 	uint64_t pages = 0;
 
-	*t = (struct telling){ HMMU_EVENT_MIGRATE, NULL };
+	*t = (struct home_invalidation){ HMMU_EVENT_MIGRATE, NULL };
 	if (!atomic_load_explicit(&b->held_pages, memory_order_acquire))
 		return 0;
 	hmmu__block_clip(b, h->start, h->end, &page, &stop);
@@ -358,20 +361,21 @@ static uint64_t wanted_pages(const struct homing *h, struct hmmu_block *b,
 	for (; hmmu__block_run(b, page, stop, &r); page = r.page + r.n) {
 		if (!is_wanted(h, r.memory))
 			continue;
-		*t = pages ? telling_both(*t, telling_of(r.memory)) :
-			     telling_of(r.memory);
+		*t = pages ? invalidation_for_both(*t,
+						   invalidation_for(r.memory)) :
+			     invalidation_for(r.memory);
 		pages += r.n;
 	}
 	hmmu__block_unlock(b);
 	return pages;
 }
 
-static int homing_surely(struct homing *h, struct telling t)
+static int home_batch_retry(struct home_batch *h, struct home_invalidation t)
 {
 	uint64_t begun = hmmu__sched_now_ns();
 	int err;
 
-	while ((err = homing_run(h, t)) == -EAGAIN) {
+	while ((err = home_batch_once(h, t)) == -EAGAIN) {
 		if (hmmu__sched_now_ns() - begun > HMMU_CHANGING_NS)
 			return -EBUSY;
 		h->space->mm->ops->sync(h->space->mm, HMMU_QUIET_NS);
@@ -383,10 +387,10 @@ static int homing_surely(struct homing *h, struct telling t)
  * Blocks of [@at, @end) that hold wanted pages, told alike, and follow one
  * another: h->start to h->end. Returns where to go on.
  */
-static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
-				struct telling *t)
+static uintptr_t collect_home_batch(struct home_batch *h, uintptr_t at,
+				    uintptr_t end, struct home_invalidation *t)
 {
-	struct telling one;
+	struct home_invalidation one;
 	uintptr_t begin = at, stop = at;
 	struct hmmu_block *b;
 
@@ -397,13 +401,14 @@ static uintptr_t homing_collect(struct homing *h, uintptr_t at, uintptr_t end,
 
 		h->start = at;
 		h->end = end;
-		wanted = wanted_pages(h, b, &one) > 0;
+		wanted = count_wanted(h, b, &one) > 0;
 		if (!h->batch.n && !wanted)
 			continue;
 		if (!h->batch.n) {
 			begin = at > b->start ? at : b->start;
 			*t = one;
-		} else if (!wanted || !is_same(one, *t) || b->start != stop ||
+		} else if (!wanted || !is_same_invalidation(one, *t) ||
+			   b->start != stop ||
 			   h->batch.n == HMMU_BATCH_BLOCKS) {
 			break;
 		}
@@ -422,18 +427,18 @@ int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 		     const struct hmmu_device *only,
 		     struct hmmu_migrate_result *result)
 {
-	struct homing h = { .space = space,
-			    .result = result,
-			    .only = only,
-			    .kinds = ALL_KINDS };
-	struct telling t = { HMMU_EVENT_MIGRATE, NULL };
+	struct home_batch h = { .space = space,
+				.result = result,
+				.only = only,
+				.kinds = ALL_KINDS };
+	struct home_invalidation t = { HMMU_EVENT_MIGRATE, NULL };
 	int err = 0;
 
 	space->mm->ops->sync(space->mm, HMMU_QUIET_NS);
 	while (start < end) {
-		start = homing_collect(&h, start, end, &t);
+		start = collect_home_batch(&h, start, end, &t);
 		if (h.batch.n) {
-			int e = homing_surely(&h, t);
+			int e = home_batch_retry(&h, t);
 
 			if (e)
 				err = e;
@@ -457,25 +462,26 @@ int hmmu__core_all_home(struct hmmu_space *space)
  * with it; one that is exclusive to a device comes alone (EX7), and stays so
  * when another is touched. @mixed: not all of the block was in its memory.
  */
-static int touched_home(struct hmmu_space *space, struct hmmu_block *b,
-			uintptr_t addr, const struct hmmu_memory *m, bool mixed)
+static int home_touched_page(struct hmmu_space *space, struct hmmu_block *b,
+			     uintptr_t addr, const struct hmmu_memory *m,
+			     bool mixed)
 {
-	struct homing h = { .space = space,
-			    .kinds = kind_bit(m),
-			    .start = b->start,
-			    .end = b->start + HMMU_LARGE_BYTES,
-			    .batch = { .block = { b }, .n = 1 },
-			    .touched = addr };
-	struct telling t = telling_of(m);
+	struct home_batch h = { .space = space,
+				.kinds = kind_bit(m),
+				.start = b->start,
+				.end = b->start + HMMU_LARGE_BYTES,
+				.batch = { .block = { b }, .n = 1 },
+				.touched = addr };
+	struct home_invalidation t = invalidation_for(m);
 	int err;
 
 	if (m->kind == HMMU_MEMORY_EXCLUSIVE) {
 		h.start = addr & ~(HMMU_PAGE_BYTES - 1);
 		h.end = h.start + HMMU_PAGE_BYTES;
 	} else if (mixed) {
-		(void)wanted_pages(&h, b, &t);
+		(void)count_wanted(&h, b, &t);
 	}
-	err = homing_run(&h, t);
+	err = home_batch_once(&h, t);
 	/* It may have been dropped in between, or have moved: nobody is woken. */
 	return err ? err : !h.is_touched_home;
 }
@@ -508,7 +514,7 @@ static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,
 		return err;
 	}
 	hmmu__count(&space->counters.cpu_faults, 1);
-	return touched_home(space, b, addr, place.memory, mixed);
+	return home_touched_page(space, b, addr, place.memory, mixed);
 }
 
 int hmmu__core_fill(struct hmmu_space *space, uintptr_t addr)

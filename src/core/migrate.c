@@ -39,12 +39,12 @@ const char *hmmu_stay_text(unsigned int reason)
 	return stay_text[reason];
 }
 
-static uint64_t pages_of(uintptr_t start, uintptr_t end)
+static uint64_t count_pages(uintptr_t start, uintptr_t end)
 {
 	return (end - start) >> HMMU_PAGE_LG2;
 }
 
-static int blocks_get(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
+static int get_blocks(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
 {
 	uintptr_t at = start & ~(HMMU_LARGE_BYTES - 1);
 
@@ -71,8 +71,8 @@ static int blocks_get(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
  * A hook that began before is seen as a conflict; one that begins after waits
  * for the blocks. So nothing is taken between its munmap and its drop.
  */
-static int batch_locked(struct hmmu_migration *m, uintptr_t end,
-			struct hmmu_invalidate_call *call)
+static int take_batch_locked(struct hmmu_migration *m, uintptr_t end,
+			     struct hmmu_invalidate_call *call)
 {
 	struct hmmu_mm *mm = m->space->mm;
 	int err = -EAGAIN;
@@ -86,7 +86,7 @@ static int batch_locked(struct hmmu_migration *m, uintptr_t end,
 	return err;
 }
 
-static int batch_once(struct hmmu_migration *m, uintptr_t end)
+static int take_batch_once(struct hmmu_migration *m, uintptr_t end)
 {
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = m->at,
@@ -95,12 +95,12 @@ static int batch_once(struct hmmu_migration *m, uintptr_t end)
 			 .owner = m->device },
 		.moves = true,
 	};
-	int err = blocks_get(m, m->at, end);
+	int err = get_blocks(m, m->at, end);
 
 	if (err)
 		return err;
 	hmmu__core_invalidate_begin(m->space, &call);
-	err = batch_locked(m, end, &call);
+	err = take_batch_locked(m, end, &call);
 	hmmu__core_invalidate_end(m->space, &call);
 	return err;
 }
@@ -118,8 +118,8 @@ static void unshare_pages(struct hmmu_migration *m)
 }
 
 /* The first run of [at, end) that no device holds; false: there is none. */
-static bool free_run(struct hmmu_migration *m, uintptr_t at, uintptr_t end,
-		     uintptr_t *lo, uintptr_t *hi)
+static bool find_free_run(struct hmmu_migration *m, uintptr_t at, uintptr_t end,
+			  uintptr_t *lo, uintptr_t *hi)
 {
 	struct hmmu_block *b;
 	unsigned int page, stop;
@@ -147,9 +147,9 @@ static bool free_run(struct hmmu_migration *m, uintptr_t at, uintptr_t end,
  * and it is enough to be told of changes. What another device holds stays
  * there, and is not touched.
  */
-static int make_watched(struct hmmu_migration *m,
-			const struct hmmu_vma_info *vma, uintptr_t end,
-			enum hmmu_stay *why)
+static int watch_and_populate(struct hmmu_migration *m,
+			      const struct hmmu_vma_info *vma, uintptr_t end,
+			      enum hmmu_stay *why)
 {
 	struct hmmu_mm *mm = m->space->mm;
 	uintptr_t lo, hi = m->at;
@@ -158,26 +158,27 @@ static int make_watched(struct hmmu_migration *m,
 	*why = HMMU_STAY_FOREIGN;
 	if (err == -EOPNOTSUPP)
 		return -EBUSY;
-	while (!err && free_run(m, hi, end, &lo, &hi))
+	while (!err && find_free_run(m, hi, end, &lo, &hi))
 		err = mm->ops->fault_in(mm, lo, hi,
 					vma->flags & HMMU_VMA_WRITE);
 	return err == -EFAULT || err == -EPERM ? -EAGAIN : err;
 }
 
 /* 0, -EBUSY and why, or -EAGAIN: it is changing. */
-static int make_ready(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
-		      uintptr_t end, enum hmmu_stay *why)
+static int prepare_mapping(struct hmmu_migration *m,
+			   const struct hmmu_vma_info *vma, uintptr_t end,
+			   enum hmmu_stay *why)
 {
 	struct hmmu_mm *mm = m->space->mm;
 
 	if (m->memory->kind == HMMU_MEMORY_COHERENT)
-		return make_watched(m, vma, end, why);
+		return watch_and_populate(m, vma, end, why);
 	return mm->ops->arm(mm, vma, why);
 }
 
 /* One batch of one mapping: tried until it is dealt with. */
-static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
-		 uintptr_t end)
+static int migrate_batch(struct hmmu_migration *m,
+			 const struct hmmu_vma_info *vma, uintptr_t end)
 {
 	unsigned int round;
 	enum hmmu_stay why;
@@ -188,14 +189,14 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
 
 		/* Left from the last round: arming may fail. */
 		m->unshare_bytes = 0;
-		err = make_ready(m, vma, end, &why);
+		err = prepare_mapping(m, vma, end, &why);
 		if (err == -EBUSY) {
-			hmmu__stayed(m, why, pages_of(m->at, end));
+			hmmu__stayed(m, why, count_pages(m->at, end));
 			m->at = end;
 			return 0;
 		}
 		if (!err)
-			err = batch_once(m, end);
+			err = take_batch_once(m, end);
 		if (err && err != -EAGAIN)
 			return err;
 		if (m->unshare_bytes)
@@ -212,8 +213,8 @@ static int batch(struct hmmu_migration *m, const struct hmmu_vma_info *vma,
  * Why nothing of the mapping can move, or false. The kernel moves no page of a
  * mapping that can not be written; a coherent one need not move.
  */
-static bool must_stay(const struct hmmu_migration *m,
-		      const struct hmmu_vma_info *vma, enum hmmu_stay *why)
+static bool cannot_migrate(const struct hmmu_migration *m,
+			   const struct hmmu_vma_info *vma, enum hmmu_stay *why)
 {
 	const uint32_t rw = m->memory->kind == HMMU_MEMORY_COHERENT ?
 				    HMMU_VMA_READ :
@@ -233,7 +234,7 @@ static bool must_stay(const struct hmmu_migration *m,
  * The mapping stays where it is. That it was to be moved is told all the same
  * (MV34): whoever maps a part of it looks again.
  */
-static void tell_only(struct hmmu_migration *m, uintptr_t to)
+static void notify_only(struct hmmu_migration *m, uintptr_t to)
 {
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = m->at,
@@ -250,7 +251,7 @@ static void tell_only(struct hmmu_migration *m, uintptr_t to)
 }
 
 /* One step from m->at on: a hole, a mapping that stays, or a batch. */
-static int step(struct hmmu_migration *m, uintptr_t end)
+static int migrate_step(struct hmmu_migration *m, uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
 	struct hmmu_vma_info vma;
@@ -264,15 +265,15 @@ static int step(struct hmmu_migration *m, uintptr_t end)
 			to = hmmu_min(end, vma.start);
 	} else {
 		to = hmmu_min(end, vma.end);
-		if (!must_stay(m, &vma, &why)) {
+		if (!cannot_migrate(m, &vma, &why)) {
 			uintptr_t full = (m->at & ~(HMMU_LARGE_BYTES - 1)) +
 					 HMMU_BATCH_BYTES;
 
-			return batch(m, &vma, hmmu_min(to, full));
+			return migrate_batch(m, &vma, hmmu_min(to, full));
 		}
-		tell_only(m, to);
+		notify_only(m, to);
 	}
-	hmmu__stayed(m, why, pages_of(m->at, to));
+	hmmu__stayed(m, why, count_pages(m->at, to));
 	m->at = to;
 	return 0;
 }
@@ -290,7 +291,7 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 	while (m->at < end) {
 		uintptr_t before = m->at;
 
-		err = step(m, end);
+		err = migrate_step(m, end);
 		if (err && err != -EAGAIN)
 			break;
 		now = hmmu__sched_now_ns();

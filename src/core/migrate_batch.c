@@ -18,8 +18,8 @@
 #define OWN_CHUNK_PAGES 64u
 
 /* Records what was taken, block by block. The caller has prepared them. */
-static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
-		   uint32_t place)
+static void record_taken(struct hmmu_migration *m, uintptr_t start,
+			 size_t bytes, uint32_t place)
 {
 	uint64_t pages = bytes >> HMMU_PAGE_LG2;
 
@@ -47,7 +47,8 @@ static void record(struct hmmu_migration *m, uintptr_t start, size_t bytes,
 /*
  * What did not move: it is counted, or made exclusive and tried once more.
  */
-static int stay(struct hmmu_migration *m, const struct hmmu_mm_take *t)
+static int handle_refusal(struct hmmu_migration *m,
+			  const struct hmmu_mm_take *t)
 {
 	uintptr_t addr = t->start + t->done_bytes;
 
@@ -63,7 +64,7 @@ static int stay(struct hmmu_migration *m, const struct hmmu_mm_take *t)
 }
 
 /* A coherent page stays where the CPU has it. */
-static int take(struct hmmu_migration *m, struct hmmu_mm_take *t)
+static int take_pages(struct hmmu_migration *m, struct hmmu_mm_take *t)
 {
 	struct hmmu_mm *mm = m->space->mm;
 
@@ -77,7 +78,7 @@ static int take(struct hmmu_migration *m, struct hmmu_mm_take *t)
  * Takes [m->at, m->at + bytes) to @place. What is not used of the places is
  * given back.
  */
-static int take_to(struct hmmu_migration *m, size_t bytes, uint32_t place)
+static int take_to_place(struct hmmu_migration *m, size_t bytes, uint32_t place)
 {
 	struct hmmu_memory *mem = m->memory;
 	struct hmmu_mm_take t = {
@@ -91,21 +92,22 @@ static int take_to(struct hmmu_migration *m, size_t bytes, uint32_t place)
 
 	err = HMMU_FAULT_POINT("take", ENOMEM);
 	if (!err)
-		err = take(m, &t);
+		err = take_pages(m, &t);
 	done = (uint32_t)(t.done_bytes >> HMMU_PAGE_LG2);
-	record(m, m->at, t.done_bytes, place);
+	record_taken(m, m->at, t.done_bytes, place);
 	m->result.large_moved += t.large;
 	hmmu__count(&m->space->counters.large_to_device, t.large);
 	if (done < total)
 		hmmu__memory_give(mem, place + done, total - done, true);
 	if (err == -EBUSY)
-		return stay(m, &t);
+		return handle_refusal(m, &t);
 	m->at += t.done_bytes;
 	return err;
 }
 
 /* How many blocks from m->at on go whole, without a look at single pages. */
-static uint32_t whole_blocks(const struct hmmu_migration *m, uintptr_t end)
+static uint32_t count_whole_blocks(const struct hmmu_migration *m,
+				   uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
 	uintptr_t at = m->at;
@@ -129,7 +131,7 @@ static uint32_t whole_blocks(const struct hmmu_migration *m, uintptr_t end)
 }
 
 /* Single pages as long as they come in a row; *@n becomes how many. */
-static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
+static uint32_t alloc_places(struct hmmu_migration *m, unsigned int *n)
 {
 	struct hmmu_memory *mem = m->memory;
 	uint32_t first = hmmu__memory_take_page(mem);
@@ -153,8 +155,8 @@ static uint32_t place_pages(struct hmmu_migration *m, unsigned int *n)
 }
 
 /* Places that were found, or none: then [page, page + n) stays. */
-static int take_found(struct hmmu_migration *m, struct hmmu_block *b,
-		      unsigned int page, unsigned int n, uint32_t place)
+static int take_if_found(struct hmmu_migration *m, struct hmmu_block *b,
+			 unsigned int page, unsigned int n, uint32_t place)
 {
 	hmmu__mutex_assert_held(&b->lock);
 	if (place == HMMU_NO_PAGE) {
@@ -166,25 +168,26 @@ static int take_found(struct hmmu_migration *m, struct hmmu_block *b,
 		hmmu__memory_give(m->memory, place, n, true);
 		return -ENOMEM;
 	}
-	return take_to(m, (size_t)n << HMMU_PAGE_LG2, place);
+	return take_to_place(m, (size_t)n << HMMU_PAGE_LG2, place);
 }
 
 /*
  * A large page without a large place (MV24). Its first page goes alone, and so
  * splits it; the others follow as a run of small pages.
  */
-static int take_first(struct hmmu_migration *m)
+static int take_first_page(struct hmmu_migration *m)
 {
 	struct hmmu_block *b = hmmu__batch_block(&m->batch, m->at);
 	unsigned int n = 1;
-	int err = take_found(m, b, 0, n, place_pages(m, &n));
+	int err = take_if_found(m, b, 0, n, alloc_places(m, &n));
 
 	hmmu__mutex_assert_held(&b->lock);
 	b->is_split = !hmmu__bitmap_is_empty(&b->held);
 	return err;
 }
 
-static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
+static int take_whole_blocks(struct hmmu_migration *m, uint32_t blocks,
+			     bool *full)
 {
 	struct hmmu_memory *mem = m->memory;
 	struct hmmu_mm *mm = m->space->mm;
@@ -194,7 +197,7 @@ static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
 
 	*full = false;
 	if (hmmu__memory_fails_large(mem))
-		return take_first(m);
+		return take_first_page(m);
 	got = hmmu__memory_take_chunks(mem, blocks, &place, &tainted);
 	*full = !got;
 	if (!got)
@@ -206,12 +209,12 @@ static int take_whole(struct hmmu_migration *m, uint32_t blocks, bool *full)
 		hmmu__memory_give(mem, place, got * HMMU_PAGES_PER_LARGE, true);
 		return err;
 	}
-	return take_to(m, (size_t)got << HMMU_LARGE_LG2, place);
+	return take_to_place(m, (size_t)got << HMMU_LARGE_LG2, place);
 }
 
 /* A chunk for pages [page, page + n) of a block that has none yet. */
-static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
-				   unsigned int n)
+static uint32_t alloc_own_chunk(struct hmmu_migration *m, unsigned int page,
+				unsigned int n)
 {
 	struct hmmu_memory *mem = m->memory;
 	unsigned int after = HMMU_PAGES_PER_LARGE - page - n;
@@ -234,7 +237,7 @@ static uint32_t place_in_own_chunk(struct hmmu_migration *m, unsigned int page,
 	return c + page;
 }
 
-static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
+static uint32_t alloc_run(struct hmmu_migration *m, struct hmmu_block *b,
 			  unsigned int page, unsigned int *n)
 {
 	uint32_t place;
@@ -246,25 +249,25 @@ static uint32_t place_run(struct hmmu_migration *m, struct hmmu_block *b,
 	    hmmu__memory_take_pages_at(m->memory, b->first + page, *n))
 		return b->first + page;
 	if (is_empty && *n >= OWN_CHUNK_PAGES) {
-		place = place_in_own_chunk(m, page, *n);
+		place = alloc_own_chunk(m, page, *n);
 		if (place != HMMU_NO_PAGE)
 			return place;
 	}
-	return place_pages(m, n);
+	return alloc_places(m, n);
 }
 
 /* A run of pages that may all go. */
 static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
 		    unsigned int page, unsigned int n)
 {
-	uint32_t place = place_run(m, b, page, &n);
+	uint32_t place = alloc_run(m, b, page, &n);
 
-	return take_found(m, b, page, n, place);
+	return take_if_found(m, b, page, n, place);
 }
 
 /* The pages from @page on that share the fate of the first. */
-static unsigned int run_end(const struct hmmu_bitmap512 *map, unsigned int page,
-			    unsigned int stop)
+static unsigned int alike_run_end(const struct hmmu_bitmap512 *map,
+				  unsigned int page, unsigned int stop)
 {
 	unsigned int end = hmmu__bitmap_test(map, page) ?
 				   hmmu__bitmap_first_clear_from(map, page) :
@@ -273,14 +276,14 @@ static unsigned int run_end(const struct hmmu_bitmap512 *map, unsigned int page,
 	return end < stop ? end : stop;
 }
 
-static void advance(struct hmmu_migration *m, unsigned int pages)
+static void skip_pages(struct hmmu_migration *m, unsigned int pages)
 {
 	m->at += (uintptr_t)pages << HMMU_PAGE_LG2;
 }
 
 /* The run at m->at within one block is held already, by whomever. */
-static void held_run(struct hmmu_migration *m, struct hmmu_block *b,
-		     unsigned int page, unsigned int stop)
+static void skip_held_run(struct hmmu_migration *m, struct hmmu_block *b,
+			  unsigned int page, unsigned int stop)
 {
 	struct hmmu_block_run r;
 
@@ -292,31 +295,31 @@ static void held_run(struct hmmu_migration *m, struct hmmu_block *b,
 		hmmu__stayed(m, HMMU_STAY_EXCLUSIVE, r.n);
 	else
 		hmmu__stayed(m, HMMU_STAY_FOREIGN, r.n);
-	advance(m, r.n);
+	skip_pages(m, r.n);
 }
 
 /* The run at m->at within one block: held already, excluded, or taken. */
-static int block_run(struct hmmu_migration *m, struct hmmu_block *b,
-		     const struct hmmu_bitmap512 *skip, unsigned int stop)
+static int take_block_run(struct hmmu_migration *m, struct hmmu_block *b,
+			  const struct hmmu_bitmap512 *skip, unsigned int stop)
 {
 	unsigned int page = hmmu__block_page(b, m->at);
 	unsigned int end;
 
 	hmmu__mutex_assert_held(&b->lock);
 	if (hmmu__bitmap_test(&b->held, page)) {
-		held_run(m, b, page, stop);
+		skip_held_run(m, b, page, stop);
 		return 0;
 	}
-	end = run_end(&b->held, page, stop);
+	end = alike_run_end(&b->held, page, stop);
 	if (hmmu__bitmap_test(skip, page)) {
 		hmmu__stayed(m, m->why[page], 1);
-		advance(m, 1);
+		skip_pages(m, 1);
 		return 0;
 	}
-	return take_run(m, b, page, run_end(skip, page, end) - page);
+	return take_run(m, b, page, alike_run_end(skip, page, end) - page);
 }
 
-static int block_part(struct hmmu_migration *m, uintptr_t end)
+static int take_block_part(struct hmmu_migration *m, uintptr_t end)
 {
 	struct hmmu_block *b = hmmu__batch_block(&m->batch, m->at);
 	struct hmmu_bitmap512 skip = { 0 };
@@ -331,7 +334,7 @@ static int block_part(struct hmmu_migration *m, uintptr_t end)
 					 m->why);
 	hmmu__pins_exclude(&m->space->pins, m->at, end, &skip, m->why);
 	while (m->at < end && !err)
-		err = block_run(m, b, &skip, stop);
+		err = take_block_run(m, b, &skip, stop);
 	return err;
 }
 
@@ -341,12 +344,12 @@ int hmmu__batch_take(struct hmmu_migration *m, uintptr_t end)
 	int err = 0;
 
 	while (m->at < end && !err) {
-		uint32_t n = full ? 0 : whole_blocks(m, end);
+		uint32_t n = full ? 0 : count_whole_blocks(m, end);
 
 		if (n)
-			err = take_whole(m, n, &full);
+			err = take_whole_blocks(m, n, &full);
 		if (!n || full)
-			err = block_part(m, end);
+			err = take_block_part(m, end);
 	}
 	return err;
 }

@@ -163,8 +163,9 @@ static uintptr_t call_last(const struct hmmu_invalidate_call *call)
  * The tree does not change while the sequence is odd, and it is: no lock. The
  * lock of begin orders the walk after the last change.
  */
-static void walk(struct hmmu_notifier_set *set,
-		 struct hmmu_invalidate_call *call, uint64_t seq) HMMU_NO_TSA
+static void run_callbacks(struct hmmu_notifier_set *set,
+			  struct hmmu_invalidate_call *call,
+			  uint64_t seq) HMMU_NO_TSA
 {
 	uintptr_t start = call->inv.start;
 	uintptr_t last = call_last(call);
@@ -199,7 +200,7 @@ void hmmu__notifiers_begin(struct hmmu_notifier_set *set,
 	}
 	hmmu__mutex_unlock(&set->lock);
 	if (seq)
-		walk(set, call, seq);
+		run_callbacks(set, call, seq);
 }
 
 static void call_unlink_locked(struct hmmu_notifier_set *set,

@@ -79,9 +79,10 @@ static void sub_end(struct hmmu_notifier *sub)
 	hmmu__free(sub, sizeof(*sub));
 }
 
-static int insert(struct hmmu_space *space, const struct hmmu_notifier_ops *ops,
-		  void *arg, uintptr_t start, size_t bytes, unsigned int flags,
-		  struct hmmu_notifier **ret)
+static int insert_sub(struct hmmu_space *space,
+		      const struct hmmu_notifier_ops *ops, void *arg,
+		      uintptr_t start, size_t bytes, unsigned int flags,
+		      struct hmmu_notifier **ret)
 {
 	struct hmmu_notifier *sub = sub_make(space, ops, arg);
 	int err = 0;
@@ -120,7 +121,7 @@ int hmmu_notifier_insert(struct hmmu_space *space, uintptr_t start,
 	err = hmmu__space_enter(space, &self);
 	if (err)
 		return err;
-	err = insert(space, &o, arg, start, bytes, flags, &sub);
+	err = insert_sub(space, &o, arg, start, bytes, flags, &sub);
 	hmmu__leave(self);
 	if (!err)
 		*ret_sub = sub;

@@ -37,7 +37,7 @@ void hmmu__pins_fini(struct hmmu_pin_set *set) HMMU_NO_TSA
 	hmmu__mutex_fini(&set->lock);
 }
 
-static bool is_any(const struct hmmu_pin_set *set)
+static bool has_pins(const struct hmmu_pin_set *set)
 {
 	/* Acquire: pairs with insert(). */
 	return atomic_load_explicit(&set->count, memory_order_acquire) > 0;
@@ -50,7 +50,7 @@ void hmmu__pins_exclude(struct hmmu_pin_set *set, uintptr_t start,
 	uintptr_t block = start & ~(HMMU_LARGE_BYTES - 1);
 	struct hmmu_itree_node *n;
 
-	if (!is_any(set))
+	if (!has_pins(set))
 		return;
 	hmmu__mutex_lock(&set->lock);
 	hmmu__itree_for_each(n, &set->tree, start, end - 1)
@@ -73,7 +73,7 @@ bool hmmu__pins_overlap(struct hmmu_pin_set *set, uintptr_t start,
 {
 	bool found;
 
-	if (!is_any(set))
+	if (!has_pins(set))
 		return false;
 	hmmu__mutex_lock(&set->lock);
 	found = hmmu__itree_first(&set->tree, start, end - 1);

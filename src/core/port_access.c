@@ -231,7 +231,7 @@ static void tlb_forget_page(struct hmmu_port_full *full, uintptr_t va)
  * 4 KiB leaves that lie like a large one are as good as one, but to find out
  * takes as long as some ten misses: done when a block goes on missing.
  */
-static bool block_is_worth_a_look(struct hmmu_port_full *full, uintptr_t va)
+static bool should_check_block(struct hmmu_port_full *full, uintptr_t va)
 {
 	uintptr_t block = va >> HMMU_LARGE_LG2;
 
@@ -270,7 +270,7 @@ static bool fill_inside(struct hmmu_port_full *full, uintptr_t va)
 	if (hmmu_mirror_leaf_lg2(leaf) > HMMU_PAGE_LG2)
 		entry_fill(full, large_entry(full, va), va >> HMMU_LARGE_LG2,
 			   delta, leaf);
-	else if (!block_is_worth_a_look(full, va) || !fill_block(full, va))
+	else if (!should_check_block(full, va) || !fill_block(full, va))
 		entry_fill(full, small_entry(full, va), va >> HMMU_PAGE_LG2,
 			   delta, leaf);
 	return true;
@@ -297,8 +297,8 @@ static bool has_collided_too_long(struct attempt *attempt)
 }
 
 /* Asks for the page of @va. 0: look again; the section may be broken now. */
-static int resolve(struct hmmu_port_full *full, uintptr_t va,
-		   enum hmmu_access access, struct attempt *attempt)
+static int resolve_fault(struct hmmu_port_full *full, uintptr_t va,
+			 enum hmmu_access access, struct attempt *attempt)
 {
 	int err;
 
@@ -314,9 +314,9 @@ static int resolve(struct hmmu_port_full *full, uintptr_t va,
 	return err ? hmmu__port_set_fault(full, va, access, err) : 0;
 }
 
-static int translate(struct hmmu_port_full *full, uintptr_t va,
-		     enum hmmu_access access, struct attempt *attempt,
-		     struct target *target)
+static int translate_va(struct hmmu_port_full *full, uintptr_t va,
+			enum hmmu_access access, struct attempt *attempt,
+			struct target *target)
 {
 	int err;
 
@@ -331,7 +331,7 @@ static int translate(struct hmmu_port_full *full, uintptr_t va,
 			return 0;
 		if (full->is_report_only)
 			return hmmu__port_set_fault(full, va, access, -ENOENT);
-		err = resolve(full, va, access, attempt);
+		err = resolve_fault(full, va, access, attempt);
 		if (err)
 			return err;
 	}
@@ -341,14 +341,14 @@ static int translate(struct hmmu_port_full *full, uintptr_t va,
  * The access at @va faulted though it was translated. The first time it is
  * faulted like a page without a translation; if that helped, 0.
  */
-static int revalidate(struct hmmu_port_full *full, uintptr_t va,
-		      enum hmmu_access access, struct attempt *attempt)
+static int revalidate_page(struct hmmu_port_full *full, uintptr_t va,
+			   enum hmmu_access access, struct attempt *attempt)
 {
 	tlb_forget_page(full, va);
 	if (attempt->has_faulted || full->is_report_only)
 		return hmmu__port_set_fault(full, va, access, -EFAULT);
 	attempt->has_faulted = true;
-	return resolve(full, va, access, attempt);
+	return resolve_fault(full, va, access, attempt);
 }
 
 /* Accesses within one page --------------------------------------------------- */
@@ -431,33 +431,33 @@ static int do_add(uintptr_t host, struct operation *op)
 }
 
 /* In a section. The operation lies within one page. */
-static int perform(struct hmmu_port_full *full, uintptr_t va,
-		   struct operation *op)
+static int perform_operation(struct hmmu_port_full *full, uintptr_t va,
+			     struct operation *op)
 {
 	struct attempt attempt = { 0 };
 	struct target target;
 	int err;
 
 	for (;;) {
-		err = translate(full, va, op->access, &attempt, &target);
+		err = translate_va(full, va, op->access, &attempt, &target);
 		if (err)
 			return err;
 		if (hmmu_likely(op->fn(target.host, op) == 0))
 			return 0;
-		err = revalidate(full, va, op->access, &attempt);
+		err = revalidate_page(full, va, op->access, &attempt);
 		if (err)
 			return err;
 	}
 }
 
 /* Opens a section where none is open. */
-static int perform_alone(struct hmmu_port *port, uintptr_t va,
-			 struct operation *op)
+static int perform_in_section(struct hmmu_port *port, uintptr_t va,
+			      struct operation *op)
 {
 	int err;
 
 	hmmu_port_begin(port);
-	err = perform(port_full(port), va, op);
+	err = perform_operation(port_full(port), va, op);
 	hmmu_port_end(port);
 	return err;
 }
@@ -475,7 +475,7 @@ static int prepare_store(struct hmmu_port_full *full, uintptr_t va)
 	struct attempt attempt = { 0 };
 	struct target target;
 
-	return translate(full, va, HMMU_ACCESS_WRITE, &attempt, &target);
+	return translate_va(full, va, HMMU_ACCESS_WRITE, &attempt, &target);
 }
 
 static int perform_half(struct hmmu_port_full *full, uintptr_t va,
@@ -487,7 +487,7 @@ static int perform_half(struct hmmu_port_full *full, uintptr_t va,
 
 	op.bytes = bytes;
 	memcpy(op.value, value, bytes);
-	err = perform(full, va + offset, &op);
+	err = perform_operation(full, va + offset, &op);
 	memcpy(value, op.value, bytes);
 	return err;
 }
@@ -528,7 +528,7 @@ int hmmu__port_access(struct hmmu_port *port, uintptr_t va, size_t bytes,
 	if (access == HMMU_ACCESS_WRITE)
 		memcpy(op.value, value, bytes);
 	if (hmmu_likely(bytes <= bytes_in_page(va)))
-		err = perform_alone(port, va, &op);
+		err = perform_in_section(port, va, &op);
 	else {
 		hmmu_port_begin(port);
 		err = perform_across(port_full(port), va, &op);
@@ -562,7 +562,7 @@ int hmmu_port_compare_exchange(struct hmmu_port *port, uintptr_t va,
 		return -EINVAL;
 	memcpy(op.value, expected, bytes);
 	memcpy(op.desired, desired, bytes);
-	err = perform_alone(port, va, &op);
+	err = perform_in_section(port, va, &op);
 	if (err)
 		return err;
 	if (!op.is_equal)
@@ -583,7 +583,7 @@ int hmmu_port_fetch_add(struct hmmu_port *port, uintptr_t va, size_t bytes,
 
 	if (!port || (bytes != 4 && bytes != 8) || !hmmu_is_aligned(va, bytes))
 		return -EINVAL;
-	err = perform_alone(port, va, &op);
+	err = perform_in_section(port, va, &op);
 	if (!err && ret_old)
 		*ret_old = op.value[0];
 	return err;
@@ -592,8 +592,8 @@ int hmmu_port_fetch_add(struct hmmu_port *port, uintptr_t va, size_t bytes,
 /* Spans ---------------------------------------------------------------------- */
 
 /* More than one entry of the TLB: the run that the mirror has from @va on. */
-static void extend(struct hmmu_port_full *full, uintptr_t va, size_t bytes,
-		   enum hmmu_access access, struct target *target)
+static void extend_span(struct hmmu_port_full *full, uintptr_t va, size_t bytes,
+			enum hmmu_access access, struct target *target)
 {
 	struct hmmu_mirror_walk walk;
 
@@ -623,10 +623,10 @@ int hmmu_port_span(struct hmmu_port *port, uintptr_t va, size_t bytes,
 	if (!port || !ret_host || !ret_bytes || !port->depth || !bytes ||
 	    va + bytes - 1 < va)
 		return -EINVAL;
-	err = translate(full, va, access, &attempt, &target);
+	err = translate_va(full, va, access, &attempt, &target);
 	if (err)
 		return err;
-	extend(full, va, bytes, access, &target);
+	extend_span(full, va, bytes, access, &target);
 	full->span_section = port->section;
 	*ret_host = (void *)target.host;
 	*ret_bytes = hmmu_min(bytes, target.bytes);
@@ -669,8 +669,8 @@ static int copy_inside(const struct copy *c, uintptr_t va,
 	int err;
 
 	while (*done < bytes) {
-		err = translate(c->full, va + *done, c->access, &attempt,
-				&target);
+		err = translate_va(c->full, va + *done, c->access, &attempt,
+				   &target);
 		if (err)
 			return err;
 		n = hmmu_min(bytes - *done, target.bytes);
@@ -681,7 +681,7 @@ static int copy_inside(const struct copy *c, uintptr_t va,
 			attempt = (struct attempt){ 0 };
 		if (!left)
 			continue;
-		err = revalidate(c->full, va + *done, c->access, &attempt);
+		err = revalidate_page(c->full, va + *done, c->access, &attempt);
 		if (err)
 			return err;
 	}

@@ -11,7 +11,7 @@
 #include "core/view.h"
 
 /* RF4, RF6: what is asked of a page. */
-static uint64_t request_of(const struct hmmu_range *r, uint64_t in)
+static uint64_t page_request(const struct hmmu_range *r, uint64_t in)
 {
 	uint64_t req = (in & r->entry_mask) | r->default_flags;
 
@@ -26,7 +26,7 @@ static bool is_snapshot(const struct hmmu_range *r)
 	return !((r->default_flags | r->entry_mask) & HMMU_ENTRY_REQ_FAULT);
 }
 
-static size_t slot(const struct hmmu_range *r, uintptr_t addr)
+static size_t entry_slot(const struct hmmu_range *r, uintptr_t addr)
 {
 	return (addr - r->start) >> HMMU_PAGE_LG2;
 }
@@ -38,26 +38,26 @@ static bool any_requested(const struct hmmu_range *r, uintptr_t start,
 
 	if (is_snapshot(r))
 		return false;
-	for (i = slot(r, start); i < slot(r, end); i++)
-		if (request_of(r, r->entries[i]))
+	for (i = entry_slot(r, start); i < entry_slot(r, end); i++)
+		if (page_request(r, r->entries[i]))
 			return true;
 	return false;
 }
 
-static int part_error(struct hmmu_range *r, uintptr_t start, uintptr_t end)
+static int mark_part_error(struct hmmu_range *r, uintptr_t start, uintptr_t end)
 {
 	size_t i;
 
 	/* RF13, RF14: an error if asked for, else a mark, and on it goes. */
 	if (any_requested(r, start, end))
 		return -EFAULT;
-	for (i = slot(r, start); i < slot(r, end); i++)
+	for (i = entry_slot(r, start); i < entry_slot(r, end); i++)
 		r->entries[i] = (r->entries[i] & HMMU_ENTRY_STICKY) |
 				HMMU_ENTRY_ERROR;
 	return 0;
 }
 
-static bool satisfies(uint64_t entry, uint64_t request)
+static bool entry_satisfies(uint64_t entry, uint64_t request)
 {
 	return entry & HMMU_ENTRY_VALID &&
 	       (!(request & HMMU_ENTRY_REQ_WRITE) || entry & HMMU_ENTRY_WRITE);
@@ -76,12 +76,13 @@ struct want {
 static void mark_written(const struct hmmu_range *r, uint64_t *now,
 			 uintptr_t start, uintptr_t end)
 {
-	size_t first = slot(r, start);
+	size_t first = entry_slot(r, start);
 	size_t i;
 
 	for (i = 0; i < (end - start) >> HMMU_PAGE_LG2; i++)
 		if (now[i] & HMMU_ENTRY_VALID &&
-		    request_of(r, r->entries[first + i]) & HMMU_ENTRY_REQ_WRITE)
+		    page_request(r, r->entries[first + i]) &
+			    HMMU_ENTRY_REQ_WRITE)
 			now[i] |= HMMU_ENTRY_WRITE;
 }
 
@@ -101,9 +102,10 @@ static int view_part(const struct hmmu_range *r,
  * straight to the caller. With some, into @now first: the caller's entries
  * still hold the requests. [@start, @written) was faulted as was asked.
  */
-static int look(const struct hmmu_range *r, const struct hmmu_vma_info *vma,
-		uintptr_t start, uintptr_t end, uintptr_t written,
-		uint64_t *now, struct want *want)
+static int snapshot_part(const struct hmmu_range *r,
+			 const struct hmmu_vma_info *vma, uintptr_t start,
+			 uintptr_t end, uintptr_t written, uint64_t *now,
+			 struct want *want)
 {
 	size_t n = (end - start) >> HMMU_PAGE_LG2;
 	size_t i;
@@ -114,12 +116,12 @@ static int look(const struct hmmu_range *r, const struct hmmu_vma_info *vma,
 	if (!err)
 		mark_written(r, now, start, written);
 	for (i = 0; i < n && !err; i++) {
-		uint64_t in = r->entries[slot(r, start) + i];
-		uint64_t req = request_of(r, in);
+		uint64_t in = r->entries[entry_slot(r, start) + i];
+		uint64_t req = page_request(r, in);
 
 		now[i] |= in & HMMU_ENTRY_STICKY;
 		/* RF20: an owned device page is never faulted. */
-		if (!req || satisfies(now[i], req))
+		if (!req || entry_satisfies(now[i], req))
 			continue;
 		if (now[i] & HMMU_ENTRY_VALID &&
 		    hmmu_entry_where(now[i]) == HMMU_WHERE_DEVICE)
@@ -137,12 +139,13 @@ static uintptr_t want_end(const struct hmmu_range *r, const struct want *w,
 {
 	uintptr_t at = w->addr + HMMU_PAGE_BYTES;
 
-	while (at < end && request_of(r, r->entries[slot(r, at)]) == w->request)
+	while (at < end &&
+	       page_request(r, r->entries[entry_slot(r, at)]) == w->request)
 		at += HMMU_PAGE_BYTES;
 	return at;
 }
 
-static bool collided(const struct hmmu_range *r)
+static bool has_collided(const struct hmmu_range *r)
 {
 	return hmmu__notifier_retry(r->notifier, r->seq);
 }
@@ -152,7 +155,7 @@ static bool collided(const struct hmmu_range *r)
  * look again. Each page is faulted once; what is not there then is lost to a
  * change that runs beside us, and the caller begins again.
  */
-static int part_fault(struct hmmu_range *r, const struct hmmu_vma_info *vma,
+static int fault_part(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 		      uintptr_t start, uintptr_t end)
 {
 	struct hmmu_mm *mm = r->notifier->space->mm;
@@ -163,9 +166,9 @@ static int part_fault(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 	int err;
 
 	for (;;) {
-		if (collided(r))
+		if (has_collided(r))
 			return -EBUSY;
-		err = look(r, vma, start, end, written, now, &w);
+		err = snapshot_part(r, vma, start, end, written, now, &w);
 		if (err)
 			return err;
 		if (!w.request)
@@ -189,40 +192,41 @@ static int part_fault(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 		done = stop;
 	}
 	for (i = 0; i < (end - start) >> HMMU_PAGE_LG2; i++)
-		r->entries[slot(r, start) + i] = now[i];
+		r->entries[entry_slot(r, start) + i] = now[i];
 	return 0;
 }
 
-static int part_snapshot(struct hmmu_range *r, const struct hmmu_vma_info *vma,
-			 uintptr_t start, uintptr_t end)
+static int snapshot_to_caller(struct hmmu_range *r,
+			      const struct hmmu_vma_info *vma, uintptr_t start,
+			      uintptr_t end)
 {
-	if (collided(r))
+	if (has_collided(r))
 		return -EBUSY;
-	return view_part(r, vma, start, end, &r->entries[slot(r, start)]);
+	return view_part(r, vma, start, end, &r->entries[entry_slot(r, start)]);
 }
 
 /* The part of one mapping: whole for a snapshot, by blocks else. */
-static int vma_part(struct hmmu_range *r, const struct hmmu_vma_info *vma,
-		    uintptr_t start, uintptr_t end)
+static int fill_vma_part(struct hmmu_range *r, const struct hmmu_vma_info *vma,
+			 uintptr_t start, uintptr_t end)
 {
 	uintptr_t next;
 	int err = 0;
 
 	if (hmmu__vma_check(vma, false))
-		return part_error(r, start, end);
+		return mark_part_error(r, start, end);
 	if (is_snapshot(r))
-		return part_snapshot(r, vma, start, end);
+		return snapshot_to_caller(r, vma, start, end);
 	for (; start < end && !err; start = next) {
 		next = hmmu_min(end, (start | (HMMU_LARGE_BYTES - 1)) + 1);
 		if (any_requested(r, start, next))
-			err = part_fault(r, vma, start, next);
+			err = fault_part(r, vma, start, next);
 		else
-			err = part_snapshot(r, vma, start, next);
+			err = snapshot_to_caller(r, vma, start, next);
 	}
 	return err;
 }
 
-static int range_walk(struct hmmu_range *r)
+static int walk_range(struct hmmu_range *r)
 {
 	struct hmmu_mm *mm = r->notifier->space->mm;
 	struct hmmu_vma_info vma;
@@ -232,13 +236,13 @@ static int range_walk(struct hmmu_range *r)
 	/* What was changed by a call that has returned is recorded. */
 	mm->ops->sync(mm, 0);
 	while (at < r->end && !err) {
-		if (collided(r))
+		if (has_collided(r))
 			return -EBUSY;
 		if (mm->ops->next_vma(mm, at, &vma))
-			return part_error(r, at, r->end);
+			return mark_part_error(r, at, r->end);
 		if (vma.start > at) {
 			to = hmmu_min(vma.start, r->end);
-			err = part_error(r, at, to);
+			err = mark_part_error(r, at, to);
 		} else {
 			watched = mm->ops->watch(mm, &vma);
 			if (watched == -EAGAIN)
@@ -246,14 +250,14 @@ static int range_walk(struct hmmu_range *r)
 			if (watched == -ENOMEM)
 				return watched;
 			to = hmmu_min(vma.end, r->end);
-			err = vma_part(r, &vma, at, to);
+			err = fill_vma_part(r, &vma, at, to);
 		}
 		at = to;
 	}
 	return err;
 }
 
-static bool is_covered(const struct hmmu_range *r)
+static bool is_in_subscription(const struct hmmu_range *r)
 {
 	return r->start >= r->notifier->node.start &&
 	       r->end - 1 <= r->notifier->node.last;
@@ -270,7 +274,7 @@ static int range_check(const struct hmmu_range *in, struct hmmu_range *r)
 	if (err)
 		return err;
 	if (!r->notifier || !r->entries || r->default_flags & ~req ||
-	    !hmmu__range_is_valid(r->start, r->end) || !is_covered(r))
+	    !hmmu__range_is_valid(r->start, r->end) || !is_in_subscription(r))
 		return -EINVAL;
 	return hmmu__space_is_usable(r->notifier->space) ? 0 : -ECHILD;
 }
@@ -287,7 +291,7 @@ int hmmu_range_fault(struct hmmu_range *range)
 	err = hmmu__space_enter_to_wait(r.notifier->space, &self);
 	if (err)
 		return err;
-	err = range_walk(&r);
+	err = walk_range(&r);
 	hmmu__leave(self);
 	return err;
 }

@@ -25,8 +25,8 @@ static void count_system(const uint64_t *e, size_t n,
 }
 
 /* System pages: no owner is named, so device pages are not VALID. */
-static void system_part(struct hmmu_space *space, uintptr_t start,
-			uint64_t *entries, struct hmmu_residency *out)
+static void count_system_part(struct hmmu_space *space, uintptr_t start,
+			      uint64_t *entries, struct hmmu_residency *out)
 {
 	uintptr_t end = start + HMMU_LARGE_BYTES, at = start, to;
 	const struct hmmu_view nobody = { .owner = NULL };
@@ -43,8 +43,8 @@ static void system_part(struct hmmu_space *space, uintptr_t start,
 	}
 }
 
-static void device_part(struct hmmu_space *space, uintptr_t start,
-			struct hmmu_residency *out)
+static void count_device_part(struct hmmu_space *space, uintptr_t start,
+			      struct hmmu_residency *out)
 {
 	struct hmmu_block *b = hmmu__block_find(&space->blocks, start);
 
@@ -56,7 +56,7 @@ static void device_part(struct hmmu_space *space, uintptr_t start,
 	hmmu__block_unlock(b);
 }
 
-static uint32_t mirror_leaf(struct hmmu_mirror *mirror, uintptr_t start)
+static uint32_t find_largest_leaf(struct hmmu_mirror *mirror, uintptr_t start)
 {
 	struct hmmu_mirror_reader *reader;
 	uint32_t best = 0;
@@ -79,14 +79,15 @@ static uint32_t mirror_leaf(struct hmmu_mirror *mirror, uintptr_t start)
 	return best;
 }
 
-static uint32_t largest_leaf(struct hmmu_space *space, uintptr_t start)
+static uint32_t find_largest_in_mirrors(struct hmmu_space *space,
+					uintptr_t start)
 {
 	struct hmmu_device *d;
 	uint32_t best = 0;
 
 	hmmu__mutex_lock(&space->lock);
 	for (d = space->devices; d; d = d->next) {
-		uint32_t lg2 = mirror_leaf(d->mirror, start);
+		uint32_t lg2 = find_largest_leaf(d->mirror, start);
 
 		if (lg2 > best)
 			best = lg2;
@@ -95,14 +96,14 @@ static uint32_t largest_leaf(struct hmmu_space *space, uintptr_t start)
 	return best;
 }
 
-static void fill(struct hmmu_space *space, uintptr_t start, uint64_t *entries,
-		 struct hmmu_residency *out)
+static void fill_residency(struct hmmu_space *space, uintptr_t start,
+			   uint64_t *entries, struct hmmu_residency *out)
 {
 	struct hmmu_residency r = { .start = start };
 
-	system_part(space, start, entries, &r);
-	device_part(space, start, &r);
-	r.mirror_leaf_lg2 = largest_leaf(space, start);
+	count_system_part(space, start, entries, &r);
+	count_device_part(space, start, &r);
+	r.mirror_leaf_lg2 = find_largest_in_mirrors(space, start);
 	/* Under no lock: @out is the program's memory. */
 	*out = r;
 }
@@ -123,7 +124,7 @@ int hmmu_space_get_residency(struct hmmu_space *space, uintptr_t address,
 		return err;
 	entries = hmmu__alloc_pages(1);
 	for (; entries && start < end; start += HMMU_LARGE_BYTES)
-		fill(space, start, entries, out++);
+		fill_residency(space, start, entries, out++);
 	if (entries)
 		hmmu__free_pages(entries, 1);
 	hmmu__leave(self);

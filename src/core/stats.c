@@ -8,7 +8,7 @@
 #include "core/device.h"
 #include "core/space.h"
 
-static uint64_t get(const _Atomic uint64_t *counter)
+static uint64_t load_counter(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
@@ -34,25 +34,25 @@ static void stats_fill(struct hmmu_space *space, struct hmmu_space_stats *s)
 	const struct hmmu_counters *c = &space->counters;
 	const struct hmmu_mm_counters *e = &space->mm->counters;
 
-	s->device_faults = get(&c->device_faults);
-	s->device_fault_retries = get(&c->device_fault_retries);
-	s->cpu_faults = get(&c->cpu_faults);
-	s->hole_faults = get(&c->hole_faults);
-	s->pages_to_device = get(&c->pages_to_device);
-	s->large_to_device = get(&c->large_to_device);
-	s->pages_home = get(&c->pages_home);
-	s->large_home = get(&c->large_home);
-	s->pages_copied = get(&c->pages_copied);
-	s->pages_dropped = get(&c->pages_dropped);
-	s->invalidations = get(&c->invalidations);
-	s->events_unmap = get(&e->events_unmap);
-	s->events_remove = get(&e->events_remove);
-	s->events_remap = get(&e->events_remap);
-	s->events_late = get(&e->events_late);
-	s->sections_broken = get(&space->ports.broken_count);
-	s->sections_overdue = get(&space->ports.overdue_count);
-	s->thp_lost = get(&e->thp_lost);
-	s->device_pages = get(&c->device_pages);
+	s->device_faults = load_counter(&c->device_faults);
+	s->device_fault_retries = load_counter(&c->device_fault_retries);
+	s->cpu_faults = load_counter(&c->cpu_faults);
+	s->hole_faults = load_counter(&c->hole_faults);
+	s->pages_to_device = load_counter(&c->pages_to_device);
+	s->large_to_device = load_counter(&c->large_to_device);
+	s->pages_home = load_counter(&c->pages_home);
+	s->large_home = load_counter(&c->large_home);
+	s->pages_copied = load_counter(&c->pages_copied);
+	s->pages_dropped = load_counter(&c->pages_dropped);
+	s->invalidations = load_counter(&c->invalidations);
+	s->events_unmap = load_counter(&e->events_unmap);
+	s->events_remove = load_counter(&e->events_remove);
+	s->events_remap = load_counter(&e->events_remap);
+	s->events_late = load_counter(&e->events_late);
+	s->sections_broken = load_counter(&space->ports.broken_count);
+	s->sections_overdue = load_counter(&space->ports.overdue_count);
+	s->thp_lost = load_counter(&e->thp_lost);
+	s->device_pages = load_counter(&c->device_pages);
 	s->mirror_bytes = mirror_bytes(space);
 }
 
