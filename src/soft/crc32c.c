@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * CRC-32C, with the SSE4.2 instruction or with tables
+ *
+ * Locking: none. The tables are filled once and only read after that.
+ */
 #include <pthread.h>
 #include <string.h>
 
@@ -9,8 +14,9 @@
 #define CRC32C_POLYNOMIAL 0x82f63b78u
 
 /*
- * tables[k][b] is what byte b adds to the CRC when k more bytes follow it, so
- * eight bytes are looked up independently of one another (slicing by 8).
+ * tables[k][b] is the contribution of byte b to the CRC when k more bytes
+ * follow it. The look-ups of eight bytes do not depend on one another (slicing
+ * by 8).
  */
 static uint32_t tables[8][256];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
@@ -24,7 +30,7 @@ static uint32_t crc_of_byte(uint32_t byte)
 	return byte;
 }
 
-/* A byte with one more byte behind it is that byte's CRC, taken on by a zero. */
+/* Each further table appends one zero byte to the CRCs of the table before. */
 static void fill_tables(void)
 {
 	unsigned int b, k;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a descriptor may say, and what is left of one that stopped.
+ * Descriptor validation, and the remainder of a descriptor that stopped
+ *
+ * Locking: none. The functions work on the caller's copy.
  */
 #include <errno.h>
 
@@ -12,14 +14,14 @@ _Static_assert(sizeof(struct hmmu_soft_descriptor) == HMMU_RING_ENTRY_BYTES,
 	       "a descriptor is an entry of the ring");
 _Static_assert(sizeof(struct hmmu_soft_record) == 32, "half of it");
 
-/* What an opcode uses of a descriptor. */
+/* The fields that an opcode uses. */
 #define USES_SRC      (1u << 0)
 #define USES_DST      (1u << 1)
 #define USES_BYTES    (1u << 2)
 #define USES_SEED     (1u << 3)
 #define USES_OPERAND0 (1u << 4)
 #define USES_OPERAND1 (1u << 5)
-/* What it is. */
+/* Properties of an opcode. */
 #define IS_KNOWN      (1u << 8)
 #define IS_ATOMIC     (1u << 9)
 #define IS_ALONE      (1u << 10) /* not in a batch */
@@ -95,7 +97,10 @@ static bool is_misaligned(const struct hmmu_soft_descriptor *d, uint32_t rules)
 	return (rules & IS_ATOMIC) && !hmmu_is_aligned(d->dst, d->bytes);
 }
 
-/* Also a range that ends at the very top: it has no end to be named. */
+/*
+ * Also true for a range that ends at the top of the address space: its
+ * exclusive end does not fit in 64 bits.
+ */
 static bool wraps(uint64_t start, uint64_t bytes)
 {
 	return start + bytes < start;
@@ -163,9 +168,9 @@ bool hmmu__soft_is_backward(const struct hmmu_soft_descriptor *d)
 	       hmmu__soft_overlaps(d->src, d->dst, d->bytes);
 }
 
-/* @done is less than what @d had to do. */
-static void advance(struct hmmu_soft_descriptor *d, uint32_t rules,
-		    uint32_t done)
+/* Remove the first @done bytes or members, which are fewer than all. */
+static void advance_descriptor(struct hmmu_soft_descriptor *d, uint32_t rules,
+			       uint32_t done)
 {
 	uint64_t step = done;
 
@@ -204,7 +209,7 @@ int hmmu_soft_continue(struct hmmu_soft_descriptor *descriptor,
 	if (!is_fault_of(record, descriptor, rules))
 		return -EINVAL;
 	if (!(rules & IS_ATOMIC))
-		advance(descriptor, rules, record->bytes_completed);
+		advance_descriptor(descriptor, rules, record->bytes_completed);
 	if (rules & USES_SEED)
 		descriptor->seed = (uint32_t)record->value;
 	record->status = HMMU_SOFT_PENDING;

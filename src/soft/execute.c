@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Running one descriptor: batches, atomics, and the record at the end.
+ * Execution of one descriptor: batches, atomics and the completion record
+ *
+ * Overview: a worker runs a descriptor in its own thread, through its own
+ * port. transfer.c does the opcodes that work on ranges.
+ *
+ * Locking: takes none. A port call may sleep in a device fault.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,8 +16,8 @@
 #include "soft/transfer.h"
 
 /*
- * ThreadSanitizer does not see what the instructions of a port store. It is
- * told here that everything before comes before the record; pairs with the
+ * ThreadSanitizer does not see the stores of a port's instructions. This
+ * release orders everything before it before the record. Pairs with the
  * acquire in hmmu_soft_wait().
  */
 static void order_for_tsan(struct hmmu_soft *soft)
@@ -22,8 +27,8 @@ static void order_for_tsan(struct hmmu_soft *soft)
 					  memory_order_release);
 }
 
-static struct hmmu_soft_record *in_pool(const struct hmmu_soft *soft,
-					uint64_t va)
+static struct hmmu_soft_record *find_pooled_record(const struct hmmu_soft *soft,
+						   uint64_t va)
 {
 	uint64_t offset = va - (uintptr_t)soft->records;
 
@@ -32,8 +37,8 @@ static struct hmmu_soft_record *in_pool(const struct hmmu_soft *soft,
 	return &soft->records[offset / sizeof(struct hmmu_soft_record)];
 }
 
-static void write_to_pool(struct hmmu_soft_record *to,
-			  const struct hmmu_soft_record *record)
+static void write_pooled_record(struct hmmu_soft_record *to,
+				const struct hmmu_soft_record *record)
 {
 	to->result = record->result;
 	to->fault_write = record->fault_write;
@@ -47,9 +52,9 @@ static void write_to_pool(struct hmmu_soft_record *to,
 }
 
 /*
- * The word with the status goes last. Each store is one instruction, and
- * x86-64 keeps stores in order, those of the descriptor itself included: that
- * is the release that pairs with hmmu_soft_record_status().
+ * The word with the status is stored last. Each store is one instruction, and
+ * x86-64 keeps the order of stores, also that of the descriptor's own stores:
+ * this is the release that pairs with hmmu_soft_record_status().
  */
 static int write_through_port(struct hmmu_port *port, uint64_t va,
 			      const struct hmmu_soft_record *record)
@@ -67,15 +72,16 @@ static int write_through_port(struct hmmu_port *port, uint64_t va,
 	return err;
 }
 
-/* A record is written whether or not its page was present before. */
-static void write_record(struct hmmu_soft_worker *worker, uint64_t va,
-			 const struct hmmu_soft_record *record)
+/* A missing translation of the record is resolved, never reported. */
+static void write_completion_record(struct hmmu_soft_worker *worker,
+				    uint64_t va,
+				    const struct hmmu_soft_record *record)
 {
-	struct hmmu_soft_record *pooled = in_pool(worker->soft, va);
+	struct hmmu_soft_record *pooled = find_pooled_record(worker->soft, va);
 
 	order_for_tsan(worker->soft);
 	if (pooled) {
-		write_to_pool(pooled, record);
+		write_pooled_record(pooled, record);
 		return;
 	}
 	hmmu__soft_set_reports(worker, false);
@@ -99,7 +105,7 @@ static void run_fetch_add(struct hmmu_soft_worker *worker,
 	record->value = d->bytes == 4 ? (uint32_t)old : old;
 }
 
-/* A word of 4 bytes is the low half of its operand: x86-64 is little-endian. */
+/* x86-64 is little-endian: a word of 4 bytes is the operand's low half. */
 static void run_compare_exchange(struct hmmu_soft_worker *worker,
 				 const struct hmmu_soft_descriptor *d,
 				 struct hmmu_soft_record *record)
@@ -123,8 +129,8 @@ static uint8_t run_member(struct hmmu_soft_worker *worker,
 			  const struct hmmu_soft_descriptor *d);
 
 /*
- * Members run one after the other, so a fence finds those before it done and
- * only has to look how they ended.
+ * Members run one after the other. At a fence all members before it are done,
+ * so the fence only checks whether one has failed.
  */
 static void run_batch(struct hmmu_soft_worker *worker,
 		      const struct hmmu_soft_descriptor *d,
@@ -177,7 +183,7 @@ static void run_opcode(struct hmmu_soft_worker *worker,
 	}
 }
 
-static void count_end(struct hmmu_soft_worker *worker, uint8_t status)
+static void count_completion(struct hmmu_soft_worker *worker, uint8_t status)
 {
 	hmmu__soft_count(worker, HMMU_SOFT_COUNT_DESCRIPTORS, 1);
 	if (status == HMMU_SOFT_SUCCESS)
@@ -189,9 +195,10 @@ static void count_end(struct hmmu_soft_worker *worker, uint8_t status)
 		hmmu__soft_count(worker, HMMU_SOFT_COUNT_ACCESS_FAULTS, 1);
 }
 
-/* @status is what is wrong with @d, or SUCCESS to run it. */
-static uint8_t run(struct hmmu_soft_worker *worker,
-		   const struct hmmu_soft_descriptor *d, uint8_t status)
+/* Run @d if @status, the result of its check, is SUCCESS; write the record. */
+static uint8_t run_descriptor(struct hmmu_soft_worker *worker,
+			      const struct hmmu_soft_descriptor *d,
+			      uint8_t status)
 {
 	struct hmmu_soft_record record = { .status = status };
 
@@ -200,28 +207,28 @@ static uint8_t run(struct hmmu_soft_worker *worker,
 				       !(d->flags & HMMU_SOFT_BLOCK_ON_FAULT));
 		run_opcode(worker, d, &record);
 	}
-	count_end(worker, record.status);
+	count_completion(worker, record.status);
 	if (d->flags & HMMU_SOFT_RECORD)
-		write_record(worker, d->record, &record);
+		write_completion_record(worker, d->record, &record);
 	return record.status;
 }
 
-/* hmmu_soft_submit() refuses such a record; in a batch nobody has looked. */
+/* hmmu_soft_submit() checks the record of a descriptor, but not of members. */
 static uint8_t run_member(struct hmmu_soft_worker *worker,
 			  const struct hmmu_soft_descriptor *d)
 {
 	if ((d->flags & HMMU_SOFT_RECORD) &&
 	    (!d->record ||
 	     !hmmu_is_aligned(d->record, sizeof(struct hmmu_soft_record)))) {
-		count_end(worker, HMMU_SOFT_BAD_RECORD);
+		count_completion(worker, HMMU_SOFT_BAD_RECORD);
 		hmmu__soft_count(worker, HMMU_SOFT_COUNT_LOST, 1);
 		return HMMU_SOFT_BAD_RECORD;
 	}
-	return run(worker, d, hmmu__soft_check(d, true));
+	return run_descriptor(worker, d, hmmu__soft_check(d, true));
 }
 
 void hmmu__soft_execute(struct hmmu_soft_worker *worker,
 			const struct hmmu_soft_descriptor *d)
 {
-	(void)run(worker, d, hmmu__soft_check(d, false));
+	(void)run_descriptor(worker, d, hmmu__soft_check(d, false));
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kernels: launching, calling, waiting.
+ * Jobs: launch, run and wait for kernels
  *
- * The calls of a job are put into the ring together, so they stand in it one
- * after the other, and workers take them in that order before anything else. A
- * job has no more calls than there are workers. So once the calls before them
- * have returned, all calls of a job are taken, and run at the same time.
+ * Overview: a job is one call of its kernel for each worker it asks for. The
+ * calls enter the ring together and at consecutive positions. Workers take
+ * calls in that order and before descriptors. A job has no more calls than
+ * there are workers. So all calls of a job run at the same time, once the calls
+ * before them have returned.
+ *
+ * Locking: none. @used guards a slot of the job table, @remaining its result.
  */
 #include <errno.h>
 #include <string.h>
@@ -55,7 +58,7 @@ static int push_calls(struct hmmu_soft_job *job)
 	return hmmu__ring_push(&job->soft->calls, calls, job->workers);
 }
 
-static int refuse(struct hmmu_soft *soft)
+static int refuse_job(struct hmmu_soft *soft)
 {
 	/* Relaxed: a statistic. */
 	atomic_fetch_add_explicit(&soft->refused, 1, memory_order_relaxed);
@@ -73,7 +76,7 @@ int hmmu_soft_launch(struct hmmu_soft *soft, hmmu_soft_kernel_fn fn, void *arg,
 		return -ESHUTDOWN;
 	job = claim_job(soft);
 	if (!job)
-		return refuse(soft);
+		return refuse_job(soft);
 	job->soft = soft;
 	job->fn = fn;
 	job->arg = arg;
@@ -85,11 +88,11 @@ int hmmu_soft_launch(struct hmmu_soft *soft, hmmu_soft_kernel_fn fn, void *arg,
 	atomic_store_explicit(&job->failed, 0, memory_order_relaxed);
 	atomic_store_explicit(&job->remaining, job->workers,
 			      memory_order_relaxed);
-	/* Before the push: the job may be over when it returns. */
+	/* Before the push: after it the job may be done and released. */
 	workers = job->workers;
 	if (push_calls(job)) {
 		release_job(job);
-		return refuse(soft);
+		return refuse_job(soft);
 	}
 	hmmu__soft_ring_bell(soft, workers);
 	*ret_job = job;
@@ -115,7 +118,7 @@ static void fail_job(struct hmmu_soft_worker *worker,
 {
 	struct hmmu_soft_job *job = call->job;
 
-	/* Relaxed: only one gets 0; the result is published by @remaining. */
+	/* Relaxed: only one call reads 0; @remaining publishes the result. */
 	if (atomic_exchange_explicit(&job->failed, 1, memory_order_relaxed))
 		return;
 	job->failed_worker = call->index;
@@ -138,17 +141,17 @@ bool hmmu__soft_serve_call(struct hmmu_soft_worker *worker)
 	memcpy(&call, entry, sizeof(call));
 	hmmu__soft_set_reports(worker, false);
 	err = hmmu_port_run(worker->port, call_kernel, &call);
-	/* A section that the kernel forgot would stop the program for ever. */
+	/* A section that the kernel left open would block the program. */
 	while (worker->port->depth)
 		hmmu_port_end(worker->port);
 	if (err)
 		fail_job(worker, &call, err);
 	hmmu__soft_count(worker, HMMU_SOFT_COUNT_CALLS, 1);
-	/* Release pairs with the acquire in job_is_done(). The job belongs to
-	 * its waiter from the last one on. */
+	/* Release pairs with the acquire in job_is_done(). After the last call
+	 * the job belongs to its waiter. */
 	atomic_fetch_sub_explicit(&call.job->remaining, 1,
 				  memory_order_acq_rel);
-	/* After it: who has drained the ring finds the job done. */
+	/* After it, so that the job is done when a drain returns. */
 	hmmu__ring_done(&soft->calls, position);
 	hmmu__soft_progress(soft);
 	return true;

@@ -1,6 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues: making, submitting, serving.
+ * Queues: create, submit, serve, destroy
+ *
+ * Overview: a queue is a slot of the accelerator with a ring of descriptors.
+ * Workers visit all live queues in turn and run one descriptor at each visit.
+ *
+ * Locking: none. @state and @visitors keep the ring while a worker uses it:
+ *
+ *	worker                              hmmu_soft_queue_destroy()
+ *
+ *	visitors++                          state = MAKING
+ *	state is LIVE?                      visitors is 0?
+ *	  yes: use the ring                   no: wait
+ *	visitors--                          free the ring
+ *
+ * Required: no worker uses a ring that is freed. Each side writes one word and
+ * then reads the other, all seq_cst, so one of them sees the other's write.
  */
 #include <errno.h>
 
@@ -12,8 +27,8 @@
 #include "soft/state.h"
 #include "soft/wait.h"
 
-static int read_options(const struct hmmu_soft_queue_options *from,
-			struct hmmu_soft_queue_options *to)
+static int read_queue_options(const struct hmmu_soft_queue_options *from,
+			      struct hmmu_soft_queue_options *to)
 {
 	int err;
 
@@ -66,7 +81,7 @@ int hmmu_soft_queue_create(struct hmmu_soft *soft,
 
 	if (!soft || !ret_queue)
 		return -EINVAL;
-	err = read_options(options, &opt);
+	err = read_queue_options(options, &opt);
 	if (err)
 		return err;
 	if (hmmu__soft_is_stopping(soft))
@@ -83,7 +98,7 @@ int hmmu_soft_queue_create(struct hmmu_soft *soft,
 	queue->kind = opt.kind;
 	/* Relaxed: published by the state. */
 	atomic_store_explicit(&queue->owner, 0, memory_order_relaxed);
-	/* Pairs with the loads in visit(). */
+	/* Pairs with the loads in visit_queue(). */
 	atomic_store_explicit(&queue->state, HMMU_SOFT_QUEUE_LIVE,
 			      memory_order_release);
 	*ret_queue = queue;
@@ -101,20 +116,16 @@ int hmmu_soft_queue_drain(struct hmmu_soft_queue *queue, uint64_t timeout_ns)
 				     timeout_ns);
 }
 
-static void leave(struct hmmu_soft_queue *queue)
+static void leave_queue(struct hmmu_soft_queue *queue)
 {
-	/* Pairs with the load in expel(): the visitor is done with the ring. */
+	/* Pairs with the load in expel_visitors(): no more use of the ring. */
 	atomic_fetch_sub_explicit(&queue->visitors, 1, memory_order_release);
 }
 
-/*
- * A worker announces its visit before it looks whether the queue is live, the
- * destroyer takes the life away before it looks for visitors: seq_cst on all
- * four, so that one of them sees the other.
- */
-static bool visit(struct hmmu_soft_queue *queue)
+/* seq_cst, both: see the top of the file. */
+static bool visit_queue(struct hmmu_soft_queue *queue)
 {
-	/* Relaxed: a glance that saves the add for slots without a queue. */
+	/* Relaxed: a hint that saves the add for slots without a queue. */
 	if (atomic_load_explicit(&queue->state, memory_order_relaxed) !=
 	    HMMU_SOFT_QUEUE_LIVE)
 		return false;
@@ -122,16 +133,16 @@ static bool visit(struct hmmu_soft_queue *queue)
 	if (atomic_load_explicit(&queue->state, memory_order_seq_cst) ==
 	    HMMU_SOFT_QUEUE_LIVE)
 		return true;
-	leave(queue);
+	leave_queue(queue);
 	return false;
 }
 
-/* The queue is empty, so a visitor only looks: it is gone in no time. */
-static void expel(struct hmmu_soft_queue *queue)
+/* The wait is short: the queue is empty, so visitors leave at once. */
+static void expel_visitors(struct hmmu_soft_queue *queue)
 {
 	unsigned int round = 0;
 
-	/* seq_cst, both: see visit(). */
+	/* seq_cst, both: see the top of the file. */
 	atomic_store_explicit(&queue->state, HMMU_SOFT_QUEUE_MAKING,
 			      memory_order_seq_cst);
 	while (atomic_load_explicit(&queue->visitors, memory_order_seq_cst))
@@ -147,7 +158,7 @@ int hmmu_soft_queue_destroy(struct hmmu_soft_queue *queue)
 	err = hmmu_soft_queue_drain(queue, HMMU_SOFT_FOREVER);
 	if (err)
 		return err;
-	expel(queue);
+	expel_visitors(queue);
 	release_slot(queue);
 	return 0;
 }
@@ -160,12 +171,12 @@ void hmmu__soft_queues_fini(struct hmmu_soft *soft)
 		hmmu__ring_fini(&soft->queues[i].ring);
 }
 
-/* Its address names a thread: every thread has one of its own. */
+/* The address of the thread's own copy identifies the thread. */
 static HMMU_TLS char thread_name;
 
 /*
- * The first thread to submit owns a dedicated queue. Relaxed: the owner only
- * recognises itself.
+ * The first thread that submits owns a dedicated queue. Relaxed: a thread only
+ * compares the word with its own name.
  */
 static bool may_submit(struct hmmu_soft_queue *queue)
 {
@@ -197,7 +208,7 @@ int hmmu_soft_submit(struct hmmu_soft_queue *queue,
 
 	if (!queue || !descriptor)
 		return -EINVAL;
-	/* Before a place is taken: the caller's memory may be away. */
+	/* Before taking a cell: reading @descriptor may fault and sleep. */
 	d = *descriptor;
 	if (!record_is_valid(&d))
 		return -EINVAL;
@@ -217,9 +228,9 @@ int hmmu_soft_submit(struct hmmu_soft_queue *queue,
 	return 0;
 }
 
-/* The place is given back before progress is told: a drain looks at places. */
-static bool serve(struct hmmu_soft_worker *worker,
-		  struct hmmu_soft_queue *queue)
+/* The cell is given back before progress: a drain checks the cells. */
+static bool serve_queue(struct hmmu_soft_worker *worker,
+			struct hmmu_soft_queue *queue)
 {
 	const struct hmmu_soft_descriptor *d;
 	struct hmmu_ring_wait before;
@@ -250,10 +261,10 @@ bool hmmu__soft_serve_queues(struct hmmu_soft_worker *worker)
 		queue = &worker->soft->queues[worker->next_queue];
 		worker->next_queue =
 			(worker->next_queue + 1) % HMMU_SOFT_QUEUES_MAX;
-		if (!visit(queue))
+		if (!visit_queue(queue))
 			continue;
-		served = serve(worker, queue);
-		leave(queue);
+		served = serve_queue(worker, queue);
+		leave_queue(queue);
 	}
 	return served;
 }

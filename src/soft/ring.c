@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The ring of ring.h, which describes the protocol of its cells
+ *
+ * Locking: none. The head and the tail only hand out positions and are relaxed;
+ * the sequences of the cells order the entries.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -54,12 +60,13 @@ void hmmu__ring_fini(struct hmmu_ring *ring)
 }
 
 /*
- * All of them, because positions become done in any order. More than the depth
- * is never free: two positions would need one cell. Acquire pairs with the
- * release in hmmu__ring_done(): the consumer has finished with the entry.
+ * Checks each cell, because positions become done in any order. More than the
+ * depth is never free: two positions would need the same cell. Acquire pairs
+ * with the release in hmmu__ring_done(): the consumer no longer reads the
+ * entry.
  */
-static bool has_room(const struct hmmu_ring *ring, uint64_t position,
-		     uint32_t count)
+static bool ring_has_room(const struct hmmu_ring *ring, uint64_t position,
+			  uint32_t count)
 {
 	uint64_t p;
 
@@ -70,7 +77,8 @@ static bool has_room(const struct hmmu_ring *ring, uint64_t position,
 	return true;
 }
 
-static void fill(struct hmmu_ring *ring, uint64_t position, const void *entry)
+static void fill_cell(struct hmmu_ring *ring, uint64_t position,
+		      const void *entry)
 {
 	struct hmmu_ring_cell *cell = cell_at(ring, position);
 
@@ -81,9 +89,9 @@ static void fill(struct hmmu_ring *ring, uint64_t position, const void *entry)
 }
 
 /*
- * A cell that is free for a position can be taken only by who moves the tail
- * over that position, so the look at the cells still holds when the exchange
- * succeeds. Relaxed: the sequences of the cells do the ordering.
+ * Only the producer that moves the tail past a position can fill the cell of
+ * that position. So the cells that were free are still free when the exchange
+ * succeeds.
  */
 int hmmu__ring_push(struct hmmu_ring *ring, const void *entries, uint32_t count)
 {
@@ -93,7 +101,7 @@ int hmmu__ring_push(struct hmmu_ring *ring, const void *entries, uint32_t count)
 
 	position = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 	for (;;) {
-		if (!has_room(ring, position, count)) {
+		if (!ring_has_room(ring, position, count)) {
 			seen = position;
 			position = atomic_load_explicit(&ring->tail,
 							memory_order_relaxed);
@@ -107,7 +115,8 @@ int hmmu__ring_push(struct hmmu_ring *ring, const void *entries, uint32_t count)
 			break;
 	}
 	for (i = 0; i < count; i++)
-		fill(ring, position + i, entry + i * HMMU_RING_ENTRY_BYTES);
+		fill_cell(ring, position + i,
+			  entry + i * HMMU_RING_ENTRY_BYTES);
 	return 0;
 }
 
@@ -119,7 +128,7 @@ const void *hmmu__ring_take(struct hmmu_ring *ring, uint64_t *ret_position)
 	position = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	for (;;) {
 		cell = cell_at(ring, position);
-		/* Pairs with the release store in fill(). */
+		/* Pairs with the release store in fill_cell(). */
 		if (atomic_load_explicit(&cell->seq, memory_order_acquire) !=
 		    seq_filled(position)) {
 			seen = position;
@@ -129,7 +138,7 @@ const void *hmmu__ring_take(struct hmmu_ring *ring, uint64_t *ret_position)
 				return NULL;
 			continue;
 		}
-		/* Relaxed: the entry was ordered by the load above. */
+		/* Relaxed: the load above orders the entry. */
 		if (atomic_compare_exchange_weak_explicit(
 			    &ring->head, &position, position + 1,
 			    memory_order_relaxed, memory_order_relaxed))
@@ -141,13 +150,13 @@ const void *hmmu__ring_take(struct hmmu_ring *ring, uint64_t *ret_position)
 
 void hmmu__ring_done(struct hmmu_ring *ring, uint64_t position)
 {
-	/* Pairs with has_room() and with hmmu__ring_waited(). */
+	/* Pairs with ring_has_room() and with hmmu__ring_waited(). */
 	atomic_store_explicit(&cell_at(ring, position)->seq,
 			      seq_free(position + ring->depth),
 			      memory_order_release);
 }
 
-/* Positions more than a depth back are done: a later one has their cell. */
+/* A position more than a depth back is done: a later one has its cell. */
 struct hmmu_ring_wait hmmu__ring_wait_before(const struct hmmu_ring *ring,
 					     uint64_t end)
 {
@@ -162,7 +171,7 @@ struct hmmu_ring_wait hmmu__ring_wait_before(const struct hmmu_ring *ring,
 
 struct hmmu_ring_wait hmmu__ring_wait_all(const struct hmmu_ring *ring)
 {
-	/* Relaxed: the caller's own submissions are in it by program order. */
+	/* Relaxed: program order includes the caller's own submissions. */
 	return hmmu__ring_wait_before(
 		ring, atomic_load_explicit(&ring->tail, memory_order_relaxed));
 }

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bounded ring of 64-byte entries: many producers, many consumers, no lock.
+ * A bounded ring of 64-byte entries: many producers, many consumers, no lock
  *
- * Overview. Position p of the ring lives in cell p % depth. The sequence of a
- * cell says which position it serves and how far that is:
+ * Overview: position p is in cell p % depth. The sequence of a cell gives the
+ * position and its state:
  *
  *   2 * p              free for position p
- *   2 * p + 1          position p is filled, or taken and not done yet
+ *   2 * p + 1          position p is filled, or taken and not yet done
  *   2 * (p + depth)    position p is done; free for position p + depth
  *
- * A producer takes positions by moving the tail, fills the cells and stores
- * their sequences (release); a consumer takes a position by moving the head and
- * uses the entry where it is. It gives the cell back when the work is done, so
- * the cells also say which positions are done: that is what a fence asks.
+ * A producer moves the tail to take positions, fills the cells and stores their
+ * sequences (release). A consumer moves the head to take a position and uses
+ * the entry in place. It gives the cell back when the work is done, so the
+ * cells also show which positions are done. A fence waits for these.
  *
- * A producer that is stopped between taking and filling stops the consumers at
- * its cell, but not other producers, and nobody waits in here.
+ * No function here waits. If a producer is stopped after it has taken a
+ * position and before it has filled the cell, consumers stop at that cell.
+ * Other producers continue.
  */
 #ifndef HMMU_SOFT_RING_H
 #define HMMU_SOFT_RING_H
@@ -45,8 +46,8 @@ int hmmu__ring_init(struct hmmu_ring *ring, uint32_t depth) HMMU_MUST_CHECK;
 void hmmu__ring_fini(struct hmmu_ring *ring);
 
 /*
- * Put @count entries at positions that follow one another, or none and return
- * -EAGAIN because there is no room. @entries has @count * 64 bytes.
+ * Put @count entries at consecutive positions, or none: -EAGAIN if there is no
+ * room. @entries has @count * 64 bytes.
  */
 int hmmu__ring_push(struct hmmu_ring *ring, const void *entries, uint32_t count)
 	HMMU_MUST_CHECK;
@@ -59,22 +60,22 @@ const void *hmmu__ring_take(struct hmmu_ring *ring, uint64_t *ret_position)
 	HMMU_MUST_CHECK;
 void hmmu__ring_done(struct hmmu_ring *ring, uint64_t position);
 
-/* What a wait for positions remembers between two looks. */
+/* A wait for positions: those in [next, end) may still be pending. */
 struct hmmu_ring_wait {
 	const struct hmmu_ring *ring;
 	uint64_t next;
 	uint64_t end;
 };
 
-/* Wait for all positions before @end, which has been taken by a producer. */
+/* Wait for all positions before @end. Producers have taken all of them. */
 struct hmmu_ring_wait hmmu__ring_wait_before(const struct hmmu_ring *ring,
 					     uint64_t end);
-/* Wait for all positions that producers have taken up to now. */
+/* Wait for all positions that producers have taken so far. */
 struct hmmu_ring_wait hmmu__ring_wait_all(const struct hmmu_ring *ring);
 
 /*
- * True when they are done. Acquire: what was done before hmmu__ring_done() of
- * them is visible. @arg is a struct hmmu_ring_wait.
+ * True when all of them are done. Acquire: everything before hmmu__ring_done()
+ * of these positions is visible. @arg is a struct hmmu_ring_wait.
  */
 bool hmmu__ring_waited(void *arg);
 

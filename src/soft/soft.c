@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software accelerator as a whole: making, ending, counting.
+ * The software accelerator as a whole: create, destroy, drain, statistics
+ *
+ * Locking: none. The creator publishes the accelerator by returning it.
+ *
+ * Not supported: use in a forked child, which has none of the workers.
+ * hmmu_soft_destroy() is -ECHILD there.
  */
 #include <errno.h>
 
@@ -16,8 +21,8 @@
 #include "soft/wait.h"
 #include "soft/worker.h"
 
-/* CPUs the calling thread may run on, 1 if the kernel does not say. */
-static uint32_t usable_cpus(void)
+/* The CPUs that the calling thread may run on; 1 if the call fails. */
+static uint32_t count_usable_cpus(void)
 {
 	uint64_t mask[128] = { 0 };
 	uint32_t count = 0;
@@ -33,8 +38,8 @@ static uint32_t usable_cpus(void)
 	return (uint32_t)hmmu_min(count, HMMU_SOFT_WORKERS_MAX);
 }
 
-static int read_options(const struct hmmu_soft_options *from,
-			struct hmmu_soft_options *to)
+static int read_soft_options(const struct hmmu_soft_options *from,
+			     struct hmmu_soft_options *to)
 {
 	int err;
 
@@ -48,7 +53,7 @@ static int read_options(const struct hmmu_soft_options *from,
 	    to->records > HMMU_SOFT_RECORDS_MAX || to->reserved)
 		return -EINVAL;
 	if (!to->workers)
-		to->workers = usable_cpus();
+		to->workers = count_usable_cpus();
 	return 0;
 }
 
@@ -62,7 +67,7 @@ static size_t records_bytes(const struct hmmu_soft *soft)
 	return soft->record_count * sizeof(struct hmmu_soft_record);
 }
 
-/* NULL, or one without device and threads. Everything is zero at first. */
+/* Allocate an accelerator without device and threads, all zero; or NULL. */
 static struct hmmu_soft *alloc_soft(const struct hmmu_soft_options *opt)
 {
 	struct hmmu_soft *soft = hmmu_alloc(sizeof(*soft));
@@ -115,7 +120,7 @@ int hmmu_soft_create(struct hmmu_space *space,
 
 	if (!space || !ret_soft)
 		return -EINVAL;
-	err = read_options(options, &opt);
+	err = read_soft_options(options, &opt);
 	if (err)
 		return err;
 	hmmu__crc32c_prepare();
@@ -133,7 +138,7 @@ int hmmu_soft_create(struct hmmu_space *space,
 fail_started:
 	hmmu__soft_stop(soft);
 	failed = hmmu_device_destroy(soft->device);
-	/* Nobody else knows the device: no port is open on it. */
+	/* No port is open: no other thread knows the device. */
 	HMMU_ASSERT(!failed);
 	(void)failed;
 fail:
@@ -170,7 +175,7 @@ struct hmmu_soft_record *hmmu_soft_record_at(struct hmmu_soft *soft,
 	return index < soft->record_count ? &soft->records[index] : NULL;
 }
 
-/* What is waited for, one ring after the other. */
+/* The rings that a drain still waits for; it begins at the last. */
 struct drain {
 	struct hmmu_ring_wait rings[HMMU_SOFT_QUEUES_MAX + 1];
 	unsigned int count;
@@ -207,8 +212,8 @@ int hmmu_soft_drain(struct hmmu_soft *soft, uint64_t timeout_ns)
 }
 
 /* Relaxed: statistics. */
-static uint64_t sum_of(const struct hmmu_soft *soft,
-		       enum hmmu_soft_counter counter)
+static uint64_t sum_counter(const struct hmmu_soft *soft,
+			    enum hmmu_soft_counter counter)
 {
 	uint64_t sum = 0;
 	uint32_t i;
@@ -223,17 +228,17 @@ int hmmu_soft_get_stats(struct hmmu_soft *soft, struct hmmu_soft_stats *stats)
 {
 	if (!soft || !stats || stats->size < sizeof(*stats))
 		return -EINVAL;
-	stats->descriptors = sum_of(soft, HMMU_SOFT_COUNT_DESCRIPTORS);
-	stats->batches = sum_of(soft, HMMU_SOFT_COUNT_BATCHES);
-	stats->failed = sum_of(soft, HMMU_SOFT_COUNT_FAILED);
-	stats->page_faults = sum_of(soft, HMMU_SOFT_COUNT_PAGE_FAULTS);
-	stats->access_faults = sum_of(soft, HMMU_SOFT_COUNT_ACCESS_FAULTS);
-	stats->bytes = sum_of(soft, HMMU_SOFT_COUNT_BYTES);
-	stats->calls = sum_of(soft, HMMU_SOFT_COUNT_CALLS);
+	stats->descriptors = sum_counter(soft, HMMU_SOFT_COUNT_DESCRIPTORS);
+	stats->batches = sum_counter(soft, HMMU_SOFT_COUNT_BATCHES);
+	stats->failed = sum_counter(soft, HMMU_SOFT_COUNT_FAILED);
+	stats->page_faults = sum_counter(soft, HMMU_SOFT_COUNT_PAGE_FAULTS);
+	stats->access_faults = sum_counter(soft, HMMU_SOFT_COUNT_ACCESS_FAULTS);
+	stats->bytes = sum_counter(soft, HMMU_SOFT_COUNT_BYTES);
+	stats->calls = sum_counter(soft, HMMU_SOFT_COUNT_CALLS);
 	stats->refused =
 		atomic_load_explicit(&soft->refused, memory_order_relaxed);
-	stats->sections_retried = sum_of(soft, HMMU_SOFT_COUNT_RETRIED);
-	stats->steps_staged = sum_of(soft, HMMU_SOFT_COUNT_STAGED);
-	stats->records_lost = sum_of(soft, HMMU_SOFT_COUNT_LOST);
+	stats->sections_retried = sum_counter(soft, HMMU_SOFT_COUNT_RETRIED);
+	stats->steps_staged = sum_counter(soft, HMMU_SOFT_COUNT_STAGED);
+	stats->records_lost = sum_counter(soft, HMMU_SOFT_COUNT_LOST);
 	return 0;
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the files of the accelerator ask of a worker.
- */
+/* Per-worker state: the current worker's accelerator, the port's fault mode */
 #include "soft/state.h"
 
 static HMMU_TLS const struct hmmu_soft *current_soft;

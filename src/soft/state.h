@@ -2,10 +2,12 @@
 /*
  * The state of the software accelerator
  *
- * Overview. struct hmmu_soft owns a device, its workers, a table of queues and
- * a table of jobs. All of it comes from hmmu_alloc(), so nothing here is ever
- * away. There is no lock: rings carry the work, a word of state guards each
- * queue and each job, and two futex words carry the waits (wait.h).
+ * Overview: struct hmmu_soft owns a device, its workers, a table of queues and
+ * a table of jobs. All of it comes from hmmu_alloc() and never migrates to a
+ * device.
+ *
+ * Locking: there is no lock. Rings carry the work, a state word guards each
+ * queue and each job, and threads wait on two futex words (wait.h).
  */
 #ifndef HMMU_SOFT_STATE_H
 #define HMMU_SOFT_STATE_H
@@ -21,17 +23,17 @@
 #include "soft/ring.h"
 
 /*
- * Most bytes of one section. Whoever changes the program's memory waits for it
- * to end: 64 KiB are some microseconds.
+ * Most bytes of one section. A thread that changes the program's memory waits
+ * for the section to end: some microseconds for 64 KiB.
  */
 #define HMMU_SOFT_STEP_BYTES  (64u * 1024)
-/* Kernels get this much; a page at its end is a guard. */
+/* Stack of a worker and its kernels, below which there is a guard page. */
 #define HMMU_SOFT_STACK_BYTES (1024u * 1024)
-/* How many calls of kernels may be queued. */
+/* Calls of kernels that can be queued. */
 #define HMMU_SOFT_CALLS_DEPTH 1024u
 #define HMMU_SOFT_QUEUE_DEPTH 64u
 
-/* Each worker counts for itself; hmmu_soft_get_stats() adds up. */
+/* Each worker has its own counters; hmmu_soft_get_stats() sums them. */
 enum hmmu_soft_counter {
 	HMMU_SOFT_COUNT_DESCRIPTORS,
 	HMMU_SOFT_COUNT_BATCHES,
@@ -53,8 +55,8 @@ enum hmmu_soft_worker_state {
 };
 
 /*
- * @error:   why it is FAILED; written before @state.
- * @reports: the port's fault mode: missing translations are reported.
+ * @error:   the reason of FAILED; written before @state.
+ * @reports: the port's fault mode; true: it reports missing translations.
  * @stage:   two buffers of HMMU_SOFT_STEP_BYTES.
  */
 struct hmmu_soft_worker {
@@ -71,9 +73,10 @@ struct hmmu_soft_worker {
 };
 
 /*
- * States of a queue, which is a slot of the accelerator. FREE to MAKING by the
- * creator's compare-exchange; MAKING to LIVE with release, which publishes the
- * ring; LIVE to MAKING by the destroyer, which then waits for the visitors.
+ * States of a queue, which is a slot of the accelerator. The creator goes from
+ * FREE to MAKING by compare-exchange, and from MAKING to LIVE with release,
+ * which publishes the ring. The destroyer goes from LIVE to MAKING and then
+ * waits for the visitors.
  */
 enum hmmu_soft_queue_state {
 	HMMU_SOFT_QUEUE_FREE = 0,
@@ -82,8 +85,8 @@ enum hmmu_soft_queue_state {
 };
 
 /*
- * @visitors: workers that may look at the ring.
- * @owner:    who submits to a dedicated queue, 0 until somebody did.
+ * @visitors: workers that may be using the ring.
+ * @owner:    the thread that submits to a dedicated queue; 0 before the first.
  */
 struct hmmu_soft_queue {
 	struct hmmu_soft *soft;
@@ -96,7 +99,7 @@ struct hmmu_soft_queue {
 
 /*
  * @remaining: calls that have not returned; 0 publishes the result.
- * @failed:    set by the first call that fails, which writes the result.
+ * @failed:    set by the first call that fails. That call writes the result.
  */
 struct hmmu_soft_job {
 	struct hmmu_soft *soft;
@@ -111,7 +114,7 @@ struct hmmu_soft_job {
 	struct hmmu_port_fault fault;
 };
 
-/* What the ring of calls carries. */
+/* An entry of the ring of calls. */
 struct hmmu_soft_call {
 	struct hmmu_soft_job *job;
 	uint32_t index;
@@ -139,7 +142,7 @@ struct hmmu_soft {
 	struct hmmu_soft_queue queues[HMMU_SOFT_QUEUES_MAX];
 };
 
-/* Only the worker itself writes: a plain add in two relaxed halves. */
+/* Only the worker itself writes, so two relaxed accesses are enough. */
 static inline void hmmu__soft_count(struct hmmu_soft_worker *worker,
 				    enum hmmu_soft_counter counter, uint64_t n)
 {
@@ -156,11 +159,11 @@ static inline bool hmmu__soft_is_stopping(struct hmmu_soft *soft)
 	return atomic_load_explicit(&soft->stopping, memory_order_acquire) != 0;
 }
 
-/* The calling thread is a worker of @soft from now on. */
+/* Make the calling thread a worker of @soft. */
 void hmmu__soft_enter_worker(const struct hmmu_soft *soft);
 /* True in a worker of @soft. */
 bool hmmu__soft_in_worker(const struct hmmu_soft *soft);
-/* Sets whether the port of @worker reports or resolves missing translations. */
+/* Let the port of @worker report missing translations, or resolve them. */
 void hmmu__soft_set_reports(struct hmmu_soft_worker *worker, bool reports);
 
 #endif

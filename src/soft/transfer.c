@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opcodes that move or read ranges.
+ * Opcodes that move or read ranges
  *
- * A transfer goes in steps of at most HMMU_SOFT_STEP_BYTES. A step is tried
- * in one of two ways:
+ * Overview: a transfer consists of steps of at most HMMU_SOFT_STEP_BYTES. There
+ * are two kinds of steps:
  *
- *   direct   one section with a span of each range; the work is done on the
- *            program's memory where it is;
- *   staged   inputs are read into a buffer, the work is done there, outputs are
- *            written: three calls that need no section to hold together.
+ *   direct   one section with a span of each range; the work is done in place;
+ *   staged   read the inputs into a buffer, do the work there, write the
+ *            outputs: no section spans these calls.
  *
- * Direct is what is fast. Staged is what is exact: it says how many bytes are
- * done when a page is missing in the middle, goes on when sections keep being
- * broken, keeps overlapping ranges apart, and reads each byte once where it is
- * used twice. So a step that fails directly is tried staged before it counts
- * as a fault.
+ * A direct step is fast. A staged step is exact: it returns how many bytes are
+ * done when a page is missing in the middle, it makes progress although
+ * sections are aborted again and again, it handles overlapping ranges, and it
+ * reads a byte once even if the byte is used twice. So a step that fails
+ * directly is repeated staged before it counts as a fault.
  *
- * The work of a step has no state of its own: it takes what the transfer has
- * come to, gives the result of the step, and can be done again.
+ * The work of a step keeps no state. It reads the state of the transfer and
+ * returns the result of the step, so it can be repeated.
+ *
+ * Locking: none. A step may sleep in a device fault.
  */
 #include <errno.h>
 #include <string.h>
@@ -28,7 +29,7 @@
 #include "soft/transfer.h"
 
 #define STREAMS_MAX  3u
-/* Sections that may be broken before a step is staged. */
+/* Aborted sections before a step is staged. */
 #define DIRECT_TRIES 8u
 
 struct step {
@@ -40,9 +41,9 @@ struct step {
 struct transfer;
 
 /*
- * @inputs, @outputs: streams, inputs first.
- * @staged:  never direct.
- * @work:    does @n bytes of a step at @host.
+ * @inputs, @outputs: number of streams; inputs come first.
+ * @staged:  no step is direct.
+ * @work:    does @n bytes of a step on the streams at @host.
  */
 struct transfer_kind {
 	uint8_t inputs;
@@ -53,10 +54,10 @@ struct transfer_kind {
 };
 
 /*
- * @done:   bytes that are done, from the start or, if @backward, the end.
+ * @done:   bytes that are done, from the start or, if @backward, from the end.
  * @want:   bytes of the current step.
  * @staged: no step is direct.
- * @step:   what the current step has come to.
+ * @step:   result of the current step.
  */
 struct transfer {
 	struct hmmu_soft_worker *worker;
@@ -117,7 +118,7 @@ static void work_compare(const struct transfer *t, void *const host[], size_t n,
 			return;
 		}
 	}
-	/* The rest; above it x and y are equal. */
+	/* The rest. The bytes of x and y above it are equal. */
 	memcpy(&x, a + i, n - i);
 	memcpy(&y, b + i, n - i);
 	if (x != y)
@@ -151,8 +152,9 @@ static void work_crc(const struct transfer *t, void *const host[], size_t n,
 }
 
 /*
- * Two are never direct: both places of a dualcast get the same bytes and a CRC
- * is that of the bytes written, whoever writes the source meanwhile.
+ * Two kinds are never direct, because another thread may write the source
+ * meanwhile: both destinations of a dualcast get the same bytes, and the CRC of
+ * a copy is the CRC of the bytes written.
  */
 /* clang-format off */
 static const struct transfer_kind kind_move            = { 1, 1, false, work_copy };
@@ -203,8 +205,8 @@ static void do_work(struct transfer *t, void *const host[], size_t n)
 	t->kind->work(t, host, n, &t->step);
 }
 
-static int span_of(struct transfer *t, unsigned int stream, void **ret_host,
-		   size_t *bytes)
+static int get_span(struct transfer *t, unsigned int stream, void **ret_host,
+		    size_t *bytes)
 {
 	size_t run = 0;
 	int err;
@@ -219,9 +221,9 @@ static int span_of(struct transfer *t, unsigned int stream, void **ret_host,
 }
 
 /*
- * Called by hmmu_port_run(): what counts is in @arg, because a signal may end
- * it anywhere. If the section was broken under the work, the spans were not
- * what they seemed: the step is done again.
+ * Called by hmmu_port_run(). A signal may abort the function anywhere, so the
+ * results are in @arg. If the section was aborted during the work, the spans
+ * may have been invalid: repeat the step.
  */
 static int step_direct(struct hmmu_port *port, void *arg)
 {
@@ -233,7 +235,7 @@ static int step_direct(struct hmmu_port *port, void *arg)
 
 	hmmu_port_begin(port);
 	for (i = 0; i < streams_of(t) && !err; i++)
-		err = span_of(t, i, &host[i], &n);
+		err = get_span(t, i, &host[i], &n);
 	if (!err) {
 		do_work(t, host, n);
 		if (__atomic_load_n(&port->broken, __ATOMIC_RELAXED))
@@ -244,8 +246,8 @@ static int step_direct(struct hmmu_port *port, void *arg)
 }
 
 /*
- * Each input has a buffer. The outputs of a copy are its input, and a fill has
- * no input: they all use the first.
+ * Each input has a buffer of its own. Outputs use the first buffer: a copy
+ * writes its input, and a fill has no input.
  */
 static void bind_stage(const struct transfer *t, void *host[])
 {
@@ -255,7 +257,7 @@ static void bind_stage(const struct transfer *t, void *host[])
 		host[i] = t->worker->stage[i < t->kind->inputs ? i : 0];
 }
 
-/* On return *@bytes is what could be read of every input. */
+/* On return *@bytes bytes of every input have been read. */
 static int read_inputs(struct transfer *t, void *const host[], size_t *bytes)
 {
 	unsigned int i;
@@ -275,7 +277,7 @@ static int read_inputs(struct transfer *t, void *const host[], size_t *bytes)
 	return 0;
 }
 
-/* On return *@bytes is what could be written to every output. */
+/* On return *@bytes bytes of every output have been written. */
 static int write_outputs(struct transfer *t, void *const host[], size_t *bytes)
 {
 	unsigned int i;
@@ -296,8 +298,8 @@ static int write_outputs(struct transfer *t, void *const host[], size_t *bytes)
 }
 
 /*
- * A step that is done in part is a shorter step; what stopped it comes up
- * again, at its first byte, in the next one.
+ * A step that was done in part counts as a shorter step. The next step finds
+ * the cause at its first byte and returns the error.
  */
 static int step_staged(struct transfer *t)
 {
@@ -336,15 +338,15 @@ static int step_once(struct transfer *t)
 	return step_staged(t);
 }
 
-/* Bytes of the page before @end, which ends there. */
-static size_t back_to_page(uint64_t end)
+/* Bytes from the last page boundary before @end up to @end. */
+static size_t bytes_back_to_page(uint64_t end)
 {
 	return (size_t)((end - 1) % HMMU_PAGE_BYTES) + 1;
 }
 
 /*
- * From the end, a step stays within one page of each range: it is done or it
- * is not, since a part at its start would not join what is done.
+ * A backward step stays within one page of each range, so that it is done as a
+ * whole or not at all: its first part would not adjoin the bytes done before.
  */
 static size_t next_want(const struct transfer *t)
 {
@@ -354,7 +356,8 @@ static size_t next_want(const struct transfer *t)
 
 	if (t->backward)
 		for (i = 0; i < streams_of(t); i++)
-			want = hmmu_min(want, back_to_page(t->va[i] + left));
+			want = hmmu_min(want,
+					bytes_back_to_page(t->va[i] + left));
 	return want;
 }
 
@@ -374,7 +377,7 @@ static int run_steps(struct transfer *t)
 	return 0;
 }
 
-/* The ranges of the streams, in the order in which a kind has them. */
+/* Set the streams' addresses: inputs first, then outputs. */
 static void set_ranges(struct transfer *t, const struct hmmu_soft_descriptor *d)
 {
 	unsigned int n = 0;

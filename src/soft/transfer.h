@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Opcodes that move or read ranges. */
 #ifndef HMMU_SOFT_TRANSFER_H
 #define HMMU_SOFT_TRANSFER_H
 
@@ -6,11 +7,11 @@
 
 #include "soft/state.h"
 
-/* Runs an opcode that moves or reads ranges; fills all of @record. */
+/* Run an opcode that moves or reads ranges and fill in all of @record. */
 void hmmu__soft_transfer(struct hmmu_soft_worker *worker,
 			 const struct hmmu_soft_descriptor *d,
 			 struct hmmu_soft_record *record);
-/* Fills in how @err ended it: 0, or an error of the worker's port. */
+/* Set the status for @err, which is 0 or an error of the worker's port. */
 void hmmu__soft_set_status(struct hmmu_soft_worker *worker, int err,
 			   struct hmmu_soft_record *record);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Sleeping and waking; the protocol is drawn in wait.h.
- */
+/* Sleep and wake-up; wait.h draws the protocol. */
 #include <errno.h>
 #include <limits.h>
 
@@ -20,8 +18,9 @@ void hmmu__soft_ring_bell(struct hmmu_soft *soft, unsigned int count)
 }
 
 /*
- * The look of the protocol was made before the count: the futex compares the
- * bell again, which is as good, for a moved bell is all a worker looks for.
+ * The worker has looked for work before it counts itself as a sleeper, and does
+ * not look again. The futex compares the bell with @bell after the count, which
+ * is as good: every new entry moves the bell.
  */
 void hmmu__soft_sleep(struct hmmu_soft *soft, uint32_t bell)
 {
@@ -127,8 +126,8 @@ int hmmu_soft_wait(struct hmmu_soft *soft,
 		return -EINVAL;
 	err = hmmu__soft_wait_until(soft, record_is_written,
 				    (void *)(uintptr_t)record, timeout_ns);
-	/* ThreadSanitizer does not see the stores of a port: it takes the order
-	 * from here. Pairs with order_for_tsan() in execute.c. */
+	/* ThreadSanitizer does not see the stores of a port; this load orders
+	 * them. Pairs with order_for_tsan() in execute.c. */
 	if (HMMU_TSAN)
 		(void)atomic_load_explicit(&soft->progress,
 					   memory_order_acquire);

@@ -3,29 +3,31 @@
 #define HMMU_SOFT_WAIT_H
 
 /*
- * Sleeping and waking
+ * Sleep and wake-up
  *
- *   bell      moves when work comes; idle workers sleep on it;
- *   progress  moves when something is done; everybody who waits for a record,
- *             a queue, a job or a fence sleeps on it.
+ * Overview: threads sleep on two futex words:
  *
- * Neither is ever a word of the program's memory: a record may be on the device
- * or be moved while somebody waits for it. Both follow one protocol:
+ *   bell      moves when work arrives; idle workers sleep on it;
+ *   progress  moves when work is done; threads that wait for a record, a queue,
+ *             a job or a fence sleep on it.
+ *
+ * Neither is a word of the program's memory: a record may be on the device or
+ * migrate while a thread waits for it. Both follow one protocol:
  *
  *   sleeper                              waker
  *   ------------------------------------ ------------------------------------
- *   count++ (seq_cst)                    makes it true
+ *   count++ (seq_cst)                    make the condition true
  *   s = word (seq_cst)                   word++ (seq_cst)
- *   looks: is it true?                   count == 0 (seq_cst)? then no wake
+ *   condition true? then return          count == 0 (seq_cst)? then no wake
  *   futex wait while word == s           futex wake
  *
  * MUST NOT: the sleeper sleeps and the waker sees no sleeper. Each side writes
- * one and reads the other, which is why these four are seq_cst: either the
- * waker sees the count, or the sleeper sees the new word and with it the truth.
+ * one word and reads the other, so these four accesses are seq_cst: either the
+ * waker sees the count, or the sleeper sees the new word and the condition.
  *
- * What a worker may wait for: a fence or drain waits for descriptors that other
- * workers have taken before it; they never wait for later ones. So the oldest
- * descriptor that runs waits for nobody.
+ * Workers do not deadlock: a fence or drain waits only for descriptors that
+ * workers have taken before it, never for later ones. So the oldest descriptor
+ * that runs does not wait.
  */
 
 #include <stdbool.h>
@@ -34,19 +36,19 @@
 #include "base/compiler.h"
 #include "soft/state.h"
 
-/* Work for @count workers was put into a ring. */
+/* Wake up to @count sleeping workers; their work is in a ring. */
 void hmmu__soft_ring_bell(struct hmmu_soft *soft, unsigned int count);
-/* Sleep unless the bell has moved since it was read as @bell. */
+/* Sleep unless the bell has moved since the caller read @bell. */
 void hmmu__soft_sleep(struct hmmu_soft *soft, uint32_t bell);
-/* Something somebody may wait for is true now. */
+/* Wake all waiters; a condition has become true. */
 void hmmu__soft_progress(struct hmmu_soft *soft);
 /*
- * Returns 0 when @done(@arg); -ETIMEDOUT; -EDEADLK when a worker of @soft would
- * have to wait.
+ * Wait until @done(@arg). Returns 0, -ETIMEDOUT, or -EDEADLK when a worker of
+ * @soft would have to wait.
  */
 int hmmu__soft_wait_until(struct hmmu_soft *soft, bool (*done)(void *arg),
 			  void *arg, uint64_t timeout_ns) HMMU_MUST_CHECK;
-/* The same for a worker that knows why this ends. */
+/* The same for a worker. The caller makes sure that the wait ends. */
 void hmmu__soft_wait_in_worker(struct hmmu_soft *soft, bool (*done)(void *arg),
 			       void *arg);
 

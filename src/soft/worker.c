@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The threads of the software accelerator.
+ * The worker threads of the software accelerator
  *
- * A thread's stack holds its TLS and the C library's record of it too. All
- * three are in HMMU's memory: a worker whose own stack is away could not end
- * the section that keeps it from coming home.
+ * Overview: a worker's stack, which also holds its TLS and the C library's
+ * thread record, is in HMMU's memory and cannot migrate. Otherwise a worker
+ * could fault on its own stack inside a section, while the migration back waits
+ * for that section to end.
+ *
+ * Locking: none. Only the thread that starts and stops the workers writes the
+ * list of workers.
+ *
+ * Not supported: the program's signals. Workers block them; see
+ * block_signals().
  */
 #include <errno.h>
 #include <signal.h>
@@ -39,10 +46,11 @@ static bool has_started(void *arg)
 }
 
 /*
- * The bell and the end are read before the look for work: what comes after the
- * look moves the bell, and nothing comes after the end.
+ * The loop reads the bell and @stopping before it looks for work. Work that
+ * arrives after the look moves the bell, and no work arrives after @stopping is
+ * set.
  */
-static void serve(struct hmmu_soft_worker *worker)
+static void serve_until_stopped(struct hmmu_soft_worker *worker)
 {
 	struct hmmu_soft *soft = worker->soft;
 	uint32_t bell;
@@ -61,7 +69,7 @@ static void serve(struct hmmu_soft_worker *worker)
 	}
 }
 
-/* A port belongs to the thread that opens it, so it is opened here. */
+/* A port belongs to the thread that opens it, so the worker opens its own. */
 static void *run_worker(void *arg)
 {
 	struct hmmu_soft_worker *worker = arg;
@@ -75,16 +83,16 @@ static void *run_worker(void *arg)
 		return NULL;
 	}
 	set_state(worker, HMMU_SOFT_WORKER_RUNNING);
-	serve(worker);
+	serve_until_stopped(worker);
 	hmmu_port_close(worker->port);
 	return NULL;
 }
 
 /*
- * The program's signals are not for a worker, which may be in a section and
- * has no stack for its handlers. What an instruction raises is: HMMU turns a
- * SIGSEGV or SIGBUS of a port into a value, and a kernel's own mistakes end
- * the way they do in any thread.
+ * A worker may be in a section and has no stack for the program's signal
+ * handlers, so it blocks signals. Signals that an instruction raises stay
+ * unblocked: HMMU turns a SIGSEGV or SIGBUS of a port into an error, and a
+ * mistake of a kernel has the same effect as in any other thread.
  */
 static void block_signals(sigset_t *old)
 {
@@ -122,8 +130,8 @@ static int create_thread(struct hmmu_soft_worker *worker)
 	return err == EINVAL ? -ENOMEM : -err;
 }
 
-/* The lowest page is a guard: a kernel that goes too deep stops there. */
-static int get_stack(struct hmmu_soft_worker *worker)
+/* The lowest page is a guard against a kernel that overflows the stack. */
+static int alloc_stack(struct hmmu_soft_worker *worker)
 {
 	void *stack = hmmu_alloc(STACK_WHOLE_BYTES);
 
@@ -137,8 +145,8 @@ static int get_stack(struct hmmu_soft_worker *worker)
 	return 0;
 }
 
-/* Memory that stays without access can not be used again: it is left alone. */
-static void put_stack(struct hmmu_soft_worker *worker)
+/* If the guard page cannot be made accessible again, leak the stack. */
+static void free_stack(struct hmmu_soft_worker *worker)
 {
 	if (!worker->stack)
 		return;
@@ -148,12 +156,12 @@ static void put_stack(struct hmmu_soft_worker *worker)
 	worker->stack = NULL;
 }
 
-static int get_memory(struct hmmu_soft_worker *worker)
+static int alloc_worker_memory(struct hmmu_soft_worker *worker)
 {
 	size_t i;
 	int err;
 
-	err = get_stack(worker);
+	err = alloc_stack(worker);
 	if (err)
 		return err;
 	for (i = 0; i < HMMU_ARRAY_SIZE(worker->stage); i++) {
@@ -164,7 +172,7 @@ static int get_memory(struct hmmu_soft_worker *worker)
 	return 0;
 }
 
-static void put_memory(struct hmmu_soft_worker *worker)
+static void free_worker_memory(struct hmmu_soft_worker *worker)
 {
 	size_t i;
 
@@ -172,26 +180,26 @@ static void put_memory(struct hmmu_soft_worker *worker)
 		hmmu_free(worker->stage[i], HMMU_SOFT_STEP_BYTES);
 		worker->stage[i] = NULL;
 	}
-	put_stack(worker);
+	free_stack(worker);
 }
 
 static int start_worker(struct hmmu_soft_worker *worker)
 {
 	int err;
 
-	err = get_memory(worker);
+	err = alloc_worker_memory(worker);
 	if (!err)
 		err = create_thread(worker);
 	if (err)
 		goto fail;
-	/* Ends: the thread does one thing before it says how that went. */
+	/* The wait ends: the thread opens its port and sets its state. */
 	hmmu__soft_wait_in_worker(worker->soft, has_started, worker);
 	err = worker->error;
 	if (!err)
 		return 0;
 	(void)pthread_join(worker->thread, NULL);
 fail:
-	put_memory(worker);
+	free_worker_memory(worker);
 	return err;
 }
 
@@ -221,6 +229,6 @@ void hmmu__soft_stop(struct hmmu_soft *soft)
 	while (soft->started_count) {
 		worker = &soft->workers[--soft->started_count];
 		(void)pthread_join(worker->thread, NULL);
-		put_memory(worker);
+		free_worker_memory(worker);
 	}
 }
