@@ -18,11 +18,8 @@ COLUMNS, FUNCTION_LINES, C_LINES, HEADER_LINES = 100, 100, 900, 400
 # Static functions of src/ that still share a name, and in how many files: to
 # be emptied, never to grow.
 SHARED_NAMES = {
-    "advance": 2, "buffer": 2, "describe": 2, "discarded": 2,
-    "fill": 2, "find": 2, "has_room": 2, "install": 2,
-    "is_covered": 2, "options_read": 2, "page_up": 2, "pages_of": 2,
-    "read_options": 2, "run_end": 2, "serve": 2, "slot_end": 2,
-    "take": 2, "write_record": 2,
+    "buffer": 2, "describe": 2, "discarded": 2, "find": 2,
+    "install": 2, "page_up": 2,
 }
 
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
