@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pins: the public calls. The set of pinned ranges is pin.c.
+ * Pins: the public calls. pin.c is the set of pinned ranges, pin.h has the race
+ * with migrations.
  */
 #include <errno.h>
 
 #include <hmmu/pin.h>
 
 #include "base/range.h"
-#include "core/resident.h"
+#include "core/populate.h"
 #include "core/space.h"
 
-/* A migration that looked before the insertion has recorded what it takes. */
+/*
+ * When the locks have been taken once, a migration that searched the pins
+ * before the insertion has recorded its pages.
+ */
 static void wait_for_blocks(struct hmmu_space *space, uintptr_t start,
 			    uintptr_t end)
 {
@@ -30,7 +34,7 @@ static int pin_inside(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 	if (err)
 		return err;
 	wait_for_blocks(space, start, end);
-	err = hmmu__make_resident(space, start, end, true);
+	err = hmmu__populate(space, start, end, true);
 	if (err)
 		(void)hmmu__pins_remove(&space->pins, start, end);
 	return err;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making memory present: for a pin, or for a system call.
+ * Populate: fault a range in to system memory, for a pin or a system call
+ *
+ * Locking: the caller holds no lock.
  */
-#include "core/resident.h"
+#include "core/populate.h"
 
 #include <errno.h>
 
@@ -11,9 +13,10 @@
 #include "core/space.h"
 
 /*
- * Every mapping of the range is faulted in, for writing if it allows that. Of a
- * private file only for a pin: a page of one's own shows no more what others
- * write to the file, and the kernel makes one by itself when it has to.
+ * Faults in each mapping of the range, for writing if it is writable. Private
+ * file memory is faulted in for writing only for a pin: a private copy no
+ * longer shows what others write to the file, and the kernel makes one when it
+ * must.
  */
 static int fault_in_each(struct hmmu_mm *mm, uintptr_t at, uintptr_t end,
 			 bool for_pin)
@@ -33,12 +36,12 @@ static int fault_in_each(struct hmmu_mm *mm, uintptr_t at, uintptr_t end,
 			(for_pin || vma.flags & HMMU_VMA_ANON);
 		err = mm->ops->fault_in(mm, at, to, write);
 	}
-	/* It lost its permission in between. */
+	/* The mapping has lost its permission since it was looked up. */
 	return err == -EPERM ? -EFAULT : err;
 }
 
-int hmmu__make_resident(struct hmmu_space *space, uintptr_t start,
-			uintptr_t end, bool for_pin)
+int hmmu__populate(struct hmmu_space *space, uintptr_t start, uintptr_t end,
+		   bool for_pin)
 {
 	int err = hmmu__range_home(space, start, end, NULL, NULL);
 
@@ -57,7 +60,7 @@ int hmmu_populate(struct hmmu_space *space, uintptr_t address, size_t bytes)
 	err = hmmu__space_enter_to_wait(space, &self);
 	if (err)
 		return err;
-	err = hmmu__make_resident(space, start, end, false);
+	err = hmmu__populate(space, start, end, false);
 	hmmu__leave(self);
 	return err;
 }
