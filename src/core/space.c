@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The space: made over an address space, and ended with it.
+ * The space: creation and destruction of core's state for one address space
+ *
+ * Locking: the caller holds no lock, and is the only user of the space.
  */
 #include "core/space.h"
 
@@ -22,7 +24,7 @@ struct hmmu_space *hmmu__space_create(struct hmmu_mm *mm)
 	return s;
 }
 
-/* The address space ends first: its threads call core. */
+/* The address space is destroyed first, because its threads call core. */
 void hmmu__space_destroy(struct hmmu_space *s)
 {
 	s->mm->ops->destroy(s->mm);

@@ -3,11 +3,11 @@
 #define HMMU_CORE_SPACE_H
 
 /*
- * A space: what core keeps for one address space
+ * A space: the state that core keeps for one address space
  *
- * It is made over an address space that the caller hands in (mm.h), and ends
- * it. There may be several; whichever is the process's own, and who closes it,
- * is the business of src/api.
+ * The caller of hmmu__space_create() supplies the address space (mm.h).
+ * hmmu__space_destroy() destroys it, too. Several spaces can exist; src/api
+ * decides which of them is the process's own, and closes it.
  */
 
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include "core/sections.h"
 #include "mm.h"
 
-/* Counters of struct hmmu_space_stats that core itself raises; relaxed. */
+/* Counters of struct hmmu_space_stats that core itself increments; relaxed. */
 struct hmmu_counters {
 	_Atomic uint64_t device_faults;
 	_Atomic uint64_t device_fault_retries;
@@ -49,15 +49,18 @@ struct hmmu_space {
 	struct hmmu_counters counters;
 	struct hmmu_mutex lock;
 	struct hmmu_device *devices HMMU_GUARDED_BY(&lock);
-	/* Devices, memories and subscriptions: it can not be closed while > 0. */
+	/* Devices, memories and subscriptions. The space closes only at 0. */
 	_Atomic uint32_t users;
-	/* The log has the reason why no page can be taken. */
+	/* The reason why no page can be taken has been logged. */
 	_Atomic bool no_take_logged;
 };
 
-/* NULL: no memory. Owns @mm from now on; sets @mm->space. */
+/* Takes ownership of @mm and sets @mm->space. NULL: out of memory. */
 struct hmmu_space *hmmu__space_create(struct hmmu_mm *mm);
-/* No users, no device pages; ends its address space, too. */
+/*
+ * Destroys @space and its address space. The caller has made sure that it has
+ * no users and no device pages.
+ */
 void hmmu__space_destroy(struct hmmu_space *space);
 
 static inline void hmmu__space_user_add(struct hmmu_space *space)
@@ -76,8 +79,8 @@ static inline bool hmmu__space_is_usable(const struct hmmu_space *space)
 }
 
 /*
- * As hmmu__enter(), for a call of the public API on @space: -ECHILD or -ENOMEM
- * is the call's result.
+ * Enters the library for a public call on @space, as hmmu__enter(). The public
+ * call returns an error (-ECHILD, -ENOMEM) to its caller.
  */
 HMMU_MUST_CHECK static inline int
 hmmu__space_enter(const struct hmmu_space *space, struct hmmu_thread **self)
@@ -89,8 +92,8 @@ hmmu__space_enter(const struct hmmu_space *space, struct hmmu_thread **self)
 }
 
 /*
- * The same for a call that may wait for sections of other threads, which may
- * wait for the caller's own: those are broken.
+ * The same for a call that may wait for sections of other threads. Those
+ * threads may wait for the caller's own sections, so it aborts its own.
  */
 HMMU_MUST_CHECK static inline int
 hmmu__space_enter_to_wait(struct hmmu_space *space, struct hmmu_thread **self)
@@ -102,7 +105,7 @@ hmmu__space_enter_to_wait(struct hmmu_space *space, struct hmmu_thread **self)
 	return err;
 }
 
-/* A range of the public API: page aligned, not empty, not wrapping. */
+/* Checks a range of the public API: aligned, not empty, does not wrap. */
 static inline bool hmmu__range_is_valid(uintptr_t start, uintptr_t end)
 {
 	return start < end && start % HMMU_PAGE_BYTES == 0 &&
