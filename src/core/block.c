@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks: their index and what they record.
+ * Blocks: the radix index, and the record of each block's device pages
+ *
+ * Locking: creating a block takes the notifiers' lock. Functions that read or
+ * write a record require the block's lock.
  */
 #include "core/block.h"
 
@@ -13,7 +16,7 @@
 #define SLOT_LG2     9u
 #define PLACES_BYTES (HMMU_PAGES_PER_LARGE * sizeof(struct hmmu_place))
 
-/* Levels below the root: 48-56, 39-47, 30-38 (root), 21-29 leaf slots. */
+/* Address bits of a level: 48-56 (root), 39-47, 30-38, 21-29 (blocks). */
 enum {
 	LEVEL_ROOT = 3,
 	LEVEL_LEAF = 0
@@ -42,7 +45,7 @@ static uintptr_t slot_load(_Atomic uintptr_t *slot)
 	return atomic_load_explicit(slot, memory_order_acquire);
 }
 
-/* The winner's pointer stands; the loser gets it. */
+/* Returns @fresh, or the pointer that another thread published first. */
 static uintptr_t slot_publish(_Atomic uintptr_t *slot, uintptr_t fresh)
 {
 	uintptr_t old = 0;
@@ -71,7 +74,7 @@ struct hmmu_block *hmmu__block_find(struct hmmu_block_index *index,
 	return (struct hmmu_block *)slot_load(&table[slot_index(addr, 0)]);
 }
 
-/* First byte after the slot of @addr at @level; 0 when it wraps. */
+/* Returns the first byte after the slot of @addr at @level; 0 if it wraps. */
 static uintptr_t index_slot_end(uintptr_t addr, unsigned int level)
 {
 	unsigned int lg2 = HMMU_LARGE_LG2 + level * SLOT_LG2;
@@ -118,8 +121,8 @@ static _Atomic uintptr_t *table_get(_Atomic uintptr_t *slot)
 }
 
 /*
- * A block's callback: from here on a device fault that looked before begins
- * again. The mirrors are emptied by the devices' own callbacks afterwards.
+ * The invalidate callback of a block. A device fault that has read the old
+ * sequence retries. The callbacks of the devices empty the mirrors afterwards.
  */
 static void block_invalidate(struct hmmu_notifier *sub, void *arg,
 			     const struct hmmu_invalidation *inv,
@@ -155,13 +158,15 @@ static void block_free(struct hmmu_block *b)
 }
 
 /*
- * It subscribes before it is found: who finds it may begin to read.
+ * A new block subscribes before it is published, because a thread that finds it
+ * may call read_begin at once:
  *
  *      fault                               invalidation
- *      subscribe                           begin: meets the block, or not
+ *      subscribe                           begin: finds the block, or not
  *      publish in the index
- *      read_begin: waits if it was met,
- *        or if it began before we subscribed (IN7)
+ *      read_begin: waits if the
+ *        invalidation found the block, or
+ *        began before it subscribed (IN7)
  */
 struct hmmu_block *hmmu__block_get(struct hmmu_block_index *index,
 				   uintptr_t addr)
@@ -225,7 +230,7 @@ void hmmu__blocks_fini(struct hmmu_block_index *index)
 bool hmmu__block_is_large(const struct hmmu_block *b)
 {
 	hmmu__mutex_assert_held(&b->lock);
-	/* What is exclusive is taken page by page: EX4. */
+	/* An exclusive pool never has large pages (EX4). */
 	return hmmu__bitmap_is_full(&b->away) && !b->scattered &&
 	       !b->is_split && b->memory->kind != HMMU_MEMORY_EXCLUSIVE &&
 	       b->first % HMMU_PAGES_PER_LARGE == 0;
@@ -279,7 +284,7 @@ static bool scatter_places(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 	return true;
 }
 
-/* @memory and @first say it all, before and after a page at @place is added. */
+/* True if the block needs no array, even with @page at @place added. */
 static bool keeps_order(const struct hmmu_block *b,
 			const struct hmmu_memory *memory, unsigned int page,
 			uint32_t place) HMMU_REQUIRES(&b->lock)
@@ -300,7 +305,10 @@ bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 static void counts_update(struct hmmu_block *b) HMMU_REQUIRES(&b->lock)
 {
 	hmmu__mutex_assert_held(&b->lock);
-	/* Release: who reads 0 without the lock sees the pages home. */
+	/*
+	 * Release: a thread that reads 0 without the lock sees the pages back
+	 * in system memory.
+	 */
 	atomic_store_explicit(&b->held_pages, hmmu__bitmap_count(&b->held),
 			      memory_order_release);
 	atomic_store_explicit(&b->away_pages, hmmu__bitmap_count(&b->away),

@@ -5,20 +5,23 @@
 /*
  * Blocks: 2 MiB of address space, the unit of locking and residency
  *
- * A block says which of its 512 pages a device holds, and where: in which
- * memory and at which place of it. A memory belongs to one device, so it says
- * which device, too. Most often all pages of a block are in one memory in the
- * order of their addresses, and one memory and one number say it all (@first +
- * page); otherwise the block is scattered and has an array.
+ * A block records which of its 512 pages are in device memory (held), in which
+ * memory, and at which page of that memory (the place). A memory belongs to one
+ * device. Most blocks have all their pages in one memory, in the order of their
+ * addresses: page i is then at place @first + i, and no array is needed. Other
+ * blocks are scattered and have an array of places.
  *
- * A page that is held is away, that is absent for the CPU, unless its memory is
- * a coherent one.
+ * A held page is away (absent for the CPU) unless its memory is coherent.
  *
- * A block is a subscriber like any other: its lock is the driver's lock of the
- * notifier protocol, under which device faults map and invalidations unmap.
+ * A block is a notifier subscriber. Its lock is the driver's lock of the
+ * notifier protocol: device faults map leaves under it, and an invalidation
+ * changes the block's sequence under it.
  *
- * Blocks are found lock-free through a radix index, are made when a device or
- * a CPU fault first needs them and live as long as the space.
+ * Locking: the block lock guards the record. Looking up a block takes no lock;
+ * the index is a radix tree whose slots are written once.
+ *
+ * Not supported: freeing a block before its space is destroyed. So nothing has
+ * to wait for readers of the index.
  */
 
 #include <stdatomic.h>
@@ -33,7 +36,7 @@
 
 struct hmmu_memory;
 
-/* Where a page is held; @memory is NULL where it is not. */
+/* The place of a held page. @memory is NULL if the page is not held. */
 struct hmmu_place {
 	struct hmmu_memory *memory;
 	uint32_t page;
@@ -57,20 +60,20 @@ struct hmmu_block {
 	 */
 	struct hmmu_memory *memory HMMU_GUARDED_BY(&lock);
 	uint32_t first HMMU_GUARDED_BY(&lock);
-	/* Its places were given one by one, though they follow each other. */
+	/* Its places are consecutive, but were allocated page by page. */
 	bool is_split HMMU_GUARDED_BY(&lock);
 	struct hmmu_place *scattered HMMU_GUARDED_BY(&lock);
-	/* Pages that a device holds, and those of them that the CPU lacks. */
+	/* Pages in device memory, and those of them absent for the CPU. */
 	struct hmmu_bitmap512 held HMMU_GUARDED_BY(&lock);
 	struct hmmu_bitmap512 away HMMU_GUARDED_BY(&lock);
-	/* Bits of the two; written under the lock, read without as a hint. */
+	/* Bits set in them. Written under the lock; without it, a hint. */
 	_Atomic uint32_t held_pages;
 	_Atomic uint32_t away_pages;
 };
 
-/* Three levels of 512 below a root that spans 57 bits: 9 bits each. */
+/* A root and three levels below it, of 512 slots each: 57 bits of address. */
 struct hmmu_block_index {
-	/* Where a new block subscribes. */
+	/* New blocks subscribe here. */
 	struct hmmu_notifier_set *notifiers;
 	_Atomic uintptr_t root[512];
 };
@@ -78,18 +81,18 @@ struct hmmu_block_index {
 /* @index is zeroed memory. */
 void hmmu__blocks_init(struct hmmu_block_index *index,
 		       struct hmmu_notifier_set *notifiers);
-/* Frees all blocks; none holds pages, nobody looks for one any more. */
+/* Frees all blocks. No block holds pages, and no thread uses the index. */
 void hmmu__blocks_fini(struct hmmu_block_index *index);
 
-/* The block of @addr or NULL. Lock-free. */
+/* Returns the block of @addr or NULL. Takes no lock. */
 struct hmmu_block *hmmu__block_find(struct hmmu_block_index *index,
 				    uintptr_t addr);
 
-/* The block of @addr, made if need be; NULL: no memory. */
+/* Finds or creates the block of @addr. NULL: out of memory. */
 struct hmmu_block *hmmu__block_get(struct hmmu_block_index *index,
 				   uintptr_t addr);
 
-/* The first block that ends above @addr and starts below @end, or NULL. */
+/* Returns the first block that ends above @addr and starts below @end. */
 struct hmmu_block *hmmu__block_next(struct hmmu_block_index *index,
 				    uintptr_t addr, uintptr_t end);
 
@@ -122,7 +125,7 @@ static inline uintptr_t hmmu__block_addr(const struct hmmu_block *b,
 	return b->start + ((uintptr_t)page << HMMU_PAGE_LG2);
 }
 
-/* The part of [start, end) that lies in @b, as page numbers. */
+/* Computes the part of [start, end) that lies in @b, as page numbers. */
 static inline void hmmu__block_clip(const struct hmmu_block *b, uintptr_t start,
 				    uintptr_t end, unsigned int *first,
 				    unsigned int *last_end)
@@ -134,7 +137,7 @@ static inline void hmmu__block_clip(const struct hmmu_block *b, uintptr_t start,
 				  HMMU_PAGES_PER_LARGE;
 }
 
-/* Where page @page is held. */
+/* Returns the place of page @page. */
 static inline struct hmmu_place hmmu__block_place(const struct hmmu_block *b,
 						  unsigned int page)
 	HMMU_REQUIRES(&b->lock)
@@ -151,33 +154,34 @@ static inline struct hmmu_place hmmu__block_place(const struct hmmu_block *b,
 	return p;
 }
 
-/* All of the block is away as one large page of a memory. */
+/* True if all of the block is away, as one large page of a memory. */
 bool hmmu__block_is_large(const struct hmmu_block *b) HMMU_REQUIRES(&b->lock);
 
 /*
- * The next run of held pages from @page below @end whose places in one memory
- * follow one another. False: none.
+ * Finds the next run of held pages in [@page, @end) whose places in one memory
+ * are consecutive. False: none.
  */
 bool hmmu__block_run(const struct hmmu_block *b, unsigned int page,
 		     unsigned int end, struct hmmu_block_run *r)
 	HMMU_REQUIRES(&b->lock);
 
 /*
- * Records pages [page, page + n), which are not held, as held at [place,
- * place + n) of @memory. False: no memory; nothing is changed.
+ * Records that pages [page, page + n), which were not held, are at [place,
+ * place + n) of @memory. False: out of memory; nothing is changed.
  */
 bool hmmu__block_set(struct hmmu_block *b, struct hmmu_memory *memory,
 		     unsigned int page, unsigned int n, uint32_t place)
 	HMMU_REQUIRES(&b->lock);
 
 /*
- * Makes sure that hmmu__block_set() can not fail before the lock is let go.
+ * Allocates what hmmu__block_set() needs for @page at @place, so that it cannot
+ * fail while the caller keeps the lock. False: out of memory.
  */
 bool hmmu__block_prepare(struct hmmu_block *b, struct hmmu_memory *memory,
 			 unsigned int page, uint32_t place)
 	HMMU_REQUIRES(&b->lock);
 
-/* The pages are not held any more; their places are the caller's to free. */
+/* Records that the pages are not held. The caller frees their places. */
 void hmmu__block_clear(struct hmmu_block *b, unsigned int page, unsigned int n)
 	HMMU_REQUIRES(&b->lock);
 
