@@ -1,6 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Devices: making and ending them, and what an invalidation does to one.
+ * Devices: creation, destruction, and the callbacks of an invalidation
+ *
+ * A device subscribes to all addresses. An invalidation runs all invalidate
+ * callbacks first and all finish callbacks afterwards. Only the second pass
+ * empties the mirror:
+ *
+ *      device fault                        invalidation
+ *      seq = read_begin(block)
+ *                                          pass 1: the block's sequence changes
+ *      lock block
+ *      sequence is not seq: retry
+ *                                          pass 2: mirror leaves are removed
+ *
+ * Required: no fault that began before the invalidation maps a leaf after
+ * pass 2. Each block of the range has its new sequence by then.
+ *
+ * Locking: the caller of a public call holds no lock. The callbacks take only
+ * the locks of the mirror and of the driver.
  */
 #include "core/device.h"
 
@@ -13,7 +30,7 @@
 #include "memory/host.h"
 #include "memory/pool.h"
 
-/* The device does its part in the second pass: see device_finish(). */
+/* First pass. The mirror is emptied in device_finish(). */
 static void device_invalidate(struct hmmu_notifier *sub, void *arg,
 			      const struct hmmu_invalidation *inv,
 			      uint64_t cur_seq)
@@ -24,8 +41,9 @@ static void device_invalidate(struct hmmu_notifier *sub, void *arg,
 }
 
 /*
- * Splitting a large leaf needs memory; an invalidation can not fail. Without
- * memory whole large leaves go: what is mapped too little faults again.
+ * Unmaps [start, end) from the mirror. Splitting a large leaf needs memory, but
+ * an invalidation cannot fail: without memory it unmaps the whole large leaves.
+ * The device then faults on the rest of them again.
  */
 static size_t unmap_at_least(struct hmmu_device *d, uintptr_t start,
 			     uintptr_t end)
@@ -47,10 +65,7 @@ static size_t unmap_at_least(struct hmmu_device *d, uintptr_t start,
 	return pages;
 }
 
-/*
- * Second pass: every block of the range has its new sequence by now, so no
- * device fault that looked before can map any more, and what was mapped goes.
- */
+/* Second pass. */
 static void device_finish(struct hmmu_notifier *sub, void *arg,
 			  const struct hmmu_invalidation *inv)
 {

@@ -4,6 +4,9 @@
 
 /*
  * A device: a mirror, its subscription to all changes, and its memories
+ *
+ * Locking: @next, and the owner of the device's memory, are guarded by the
+ * space's lock.
  */
 
 #include <stdatomic.h>
@@ -21,12 +24,12 @@ struct hmmu_device {
 	struct hmmu_notifier sub;
 	struct hmmu_space *space;
 	struct hmmu_memory *memory;
-	/* Pages it has exclusively; made when it first asks for one. */
+	/* Pool of its exclusive pages. Created for the first one. */
 	struct hmmu_memory *exclusive;
 	struct hmmu_mirror *mirror;
 	struct hmmu_device_ops ops;
 	void *arg;
-	/* One past the last address the mirror can map. */
+	/* One past the last address that the mirror can map. */
 	uintptr_t va_limit;
 	uint32_t fault_around_pages;
 	_Atomic uint32_t open_ports;
@@ -35,7 +38,7 @@ struct hmmu_device {
 };
 
 struct hmmu_port_list *hmmu__device_ports(struct hmmu_device *device);
-/* Counts open ports, so that a device in use is not destroyed. */
+/* Count open ports: a device with an open port cannot be destroyed. */
 void hmmu__device_port_opened(struct hmmu_device *device);
 void hmmu__device_port_closed(struct hmmu_device *device);
 

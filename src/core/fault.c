@@ -373,7 +373,7 @@ int hmmu__device_fault(struct hmmu_device *device, uintptr_t va, size_t bytes,
 		return -ENOMEM;
 	/*
 	 * An invalidation that the fault waits for may wait for this thread's
-	 * sections. A port's own slow path can be broken by anybody.
+	 * sections. Other threads abort the slow path of a port themselves.
 	 */
 	hmmu__ports_break_own(&device->space->ports);
 	err = fault_each_block(&f, start, last + 1);

@@ -4,7 +4,7 @@
 
 #include <hmmu/device.h>
 
-/* hmmu_device_fault() without argument checks; enters the thread layer. */
+/* hmmu_device_fault() without the argument checks; calls hmmu__enter(). */
 int hmmu__device_fault(struct hmmu_device *device, uintptr_t va, size_t bytes,
 		       enum hmmu_access access);
 
