@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exclusive access: a page leaves the CPU for a pool of the device's own, as it
- * would for its memory, and comes back when the CPU touches it (home.c).
+ * Exclusive access: one device may use a page, the CPU may not
+ *
+ * Overview: the page migrates to a pool of the device, as it would to the
+ * device's memory. An access of the CPU migrates it back (home.c). Each page is
+ * tried for at most 1 s, because the CPU can take it back before it is mapped:
  *
  *      driver                              CPU
- *      make writable, as the CPU would
+ *      write fault: the page is writable
  *      invalidate begin (EXCLUSIVE)
  *      take the page, record it
  *      invalidate end
- *                                          touches it: home, CLEAR
- *      map it: is it ours still?
- *        no: begin again
+ *                                          accesses the page: it migrates
+ *                                            back, with a CLEAR event
+ *      map it: is it still exclusive?
+ *        no: retry
  *
- * Required: a leaf with the exclusive flag is in the mirror only while the CPU
- * has not got the page. It is mapped by a device fault, whose read section sees
- * the touch (EX8).
+ * Required: the mirror has a leaf with the exclusive flag only while the page
+ * is absent for the CPU. A device fault maps the leaf, and its read section
+ * detects the access of the CPU (EX8).
+ *
+ * Locking: the caller holds no lock.
+ *
+ * Not supported: shared and file memory (-EOPNOTSUPP). The kernel moves only
+ * private anonymous pages.
  */
 #include <errno.h>
 
@@ -31,7 +40,7 @@
 #include "memory/host.h"
 #include "memory/pool.h"
 
-/* Address space for so much; a page costs memory only while it is taken. */
+/* Address space of a pool. A page costs memory only while it is exclusive. */
 #define POOL_BYTES (1ul << 30)
 
 static int create_pool_once(struct hmmu_device *d)
@@ -52,7 +61,7 @@ static int create_pool_once(struct hmmu_device *d)
 	return err;
 }
 
-/* EX2, EX3: 0, or why the page at @addr can never be exclusive. */
+/* Returns 0, or why the page at @addr can never be exclusive (EX2, EX3). */
 static int check_vma(const struct hmmu_device *d, uintptr_t addr)
 {
 	struct hmmu_mm *mm = d->space->mm;
@@ -67,14 +76,14 @@ static int check_vma(const struct hmmu_device *d, uintptr_t addr)
 	return vma.flags & HMMU_VMA_ANON ? 0 : -EOPNOTSUPP;
 }
 
-/* One call: pages are made exclusive one after the other. */
+/* One call. It makes its pages exclusive one after another. */
 struct exclusive_call {
 	struct hmmu_device *device;
 	struct hmmu_mirror_reader *reader;
 	struct hmmu_migration migration;
 };
 
-/* The page is mapped into the device's mirror as its own. */
+/* True if the device's mirror maps the page as exclusive. */
 static bool is_mapped_exclusive(const struct exclusive_call *k, uintptr_t addr)
 {
 	const uint64_t want = HMMU_MIRROR_WRITE | HMMU_DEVICE_LEAF_EXCLUSIVE;
@@ -88,7 +97,7 @@ static bool is_mapped_exclusive(const struct exclusive_call *k, uintptr_t addr)
 	return found && (leaf & want) == want;
 }
 
-/* Who holds the page: NULL, the system. */
+/* Returns the memory that holds the page; NULL: system memory. */
 static struct hmmu_memory *find_holder(struct hmmu_space *space, uintptr_t addr)
 {
 	struct hmmu_block *b = hmmu__block_find(&space->blocks, addr);
@@ -102,13 +111,13 @@ static struct hmmu_memory *find_holder(struct hmmu_space *space, uintptr_t addr)
 	return p.memory;
 }
 
-/* What has not been taken: is it worth another try? */
+/* Returns -EAGAIN if a page that was not taken may be taken in a retry. */
 static int refusal_error(struct hmmu_space *space, uintptr_t addr,
 			 const struct hmmu_migrate_result *r)
 {
 	if (r->stayed[HMMU_STAY_FULL])
 		return -ENOMEM;
-	/* Another device was faster, or a userfaultfd of the program's. */
+	/* Another device has it, or a userfaultfd of the program. */
 	if (r->stayed[HMMU_STAY_FOREIGN])
 		return find_holder(space, addr) ? -EAGAIN : -EBUSY;
 	if (r->stayed[HMMU_STAY_UNMAPPED] || r->stayed[HMMU_STAY_PROTECTED] ||
@@ -117,7 +126,7 @@ static int refusal_error(struct hmmu_space *space, uintptr_t addr,
 	return r->pages_stayed ? -EBUSY : 0;
 }
 
-/* What a fault says, as this call says it: no write is no access (EX2). */
+/* Converts an error of a fault. A read-only page is -EFAULT here (EX2). */
 static int fault_error(int err)
 {
 	if (err == -EPERM)
@@ -125,7 +134,7 @@ static int fault_error(int err)
 	return err == -EBUSY ? -EAGAIN : err;
 }
 
-/* The page comes home, becomes the process's own and writable, and is taken. */
+/* Migrates the page back, makes it writable and unshared, and takes it. */
 static int take_page(struct exclusive_call *k, uintptr_t addr)
 {
 	struct hmmu_space *space = k->device->space;
@@ -162,7 +171,7 @@ static int try_page(struct exclusive_call *k, uintptr_t addr)
 	return err;
 }
 
-/* For so long it may be taken back before it is mapped, as in a fault. */
+/* Gives up when the CPU keeps taking the page back, as a device fault does. */
 static int retry_page(struct exclusive_call *k, uintptr_t addr)
 {
 	uint64_t begun = hmmu__sched_now_ns();
