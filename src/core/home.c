@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Coming home: device pages go back to system memory, because the CPU touched
- * them or somebody asked.
+ * Migration to system memory (home)
+ *
+ * Overview: device pages migrate back when the CPU accesses one, when the
+ * program or the driver asks, and before fork and close. A batch of
+ * neighbouring blocks migrates under one invalidation. A CPU fault:
  *
  *      CPU thread            service                     device
- *      touches the page
+ *      accesses the page
  *      (stopped)             invalidate begin:
- *                              mirror emptied            faults again: waits
- *                              waits for sections        section ends
+ *                              empty the mirror          faults again: waits
+ *                              wait for sections         section ends
  *                            lock block
- *                            page-table entries back
+ *                            move the pages back
  *                            unlock, invalidate end      maps system memory
- *      goes on
+ *      continues
  *
- * Required: the CPU reads the page's content with every device write in it;
- * the device writes nothing to the old place after the entries went back.
+ * Required: the CPU reads the page with every device write in it. The device
+ * writes nothing to device memory after the pages have moved back.
+ *
+ * Locking: the caller holds no lock. Inside: the address space's hold, then the
+ * block locks of the batch in address order.
+ *
+ * Not supported: migrating one host-private page for a CPU fault. All pages of
+ * its block in memories of that kind migrate, so that a large page stays whole.
  */
 #include "core/home.h"
 
@@ -48,25 +57,26 @@ static void count_put(struct hmmu_space *space, const struct hmmu_mm_put *put)
 	hmmu__count(&space->counters.device_pages, (uint64_t)0 - pages);
 }
 
-/*
- * What goes home together: blocks of one range, locked in this order.
- */
+/* Blocks of one range that migrate to system memory together. */
 struct home_batch {
 	struct hmmu_space *space;
 	struct hmmu_migrate_result *result;
-	/* Only this one's pages, or everybody's: NULL. */
+	/* Only pages of this device migrate; NULL: of all devices. */
 	const struct hmmu_device *only;
-	/* Of which kinds of memory: a bit for each. */
+	/* Only pages in memories of these kinds migrate: a bit for each. */
 	unsigned int kinds;
 	uintptr_t start;
 	uintptr_t end;
 	struct hmmu_batch batch;
-	/* Somebody waits here, if not 0: has it been put there, and he woken? */
+	/*
+	 * The address of the CPU fault, or 0. @is_touched_home: its page was
+	 * put back, which has woken the thread.
+	 */
 	uintptr_t touched;
 	bool is_touched_home;
 };
 
-/* A run of pages whose places follow one another, over several blocks. */
+/* A run of pages whose places are consecutive. It may cover several blocks. */
 struct home_run {
 	unsigned int block;
 	uintptr_t start;
@@ -89,7 +99,7 @@ static struct hmmu_block *find_run_block(const struct home_batch *h,
 	return h->batch.block[r->block + ((addr - first) >> HMMU_LARGE_LG2)];
 }
 
-/* The pages are home, or lost with their mapping: their records go. */
+/* Removes the records of pages that are back, or lost with their mapping. */
 static void clear_run(const struct home_batch *h, const struct home_run *r,
 		      size_t pages)
 {
@@ -110,9 +120,9 @@ static void clear_run(const struct home_batch *h, const struct home_run *r,
 }
 
 /*
- * How much goes in one call. What comes before large pages goes alone, so that
- * they are counted. Of one that is to be refused the first page goes alone,
- * and so splits it.
+ * Returns how much of the run one call puts back. Pages before the first large
+ * page are put alone, so that large pages are counted. If a test makes large
+ * pages fail, the first page is put alone, which splits the large page.
  */
 static size_t choose_put_bytes(const struct home_run *r)
 {
@@ -136,7 +146,7 @@ static int put_run(struct home_batch *h, struct home_run *r)
 	uint32_t done;
 	int err;
 
-	/* What is left of a large page is small. */
+	/* The rest of a large page consists of small pages. */
 	if (r->pages >= HMMU_PAGES_PER_LARGE &&
 	    hmmu__memory_fails_large(r->memory))
 		put.bytes = HMMU_PAGE_BYTES;
@@ -161,8 +171,9 @@ static int put_run(struct home_batch *h, struct home_run *r)
 }
 
 /*
- * There is no mapping at the start of the run: an event about it is on its way,
- * or a hook has just unmapped it. What is behind the hole stays as it is.
+ * Drops the pages at the start of the run, where nothing is mapped: an event of
+ * the unmap is pending, or a hook has just unmapped it. Pages after the hole
+ * are not changed. False: a new mapping is there.
  */
 static bool forget_run(const struct home_batch *h, struct home_run *r)
 {
@@ -173,8 +184,10 @@ static bool forget_run(const struct home_batch *h, struct home_run *r)
 
 	if (!mm->ops->next_vma(mm, r->start, &vma) && vma.start < end)
 		end = vma.start;
-	/* A mapping has come meanwhile, which is not the page's: look again
-	 * when whoever made it has told. */
+	/*
+	 * The page belonged to an older mapping than the one there now. The
+	 * caller retries after core has been notified of the new one.
+	 */
 	if (end <= r->start)
 		return false;
 	pages = (end - r->start) >> HMMU_PAGE_LG2;
@@ -187,10 +200,7 @@ static bool forget_run(const struct home_batch *h, struct home_run *r)
 	return true;
 }
 
-/*
- * A coherent page has been in the CPU's sight all the time: only its place in
- * the device's memory is given back.
- */
+/* The CPU uses a coherent page in place, so only its place is freed. */
 static void release_coherent_run(const struct home_batch *h, struct home_run *r)
 {
 	clear_run(h, r, r->pages);
@@ -213,7 +223,7 @@ static bool is_wanted(const struct home_batch *h, const struct hmmu_memory *m)
 	return (h->kinds & kind_bit(m)) && (!h->only || m->owner == h->only);
 }
 
-/* The whole block is held in one piece that begins where the run ends. */
+/* True if the whole block is one large page that continues the run. */
 static bool continues_run(const struct home_batch *h,
 			  const struct hmmu_block *b, const struct home_run *r)
 {
@@ -225,7 +235,10 @@ static bool continues_run(const struct home_batch *h,
 	       b->first == r->place + (uint32_t)r->pages;
 }
 
-/* The first run of block @i from @page on, with the whole blocks after it. */
+/*
+ * Finds the first wanted run of block @i from @page on. The run includes whole
+ * blocks that continue it.
+ */
 static bool find_run(const struct home_batch *h, unsigned int i,
 		     unsigned int page, struct home_run *r)
 {
@@ -267,7 +280,7 @@ static int bring_run_home(struct home_batch *h, struct home_run *r)
 	return err;
 }
 
-/* What has come home is not found again. */
+/* Pages that are back have no record, so find_run() always makes progress. */
 static int home_batch_locked(struct home_batch *h)
 {
 	struct home_run r;
@@ -280,15 +293,15 @@ static int home_batch_locked(struct home_batch *h)
 	return err;
 }
 
-/* How what comes home is told: as what, and whose it is. */
+/* The event and the owner that the invalidation of a batch reports. */
 struct home_invalidation {
 	enum hmmu_event event;
 	const struct hmmu_device *owner;
 };
 
 /*
- * Who ends exclusive access migrates nothing, and tells it to the device, too:
- * the event has no owner whose own it could be (EX7).
+ * The end of exclusive access is no migration. The device must be notified,
+ * too, so the event has no owner: a driver ignores events that it owns (EX7).
  */
 static struct home_invalidation invalidation_for(const struct hmmu_memory *m)
 {
@@ -299,7 +312,7 @@ static struct home_invalidation invalidation_for(const struct hmmu_memory *m)
 	return t;
 }
 
-/* For pages of the two together: whose of several is nobody's. */
+/* For pages of both. If they have different owners, the event has none. */
 static struct home_invalidation
 invalidation_for_both(struct home_invalidation a, struct home_invalidation b)
 {
@@ -331,7 +344,11 @@ static int home_batch_once(struct home_batch *h, struct home_invalidation t)
 	hmmu__core_invalidate_begin(h->space, &call);
 	mm->ops->hold(mm, false);
 	hmmu__batch_lock(&h->batch);
-	/* Between a hook's munmap and its drop the mapping may be another. */
+	/*
+	 * Retry if an invalidation is running. A hook that has unmapped the
+	 * range, but has not dropped its pages yet, is inside one, and another
+	 * mapping may be there already.
+	 */
 	err = -EAGAIN;
 	if (!hmmu__notifiers_conflict(&h->space->notifiers, &call))
 		err = home_batch_locked(h);
@@ -343,8 +360,8 @@ static int home_batch_once(struct home_batch *h, struct home_invalidation t)
 }
 
 /*
- * How many pages of the block's part of the range are wanted; *@t says how
- * they are told.
+ * Counts the wanted pages in the block's part of the range. *@t becomes the
+ * invalidation that reports them.
  */
 static uint64_t count_wanted(const struct home_batch *h, struct hmmu_block *b,
 			     struct home_invalidation *t)
@@ -384,8 +401,9 @@ static int home_batch_retry(struct home_batch *h, struct home_invalidation t)
 }
 
 /*
- * Blocks of [@at, @end) that hold wanted pages, told alike, and follow one
- * another: h->start to h->end. Returns where to go on.
+ * Collects the next blocks of [@at, @end) that have wanted pages, are
+ * neighbours and are reported by the same invalidation *@t. Sets h->start and
+ * h->end. Returns where the next batch begins.
  */
 static uintptr_t collect_home_batch(struct home_batch *h, uintptr_t at,
 				    uintptr_t end, struct home_invalidation *t)
@@ -458,9 +476,10 @@ int hmmu__core_all_home(struct hmmu_space *space)
 }
 
 /*
- * The CPU touched a page that is away. A private one brings its whole block
- * with it; one that is exclusive to a device comes alone (EX7), and stays so
- * when another is touched. @mixed: not all of the block was in its memory.
+ * Migrates the page of a CPU fault back. A host-private page brings its whole
+ * block with it. An exclusive page comes back alone, and stays exclusive when
+ * another page is accessed (EX7). @mixed: the block is scattered, so its pages
+ * may be in several memories.
  */
 static int home_touched_page(struct hmmu_space *space, struct hmmu_block *b,
 			     uintptr_t addr, const struct hmmu_memory *m,
@@ -482,13 +501,13 @@ static int home_touched_page(struct hmmu_space *space, struct hmmu_block *b,
 		(void)count_wanted(&h, b, &t);
 	}
 	err = home_batch_once(&h, t);
-	/* It may have been dropped in between, or have moved: nobody is woken. */
+	/* 1: the page was dropped or moved meanwhile; no thread was woken. */
 	return err ? err : !h.is_touched_home;
 }
 
 /*
- * The page is absent in a mapping that is armed: it is on a device, or it was
- * never written. The block's lock decides, and keeps a migration from taking
+ * The page is absent in an armed mapping: it is on a device, or it was never
+ * written. The record shows which. The block lock keeps a migration from taking
  * the hole while it is filled.
  */
 static int fill_or_home(struct hmmu_space *space, struct hmmu_block *b,

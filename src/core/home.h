@@ -7,9 +7,9 @@
 #include <hmmu/migrate.h>
 
 /*
- * Puts device pages of [start, end) back into system memory: @only's, or those
- * of all devices (NULL). Waits while mappings change. Caller holds no lock.
- * 0, -EBUSY: they changed for too long, or -ENOMEM.
+ * Migrates device pages of [start, end) to system memory: those of device
+ * @only, or of all devices (NULL). Waits while mappings change. The caller
+ * holds no lock. Returns 0, -ENOMEM, or -EBUSY: mappings changed for too long.
  */
 int hmmu__range_home(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 		     const struct hmmu_device *only,
