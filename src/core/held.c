@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages that devices hold: what becomes of them when the program's mappings
- * change, and whether there are any.
+ * Device pages of changed mappings: drop, lift and land
  *
  * When a mapping or its content is gone, its device pages are dropped. When a
  * mapping moves, they are lifted out of their block and land at the new
- * address. Where they can not be recorded there, for want of memory, they are
- * put into system memory.
+ * address. If there is no memory to record them there, they migrate to system
+ * memory.
  *
- * Locking: block locks are taken inside. Lift, land and moved are called while
- * the address space excludes every hold, so that no page is taken or put while
- * it is at no address.
+ * Locking: block locks are taken inside. The address space excludes every hold
+ * around lift, land and moved, so that no page is taken or put while it is
+ * recorded at no address.
  */
 #include <errno.h>
 
@@ -19,7 +18,7 @@
 #include "core/space.h"
 #include "memory/pool.h"
 
-/* The pages' content is not wanted: they are emptied and freed. */
+/* Discards the content of device pages and frees them. */
 static void pages_drop(struct hmmu_space *space, struct hmmu_memory *m,
 		       uint32_t place, uint32_t pages)
 {
@@ -97,8 +96,8 @@ bool hmmu__core_lift(struct hmmu_space *space, uintptr_t start, uintptr_t end,
 }
 
 /*
- * The kernel may have no memory for a page table, or refuse while the caller of
- * mremap has not run yet: tried for so long.
+ * Longest time for which a put is retried. The kernel may have no memory for a
+ * page table, or refuse while the thread that called mremap has not run yet.
  */
 #define PUT_BACK_NS 10000000000ull
 
@@ -123,7 +122,7 @@ static void put_retry(struct hmmu_space *space, struct hmmu_mm_put *put)
 	}
 }
 
-/* Without memory to record them: @pages from @place on go back to @addr. */
+/* Puts @pages from @place on to @addr: there is no memory to record them. */
 static void land_in_system(struct hmmu_space *space, struct hmmu_memory *m,
 			   uintptr_t addr, uint32_t place, uint32_t pages)
 {
@@ -186,7 +185,7 @@ void hmmu__core_moved(struct hmmu_space *space, uintptr_t from, uintptr_t to,
 	}
 }
 
-/* --- whether there are any ---------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------- */
 
 bool hmmu__core_is_held(struct hmmu_space *space, uintptr_t start,
 			uintptr_t end)

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Invalidation: what the address space tells core before and after memory
- * changes, and what it asks of ports.
+ * Invalidation: calls that an address space makes around changes of memory
  *
- * Begin notifies every subscriber of the range, which empties the mirrors, and
- * then waits for the sections that may still use what was mapped:
+ * Overview: begin notifies every subscriber of the range. The callbacks of
+ * devices empty the mirrors. Then it waits for sections that may still use a
+ * translation of the range:
  *
  *      invalidation                        port
  *      changing
- *      notify: mirrors are emptied         uses a translation from its TLB
- *      changed: sections ended             next section: TLB empty, mirror empty
+ *      notify: empty the mirrors           uses a translation from its TLB
+ *      changed: wait for sections          next section: TLB, mirror empty
  *      (memory changes)                    device fault: waits for the end
  *      end
  *
+ * The rest of the file forwards mm.h's questions about ports and subscribers.
+ *
  * Locking: the caller holds no block lock. The notifiers' lock and the ports'
- * are taken inside, one after the other.
+ * lock are taken inside, one after the other.
  */
 #include "core/space.h"
 
@@ -35,13 +37,13 @@ void hmmu__core_invalidate_end(struct hmmu_space *space,
 }
 
 /*
- * Lock-free, for the common case of a hook. With any subscription of a user the
- * answer is true: whether it has the range can only be asked under the lock.
+ * Takes no lock, because hooks call it often. It is true if the program has any
+ * subscription at all: the intervals can only be checked under the lock.
  */
 bool hmmu__core_may_be_used(struct hmmu_space *space, uintptr_t start,
 			    uintptr_t end)
 {
-	/* Acquire: pairs with the increment of insert. */
+	/* Acquire: pairs with the increment in insert_sub(). */
 	return atomic_load_explicit(&space->notifiers.users,
 				    memory_order_acquire) ||
 	       hmmu__block_next(&space->blocks, start, end);
