@@ -3,32 +3,34 @@
 #define HMMU_CORE_BATCH_H
 
 /*
- * Blocks that are locked together, in the order of their addresses, for one
- * migration in either direction.
+ * A batch: blocks that one migration locks together, in either direction
+ *
+ * Locking: the blocks are locked in the order of their addresses. The
+ * address space's hold (mm.h) is taken before them.
  */
 
 #include "base/compiler.h"
 #include "core/block.h"
 
-/* So many locks are held at once. */
+/* Blocks of a batch. All of their locks are held at once. */
 #define HMMU_BATCH_BLOCKS 16u
 #define HMMU_BATCH_BYTES  (HMMU_BATCH_BLOCKS * HMMU_LARGE_BYTES)
 
 /*
  * A program that changes its mappings all the time may leave no moment in which
- * a page can move. Give up when no page has moved for so long; wait for so long
- * until no change is under way.
+ * a page can move. A migration gives up after CHANGING_NS in which no page has
+ * moved. Each wait until no change is running lasts at most QUIET_NS.
  */
 #define HMMU_CHANGING_NS  10000000000ull
 #define HMMU_QUIET_NS	  100000000ull
 
-/* A range of HMMU_BATCH_BYTES may touch one block more. */
+/* A range of HMMU_BATCH_BYTES that is not aligned overlaps one more block. */
 struct hmmu_batch {
 	struct hmmu_block *block[HMMU_BATCH_BLOCKS + 1];
 	unsigned int n;
 };
 
-/* clang 14 can not follow a set of locks. */
+/* Not analysed: clang 14 cannot follow a set of locks. */
 static inline void hmmu__batch_lock(const struct hmmu_batch *b) HMMU_NO_TSA
 {
 	unsigned int i;
@@ -45,7 +47,7 @@ static inline void hmmu__batch_unlock(const struct hmmu_batch *b) HMMU_NO_TSA
 		hmmu__block_unlock(b->block[i]);
 }
 
-/* The block of @addr, where the blocks of @b are neighbours. */
+/* The block of @addr. The blocks of @b must be neighbours. */
 static inline struct hmmu_block *hmmu__batch_block(const struct hmmu_batch *b,
 						   uintptr_t addr)
 {

@@ -1,6 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Migration: the public calls, and the walk over mappings in batches.
+ * Migration to a device: the public calls, and the walk over mappings
+ *
+ * Overview: a range migrates in batches of at most 32 MiB of one mapping. Each
+ * batch arms the mapping, locks its blocks under one invalidation, and takes
+ * their pages (migrate_batch.c). The race is with a hook that unmaps the range:
+ *
+ *      migration                         munmap
+ *      invalidate begin (MIGRATE)
+ *      lock blocks                       invalidate begin (UNMAP):
+ *      conflict? unlock and retry          its callback waits for the blocks
+ *      take the pages, record them
+ *      unlock, invalidate end            munmap, drop recorded pages
+ *
+ * Required: no page is taken between the munmap and the drop. The migration
+ * sees an invalidation that began before it as a conflict. One that begins
+ * later waits for the blocks.
+ *
+ * Locking: the caller holds no lock. Inside: the invalidation, then the address
+ * space's hold, then the block locks in address order.
+ *
+ * Not supported: waiting forever for a mapping that keeps changing. A page is
+ * skipped as HMMU_STAY_CHANGED after 64 rounds or 10 s without progress.
  */
 #include "core/migrate.h"
 
@@ -14,7 +35,7 @@
 #include "core/device.h"
 #include "memory/pool.h"
 
-/* Rounds of one batch against a mapping that keeps changing. */
+/* Tries of one batch while its mapping keeps changing. */
 #define CHANGED_ROUNDS 64
 
 static const char *const stay_text[HMMU_STAY_REASONS] = {
@@ -58,19 +79,7 @@ static int get_blocks(struct hmmu_migration *m, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/*
- * The order of things, against a hook that unmaps the same range:
- *
- *      migration                         munmap
- *      invalidate begin (MIGRATE)
- *      lock blocks                       invalidate begin (UNMAP)
- *      conflict? then let go               its callback waits for the blocks
- *      take, record
- *      unlock, invalidate end            munmap, drop what is recorded
- *
- * A hook that began before is seen as a conflict; one that begins after waits
- * for the blocks. So nothing is taken between its munmap and its drop.
- */
+/* The left column above, from lock to unlock. */
 static int take_batch_locked(struct hmmu_migration *m, uintptr_t end,
 			     struct hmmu_invalidate_call *call)
 {
@@ -106,8 +115,8 @@ static int take_batch_once(struct hmmu_migration *m, uintptr_t end)
 }
 
 /*
- * A page that is shared after a fork is made our own as a write of the program
- * would: outside of all locks, for it may have to wait for the service.
+ * A write fault makes pages that are shared after a fork the process's own. It
+ * may wait for the fault service, so it is done without locks.
  */
 static void unshare_pages(struct hmmu_migration *m)
 {
@@ -117,7 +126,7 @@ static void unshare_pages(struct hmmu_migration *m)
 	(void)mm->ops->fault_in(mm, m->at, m->at + m->unshare_bytes, true);
 }
 
-/* The first run of [at, end) that no device holds; false: there is none. */
+/* Finds the first run of [at, end) that no device holds. False: none. */
 static bool find_free_run(struct hmmu_migration *m, uintptr_t at, uintptr_t end,
 			  uintptr_t *lo, uintptr_t *hi)
 {
@@ -143,9 +152,9 @@ static bool find_free_run(struct hmmu_migration *m, uintptr_t at, uintptr_t end,
 }
 
 /*
- * For coherent memory: the CPU keeps the pages, so there must be some (MV8),
- * and it is enough to be told of changes. What another device holds stays
- * there, and is not touched.
+ * Prepares a mapping for coherent memory. The CPU keeps using its pages, so
+ * they must be present (MV8), and the mapping is watched but not armed. Pages
+ * of other devices are not faulted in, because that would migrate them.
  */
 static int watch_and_populate(struct hmmu_migration *m,
 			      const struct hmmu_vma_info *vma, uintptr_t end,
@@ -164,7 +173,7 @@ static int watch_and_populate(struct hmmu_migration *m,
 	return err == -EFAULT || err == -EPERM ? -EAGAIN : err;
 }
 
-/* 0, -EBUSY and why, or -EAGAIN: it is changing. */
+/* Returns 0, -EBUSY with the reason in *@why, or -EAGAIN: it is changing. */
 static int prepare_mapping(struct hmmu_migration *m,
 			   const struct hmmu_vma_info *vma, uintptr_t end,
 			   enum hmmu_stay *why)
@@ -176,7 +185,7 @@ static int prepare_mapping(struct hmmu_migration *m,
 	return mm->ops->arm(mm, vma, why);
 }
 
-/* One batch of one mapping: tried until it is dealt with. */
+/* Migrates one batch of one mapping, in several tries if need be. */
 static int migrate_batch(struct hmmu_migration *m,
 			 const struct hmmu_vma_info *vma, uintptr_t end)
 {
@@ -187,7 +196,7 @@ static int migrate_batch(struct hmmu_migration *m,
 	for (round = 0; m->at < end && round < CHANGED_ROUNDS; round++) {
 		uintptr_t before = m->at;
 
-		/* Left from the last round: arming may fail. */
+		/* The last round's value must not be used if arming fails. */
 		m->unshare_bytes = 0;
 		err = prepare_mapping(m, vma, end, &why);
 		if (err == -EBUSY) {
@@ -210,8 +219,8 @@ static int migrate_batch(struct hmmu_migration *m,
 }
 
 /*
- * Why nothing of the mapping can move, or false. The kernel moves no page of a
- * mapping that can not be written; a coherent one need not move.
+ * True if no page of the mapping can migrate; *@why is the reason. The kernel
+ * moves no page of a read-only mapping. Coherent pages are not moved.
  */
 static bool cannot_migrate(const struct hmmu_migration *m,
 			   const struct hmmu_vma_info *vma, enum hmmu_stay *why)
@@ -231,8 +240,8 @@ static bool cannot_migrate(const struct hmmu_migration *m,
 }
 
 /*
- * The mapping stays where it is. That it was to be moved is told all the same
- * (MV34): whoever maps a part of it looks again.
+ * Sends MIGRATE also for a mapping that cannot migrate (MV34). Subscribers then
+ * read its pages again.
  */
 static void notify_only(struct hmmu_migration *m, uintptr_t to)
 {
@@ -250,7 +259,7 @@ static void notify_only(struct hmmu_migration *m, uintptr_t to)
 	hmmu__core_invalidate_end(m->space, &call);
 }
 
-/* One step from m->at on: a hole, a mapping that stays, or a batch. */
+/* Handles a hole, a mapping that cannot migrate, or one batch, at m->at. */
 static int migrate_step(struct hmmu_migration *m, uintptr_t end)
 {
 	struct hmmu_mm *mm = m->space->mm;
@@ -316,7 +325,7 @@ int hmmu__take_check(struct hmmu_space *space)
 {
 	if (space->mm->ops->take)
 		return 0;
-	/* Relaxed: a second message would do no harm. */
+	/* Relaxed: a second message does no harm. */
 	if (!atomic_exchange_explicit(&space->no_take_logged, true,
 				      memory_order_relaxed))
 		hmmu__log(HMMU_LOG_WARN, "%s", space->mm->no_take);

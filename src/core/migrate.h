@@ -5,14 +5,14 @@
 #include "core/migrate_batch.h"
 
 /*
- * -EOPNOTSUPP where the address space can not take pages. The first call that
- * meets this logs the reason.
+ * Returns 0, or -EOPNOTSUPP if the address space cannot take pages. The first
+ * failing call logs the reason.
  */
 int hmmu__take_check(struct hmmu_space *space);
 
 /*
- * Migrates what it can of [start, end), as @m says and into its result. Caller
- * holds no lock. 0 or -ENOMEM.
+ * Migrates the pages of [start, end) that can migrate to @m->memory, and counts
+ * all of them in @m->result. The caller holds no lock. Returns 0 or -ENOMEM.
  */
 int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 			uintptr_t end);
