@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One batch of a migration, under its locks: which pages go where.
+ * One batch of a migration: choose places and take the pages
  *
- * Blocks that go whole get chunks in a row, so that one call moves many large
- * pages. The rest goes in runs of small pages: to the places beside those that
- * the block has already, else to a chunk of its own, else wherever a page is
- * free.
+ * Blocks that can migrate whole get consecutive chunks, so that one call takes
+ * many large pages. Other pages migrate in runs of small pages. A run gets the
+ * places that continue those of its block. In an empty block a long run gets a
+ * chunk of its own. All other runs get any free pages.
+ *
+ * Locking: the caller holds the locks of all blocks of the batch, in a hold for
+ * taking.
  */
 #include "core/migrate_batch.h"
 
@@ -14,10 +17,10 @@
 #include "base/fault_point.h"
 #include "memory/pool.h"
 
-/* From so many pages on a run gets a chunk of its own. */
+/* Shortest run that gets a chunk of its own. */
 #define OWN_CHUNK_PAGES 64u
 
-/* Records what was taken, block by block. The caller has prepared them. */
+/* Records taken pages in their blocks, which hmmu__block_prepare() prepared. */
 static void record_taken(struct hmmu_migration *m, uintptr_t start,
 			 size_t bytes, uint32_t place)
 {
@@ -45,7 +48,8 @@ static void record_taken(struct hmmu_migration *m, uintptr_t start,
 }
 
 /*
- * What did not move: it is counted, or made exclusive and tried once more.
+ * Handles pages that could not be taken. Shared ones are unshared and tried
+ * once more, all others are counted.
  */
 static int handle_refusal(struct hmmu_migration *m,
 			  const struct hmmu_mm_take *t)
@@ -53,7 +57,7 @@ static int handle_refusal(struct hmmu_migration *m,
 	uintptr_t addr = t->start + t->done_bytes;
 
 	m->at = addr;
-	/* If it was tried, it is our own by now, and still pinned: MV14. */
+	/* After a retry it is not shared any more, so it is pinned (MV14). */
 	if (t->shared && m->retried != addr) {
 		m->unshare_bytes = t->stay_bytes;
 		return -EAGAIN;
@@ -63,7 +67,7 @@ static int handle_refusal(struct hmmu_migration *m,
 	return 0;
 }
 
-/* A coherent page stays where the CPU has it. */
+/* Coherent pages are not moved, because the CPU uses them in place. */
 static int take_pages(struct hmmu_migration *m, struct hmmu_mm_take *t)
 {
 	struct hmmu_mm *mm = m->space->mm;
@@ -74,10 +78,7 @@ static int take_pages(struct hmmu_migration *m, struct hmmu_mm_take *t)
 	return 0;
 }
 
-/*
- * Takes [m->at, m->at + bytes) to @place. What is not used of the places is
- * given back.
- */
+/* Takes [m->at, m->at + bytes) to @place, and frees the unused places. */
 static int take_to_place(struct hmmu_migration *m, size_t bytes, uint32_t place)
 {
 	struct hmmu_memory *mem = m->memory;
@@ -105,7 +106,7 @@ static int take_to_place(struct hmmu_migration *m, size_t bytes, uint32_t place)
 	return err;
 }
 
-/* How many blocks from m->at on go whole, without a look at single pages. */
+/* Counts the blocks from m->at on that can migrate whole. */
 static uint32_t count_whole_blocks(const struct hmmu_migration *m,
 				   uintptr_t end)
 {
@@ -130,7 +131,10 @@ static uint32_t count_whole_blocks(const struct hmmu_migration *m,
 	return n;
 }
 
-/* Single pages as long as they come in a row; *@n becomes how many. */
+/*
+ * Allocates up to *@n consecutive places and returns the first. *@n becomes
+ * their number.
+ */
 static uint32_t alloc_places(struct hmmu_migration *m, unsigned int *n)
 {
 	struct hmmu_memory *mem = m->memory;
@@ -154,7 +158,7 @@ static uint32_t alloc_places(struct hmmu_migration *m, unsigned int *n)
 	return first;
 }
 
-/* Places that were found, or none: then [page, page + n) stays. */
+/* Takes [page, page + n) to @place. HMMU_NO_PAGE: the memory is full. */
 static int take_if_found(struct hmmu_migration *m, struct hmmu_block *b,
 			 unsigned int page, unsigned int n, uint32_t place)
 {
@@ -172,8 +176,8 @@ static int take_if_found(struct hmmu_migration *m, struct hmmu_block *b,
 }
 
 /*
- * A large page without a large place (MV24). Its first page goes alone, and so
- * splits it; the others follow as a run of small pages.
+ * Takes the first page of a large page for which there is no chunk (MV24). That
+ * splits the large page. The others follow as a run of small pages.
  */
 static int take_first_page(struct hmmu_migration *m)
 {
@@ -186,6 +190,7 @@ static int take_first_page(struct hmmu_migration *m)
 	return err;
 }
 
+/* Takes up to @blocks blocks to chunks. *@full: there is no free chunk. */
 static int take_whole_blocks(struct hmmu_migration *m, uint32_t blocks,
 			     bool *full)
 {
@@ -212,7 +217,7 @@ static int take_whole_blocks(struct hmmu_migration *m, uint32_t blocks,
 	return take_to_place(m, (size_t)got << HMMU_LARGE_LG2, place);
 }
 
-/* A chunk for pages [page, page + n) of a block that has none yet. */
+/* Allocates places of a new chunk for [page, page + n) of an empty block. */
 static uint32_t alloc_own_chunk(struct hmmu_migration *m, unsigned int page,
 				unsigned int n)
 {
@@ -256,7 +261,7 @@ static uint32_t alloc_run(struct hmmu_migration *m, struct hmmu_block *b,
 	return alloc_places(m, n);
 }
 
-/* A run of pages that may all go. */
+/* Takes a run of pages none of which is excluded. */
 static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
 		    unsigned int page, unsigned int n)
 {
@@ -265,7 +270,7 @@ static int take_run(struct hmmu_migration *m, struct hmmu_block *b,
 	return take_if_found(m, b, page, n, place);
 }
 
-/* The pages from @page on that share the fate of the first. */
+/* Returns the end of the pages from @page on whose bit is that of @page. */
 static unsigned int alike_run_end(const struct hmmu_bitmap512 *map,
 				  unsigned int page, unsigned int stop)
 {
@@ -281,7 +286,7 @@ static void skip_pages(struct hmmu_migration *m, unsigned int pages)
 	m->at += (uintptr_t)pages << HMMU_PAGE_LG2;
 }
 
-/* The run at m->at within one block is held already, by whomever. */
+/* Counts the run at m->at, which this or another device holds already. */
 static void skip_held_run(struct hmmu_migration *m, struct hmmu_block *b,
 			  unsigned int page, unsigned int stop)
 {
@@ -298,7 +303,7 @@ static void skip_held_run(struct hmmu_migration *m, struct hmmu_block *b,
 	skip_pages(m, r.n);
 }
 
-/* The run at m->at within one block: held already, excluded, or taken. */
+/* Counts or takes the run at m->at, which lies in one block. */
 static int take_block_run(struct hmmu_migration *m, struct hmmu_block *b,
 			  const struct hmmu_bitmap512 *skip, unsigned int stop)
 {
