@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interval notifiers: the set and its invalidations. The public calls are in
- * notifier_api.c.
+ * Interval notifiers: the set and its invalidations
+ *
+ * notifier.h has the protocol, notifier_api.c the public calls.
+ *
+ * Locking: the set's lock. hmmu__notifier_del() and read_begin sleep without it
+ * until the sequence is even.
  */
 #include "core/notifier.h"
 
@@ -61,9 +65,9 @@ static void defer_locked(struct hmmu_notifier_set *set,
 }
 
 /*
- * Contract IN3, IN7. With an invalidation running that met nobody, nobody
- * walks the tree: the node goes in at once and the sequence becomes odd, for
- * the range may be the one that is changing.
+ * Contract IN3, IN7. If the running invalidations have found no subscription,
+ * no thread walks the tree, so the node is inserted at once. The sequence
+ * becomes odd, because the node's range may be the one that is changing.
  */
 void hmmu__notifier_add(struct hmmu_notifier_set *set,
 			struct hmmu_notifier *sub, uintptr_t start,
@@ -88,7 +92,10 @@ void hmmu__notifier_add(struct hmmu_notifier_set *set,
 
 static void wait_turn(struct hmmu_notifier_set *set, uint64_t seq)
 {
-	/* seq_cst: against end()'s store of the sequence and its look here. */
+	/*
+	 * seq_cst: pairs with hmmu__notifiers_end(), which stores the sequence
+	 * and then loads this count.
+	 */
 	atomic_fetch_add_explicit(&set->waiters, 1, memory_order_seq_cst);
 	while (set_seq(set) == seq) {
 		uint32_t turn =
@@ -141,7 +148,7 @@ static void deferred_apply_locked(struct hmmu_notifier_set *set)
 	hmmu__mutex_assert_held(&set->lock);
 	set->deferred = NULL;
 	while (sub) {
-		/* A removed one is freed as soon as its owner wakes. */
+		/* The owner frees a removed one as soon as it wakes. */
 		struct hmmu_notifier *next = sub->deferred_next;
 
 		if (sub->state == HMMU_SUB_INSERTING) {
@@ -160,8 +167,8 @@ static uintptr_t call_last(const struct hmmu_invalidate_call *call)
 }
 
 /*
- * The tree does not change while the sequence is odd, and it is: no lock. The
- * lock of begin orders the walk after the last change.
+ * Needs no lock: the sequence is odd, so the tree does not change. The lock in
+ * hmmu__notifiers_begin() orders the walk after the last change.
  */
 static void run_callbacks(struct hmmu_notifier_set *set,
 			  struct hmmu_invalidate_call *call,
@@ -225,11 +232,13 @@ void hmmu__notifiers_end(struct hmmu_notifier_set *set,
 	call_unlink_locked(set, call);
 	if (--set->active == 0 && is_invalidating(set)) {
 		deferred_apply_locked(set);
-		/* Release: pairs with the acquire loads of who waits. */
+		/* Release: pairs with the acquire loads of waiting threads. */
 		atomic_store_explicit(&set->seq, set_seq(set) + 1,
 				      memory_order_release);
-		/* seq_cst: either the waiter sees the new sequence, or its
-		 * count is seen here. */
+		/*
+		 * seq_cst: either the waiter sees the new sequence, or this
+		 * thread sees the waiter's count.
+		 */
 		atomic_fetch_add_explicit(&set->turn, 1, memory_order_seq_cst);
 		wake = atomic_load_explicit(&set->waiters,
 					    memory_order_seq_cst) > 0;
@@ -245,7 +254,7 @@ uint64_t hmmu__notifier_read_begin(struct hmmu_notifier_set *set,
 	uint64_t seq;
 	bool busy;
 
-	/* The lock makes the two loads one (IN8). */
+	/* Under the lock, the two loads are of the same moment (IN8). */
 	hmmu__mutex_lock(&set->lock);
 	seq = atomic_load_explicit(&sub->seq, memory_order_acquire);
 	busy = seq == set_seq(set);

@@ -3,29 +3,29 @@
 #define HMMU_CORE_NOTIFIER_H
 
 /*
- * Interval notifiers, inside
+ * Interval notifiers: the set of subscriptions, and its invalidations
  *
- * One sequence for the whole set (IN4): even is idle, odd means that some
- * subscribed range is being invalidated. A subscription's own sequence is
- * always odd (IN7): it equals the set's exactly while its range is being
- * invalidated, for the callback stored it (IN10).
+ * The set has one sequence (IN4). Even means idle, odd means that a subscribed
+ * range is being invalidated. The sequence of a subscription is always odd
+ * (IN7). It equals the set's while the subscription's range is being
+ * invalidated, because the callback stored it (IN10).
  *
  *      reader                              invalidation
  *      seq = sub->seq                      set->seq |= 1
- *        (sleeps while == set->seq)        callback: lock driver
- *      look at the memory                      sub->seq = set->seq
- *      lock driver                             take the translation away
- *      if sub->seq != seq: again               unlock
- *      establish the translation           change the memory
+ *        (sleep while == set->seq)         callback: lock driver
+ *      read the page tables                    sub->seq = set->seq
+ *      lock driver                             remove the translation
+ *      if sub->seq != seq: retry               unlock
+ *      store the translation               change the memory
  *      unlock                              set->seq += 1, wake
  *
- * Required: what the reader looked at is still true when it establishes it, or
- * the callback takes it away afterwards. No barrier is needed beside the
- * driver's lock, for both sides are inside it.
+ * Required: a translation is still valid when the reader stores it, or the
+ * callback removes it afterwards. The driver's lock is barrier enough, because
+ * both sides hold it.
  *
- * While an invalidation that met a subscription runs, the tree does not change
- * (insertions and removals are put off to its end), so callbacks run without
- * the set's lock.
+ * Locking: the set's lock guards the tree and the lists. Callbacks run without
+ * it: while an invalidation that found a subscription is running, the tree does
+ * not change. Insertions and removals are deferred to its end.
  */
 
 #include <stdatomic.h>
@@ -51,7 +51,7 @@ struct hmmu_notifier {
 	struct hmmu_space *space;
 	struct hmmu_notifier_ops ops;
 	void *arg;
-	/* Of core itself: a block or a device. */
+	/* A subscription of core itself: a block or a device. */
 	bool internal;
 	enum hmmu_sub_state state;
 	struct hmmu_notifier *deferred_next;
@@ -61,21 +61,25 @@ struct hmmu_notifier_set {
 	struct hmmu_mutex lock;
 	struct hmmu_itree tree HMMU_GUARDED_BY(&lock);
 	_Atomic uint64_t seq;
-	/* Invalidations that run, and what they change. */
+	/* Number and list of the invalidations that are running. */
 	uint32_t active HMMU_GUARDED_BY(&lock);
 	struct hmmu_invalidate_call *calls HMMU_GUARDED_BY(&lock);
 	struct hmmu_notifier *deferred HMMU_GUARDED_BY(&lock);
-	/* Futex word: moves when the sequence becomes even. */
+	/* Futex word: incremented when the sequence becomes even. */
 	_Atomic uint32_t turn;
 	_Atomic uint32_t waiters;
-	/* Subscriptions of users, not of core. */
+	/* Subscriptions of the program, without core's own. */
 	_Atomic uint32_t users;
 };
 
 void hmmu__notifiers_init(struct hmmu_notifier_set *set);
 void hmmu__notifiers_fini(struct hmmu_notifier_set *set);
 
-/* @sub zeroed, its memory the caller's, in the arena. */
+/*
+ * Adds and removes a subscription to [start, last]. The caller owns @sub, which
+ * is zeroed memory in the arena. When del returns, no callback of @sub is
+ * running and none will run.
+ */
 void hmmu__notifier_add(struct hmmu_notifier_set *set,
 			struct hmmu_notifier *sub, uintptr_t start,
 			uintptr_t last);
@@ -90,25 +94,25 @@ void hmmu__notifiers_end(struct hmmu_notifier_set *set,
 uint64_t hmmu__notifier_read_begin(struct hmmu_notifier_set *set,
 				   struct hmmu_notifier *sub);
 
-/* True if a subscription of a user touches the range. */
+/* True if a subscription of the program overlaps the range. */
 bool hmmu__notifiers_overlap(struct hmmu_notifier_set *set, uintptr_t start,
 			     uintptr_t end);
 
 /*
- * True if another invalidation than @own, and not a migration, is changing a
- * part of the range: what is taken there now might be dropped by it.
+ * True if an invalidation other than @own, and not for a migration, overlaps
+ * the range of @own. It might drop pages that are taken there now.
  */
 bool hmmu__notifiers_conflict(struct hmmu_notifier_set *set,
 			      const struct hmmu_invalidate_call *own);
 
-/* True if an active call is a CLEAR of all of the range. */
+/* True if a running invalidation is a CLEAR of the whole range. */
 bool hmmu__notifiers_clearing(struct hmmu_notifier_set *set, uintptr_t start,
 			      uintptr_t end);
 
 static inline void hmmu__notifier_set_seq(struct hmmu_notifier *sub,
 					  uint64_t cur_seq)
 {
-	/* Release: pairs with the lock-free check_retry only. */
+	/* Release: pairs with hmmu_notifier_check_retry() without a lock. */
 	atomic_store_explicit(&sub->seq, cur_seq, memory_order_release);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interval notifiers: the public calls.
+ * Interval notifiers: the public calls
+ *
+ * Locking: the caller holds no lock that a callback takes.
  */
 #include <errno.h>
 
@@ -8,13 +10,13 @@
 #include "base/sized.h"
 #include "core/space.h"
 
-/* So often a mapping is looked at anew while it changes. */
+/* How often a mapping is looked up again while it changes. */
 #define WATCH_ROUNDS 64
 
 /*
- * What is mapped in the interval now is watched now; what is mapped later is
- * found by the range faults that look at it. Memory that can not be watched is
- * told of by the hooks alone; 0, or -ENOMEM.
+ * Watches the mappings that are in the interval now. Range faults watch those
+ * that come later. Changes of a mapping that cannot be watched are reported by
+ * the hooks alone. Returns 0 or -ENOMEM.
  */
 static int watch_interval(struct hmmu_space *space, uintptr_t start,
 			  uintptr_t last)
