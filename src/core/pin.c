@@ -25,7 +25,7 @@ void hmmu__pins_init(struct hmmu_pin_set *set)
 	hmmu__mutex_init(&set->lock, HMMU_RANK_LEAF, "pins");
 }
 
-/* The space is closed: no other thread uses the tree. */
+/* Takes no lock: the space is closed, so no other thread uses the tree. */
 void hmmu__pins_fini(struct hmmu_pin_set *set) HMMU_NO_TSA
 {
 	while (set->tree.root) {
@@ -39,7 +39,7 @@ void hmmu__pins_fini(struct hmmu_pin_set *set) HMMU_NO_TSA
 
 static bool has_pins(const struct hmmu_pin_set *set)
 {
-	/* Acquire: pairs with insert(). */
+	/* Acquire: pairs with hmmu__pins_insert(). */
 	return atomic_load_explicit(&set->count, memory_order_acquire) > 0;
 }
 
@@ -91,7 +91,7 @@ int hmmu__pins_insert(struct hmmu_pin_set *set, uintptr_t start, uintptr_t end)
 	p->node.last = end - 1;
 	hmmu__mutex_lock(&set->lock);
 	hmmu__itree_insert(&set->tree, &p->node);
-	/* Release: who sees the number finds the node. */
+	/* Release: a thread that sees the count finds the node. */
 	atomic_fetch_add_explicit(&set->count, 1, memory_order_release);
 	hmmu__mutex_unlock(&set->lock);
 	return 0;

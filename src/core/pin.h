@@ -3,16 +3,19 @@
 #define HMMU_CORE_PIN_H
 
 /*
- * Which addresses are pinned: an interval tree of its own
+ * Pins: the set of address ranges that stay in system memory
  *
  *      pin                                 migration
- *      insert
- *      wait for the blocks' locks          lock blocks
- *      bring home what is recorded         pinned? then it stays
- *                                          take, record, unlock
+ *      insert the range                    lock blocks
+ *      lock and unlock each block          pinned? skip the page
+ *      migrate recorded pages back         take the page, record it
+ *                                          unlock
  *
- * A migration that looked before the insertion has recorded what it took when
- * pin gets the blocks' locks.
+ * Required: no pinned page is on a device when the pin returns. A migration
+ * that searched the set before the insertion has recorded its pages when the
+ * pin gets the block locks.
+ *
+ * Locking: the set's lock is a leaf. Migrations take it inside block locks.
  */
 
 #include <stdatomic.h>
@@ -26,22 +29,25 @@
 struct hmmu_pin_set {
 	struct hmmu_mutex lock;
 	struct hmmu_itree tree HMMU_GUARDED_BY(&lock);
-	/* How many: a look at no pins costs no lock. */
+	/* Number of ranges. If it is 0, a search takes no lock. */
 	_Atomic uint32_t count;
 };
 
 void hmmu__pins_init(struct hmmu_pin_set *set);
-/* Forgets what is still pinned. */
+/* Frees the ranges that are still pinned. */
 void hmmu__pins_fini(struct hmmu_pin_set *set);
 
-/* Marks in @skip the pinned pages of [start, end), which lies in one block. */
+/*
+ * Marks the pinned pages of [start, end), which lies in one block, in @skip,
+ * and their reason in @why.
+ */
 void hmmu__pins_exclude(struct hmmu_pin_set *set, uintptr_t start,
 			uintptr_t end, struct hmmu_bitmap512 *skip,
 			uint8_t *why);
 
-/* 0, or -ENOMEM. A range that is inserted twice is removed twice. */
+/* Returns 0 or -ENOMEM. A range that is inserted twice is removed twice. */
 int hmmu__pins_insert(struct hmmu_pin_set *set, uintptr_t start, uintptr_t end);
-/* 0, or -ENOENT: exactly this range is not pinned. */
+/* Returns 0, or -ENOENT: the set has no range with these ends. */
 int hmmu__pins_remove(struct hmmu_pin_set *set, uintptr_t start, uintptr_t end);
 
 bool hmmu__pins_overlap(struct hmmu_pin_set *set, uintptr_t start,
