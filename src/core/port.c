@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ports: opening and closing.
+ * Ports: open and close
  *
- * A port is in the list of its space from open to close. A thread that waits for
- * one of its sections pins it there.
+ * A port is in the list of its space from open to close. A thread that waits
+ * for one of its sections pins it there, and the close waits for that thread.
  *
- * A program may have been compiled with the header of another version, and so
- * its inline code may know another TLB. The words before the TLB are the same
- * for ever. Behind them such code finds as many bytes as it knows, all ones: in
- * no layout a tag that matches. So all of its accesses go out of line.
+ * The program may be compiled with the header of another version, whose inline
+ * code has another TLB layout. The words before the TLB are the same in all
+ * versions. The rest of the part that such code knows is filled with ones,
+ * which match as a tag in no layout. So all accesses of that code go out of
+ * line.
+ *
+ * Locking: the list's lock is taken inside. The caller of close makes sure that
+ * no section of the port is open.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,10 +25,10 @@
 #include "core/sections.h"
 
 #define TLB_OFFSET     offsetof(struct hmmu_port, large)
-/* More than any layout will have. */
+/* An upper limit for all future layouts. */
 #define HEAD_BYTES_MAX (1ul << 20)
 
-/* Inline code of each version reads these. */
+/* The inline code of all versions reads these. */
 #define AT(field, at)                                             \
 	_Static_assert(offsetof(struct hmmu_port, field) == (at), \
 		       "the words before the TLB are the same for ever")
@@ -46,7 +50,7 @@ static void port_free(struct hmmu_port_full *full)
 	hmmu__free(full, full->bytes);
 }
 
-/* @head_bytes: as much of the public part as the caller's inline code knows. */
+/* @head_bytes: size of struct hmmu_port in the caller's inline code. */
 static void tlb_init(struct hmmu_port_full *full, uint32_t layout,
 		     size_t head_bytes)
 {
@@ -88,10 +92,10 @@ static struct hmmu_port_full *port_alloc(struct hmmu_device *device,
 		port_free(full);
 		return NULL;
 	}
-	/* Decided by now: hmmu_mirror_reader_create() asked. */
+	/* hmmu_mirror_reader_create() has decided it. */
 	full->head.fence = hmmu__fast_fence_needed();
 	full->small_block = HMMU_PORT_NO_TAG;
-	/* Nobody's: a thread that is new to HMMU has 0. */
+	/* No owner. 0 would be a thread that is new to HMMU. */
 	full->head.owner = -1;
 	tlb_init(full, layout, head_bytes);
 	return full;
@@ -100,10 +104,10 @@ static struct hmmu_port_full *port_alloc(struct hmmu_device *device,
 static void list_insert(struct hmmu_port_list *list,
 			struct hmmu_port_full *full)
 {
-	/* seq_cst: against the fence of has_ports(). */
+	/* seq_cst: pairs with the fence of has_ports(). */
 	atomic_fetch_add_explicit(&list->ports, 1, memory_order_seq_cst);
 	hmmu__mutex_lock(&list->lock);
-	/* gate_seen is 0: the first begin is slow and looks at hold. */
+	/* gate_seen is 0, so the first begin is slow and checks hold. */
 	full->head.gate = list->gate;
 	full->next = list->first;
 	if (full->next)
@@ -131,7 +135,7 @@ static bool list_try_remove(struct hmmu_port_list *list,
 	return !is_pinned;
 }
 
-/* Who has pinned the port sees that no section is open, and lets go. */
+/* A thread that has pinned the port sees no open section and unpins it. */
 static void list_remove(struct hmmu_port_list *list,
 			struct hmmu_port_full *full)
 {
@@ -139,11 +143,11 @@ static void list_remove(struct hmmu_port_list *list,
 
 	while (!list_try_remove(list, full))
 		hmmu__backoff(&round);
-	/* Release: the port uses nothing any more. */
+	/* Release: the port's last use of memory is before it. */
 	atomic_fetch_sub_explicit(&list->ports, 1, memory_order_release);
 }
 
-/* NULL if there is no memory. */
+/* NULL: out of memory. */
 static struct hmmu_port_full *
 port_open_inside(struct hmmu_device *device, uint32_t layout, size_t head_bytes)
 {
@@ -193,7 +197,7 @@ void hmmu_port_close(struct hmmu_port *port)
 	if (!port)
 		return;
 	HMMU_ASSERT(port->depth == 0);
-	/* A close can not fail: a thread new to HMMU waits for memory. */
+	/* Close cannot fail: a thread that is new to HMMU waits for memory. */
 	while (!(self = hmmu__enter()))
 		hmmu__backoff(&round);
 	port_close_inside(port_full(port));
