@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accesses of a port, out of line: what the TLB does not have, what crosses
- * pages, what is longer than 8 bytes, atomics.
+ * Accesses of a port, out of line: TLB misses, accesses across pages or longer
+ * than 8 bytes, atomics, spans and copies
  *
- * An access is: settle the section, translate (TLB, then the mirror, then a
- * device fault and from the start), do the one protected instruction. If that
- * faults, the mirror said more than the program's memory has: HMMU validates
- * the page again by a device fault, and the second time it is the program's.
+ * Overview: an access settles the section, translates the address (TLB, mirror,
+ * or a device fault and again from the start) and executes one protected
+ * instruction. If that faults, the mirror maps a page that the program's memory
+ * does not have any more. A device fault then validates the page again. A
+ * second fault is an error of the program.
  *
- * Where values lie: a touch of memory that is away, in a section, breaks the
- * section, and what follows would use a translation that is none. So between
- * translation and access nothing of the program is touched: values are in
- * locals, and long copies go through a buffer in the arena unless the
- * program's lies there itself.
+ * Values: an access of the CPU to an absent page, inside a section, aborts the
+ * section and ends its translations. So no memory of the program is accessed
+ * between translation and access. Values are in local variables. Long copies go
+ * through a buffer in the arena, unless the program's buffer is in the arena.
+ *
+ * Locking: the caller is the owner of the port and holds no lock.
+ *
+ * Not supported: atomic accesses across pages. hmmu_port_compare_exchange() and
+ * hmmu_port_fetch_add() need an aligned address. A load or store across pages
+ * is two accesses.
  */
 #include "core/fault.h"
 #include "core/sections.h"
@@ -24,24 +30,24 @@
 #include "base/sched.h"
 #include "base/sys.h"
 
-/* An access that keeps losing its translation gives up after this. */
+/* Longest time for which an access that loses its translation is retried. */
 #define COLLIDE_NS    1000000000ull
 /* Longest copy in one section of its own. */
 #define SECTION_BYTES (64ul << 10)
-/* Misses in a row on 4 KiB leaves of a block before all of it is looked at. */
+/* Consecutive misses on 4 KiB leaves of a block before it is checked whole. */
 #define SMALL_MISSES  8u
-/* Longest run a span asks the mirror for: it looks at each leaf. */
+/* Longest span. The mirror reads each of its leaves. */
 #define SPAN_BYTES    (64ul << 20)
-/* Above it there is no user memory, with five levels of tables either. */
+/* User memory ends here, also with five levels of page tables. */
 #define USER_END      (1ul << 56)
 
-/* Host memory of an address, and bytes from there that belong to it. */
+/* The host memory of an address; @bytes from there on are contiguous. */
 struct target {
 	uintptr_t host;
 	size_t bytes;
 };
 
-/* One access under way: how long it has collided, whether it has faulted. */
+/* One access: since when it has collided, and whether it has faulted. */
 struct attempt {
 	uint64_t start_ns;
 	bool has_faulted;
@@ -49,60 +55,60 @@ struct attempt {
 
 /* Instructions that may fault ----------------------------------------------- */
 
-/* Each returns 0, or 1 when it faulted and nothing was done. */
+/* Each returns 0, or 1: it has faulted and changed nothing. */
 #define PROTECTED(insn)       \
 	"	movl $1, %k[err]\n" \
 	"1:	" insn "\n"   \
 	"	movl $0, %k[err]\n" \
 	"2:\n" HMMU__EXTABLE("1b", "2b")
 
-#define DEFINE_MOVES(bits, insn, modifier)                                   \
-	static int load##bits(uintptr_t host, void *value)                   \
-	{                                                                    \
-		uint##bits##_t v = 0;                                        \
-		int err;                                                     \
-                                                                             \
-		__asm__ volatile(PROTECTED(insn " (%[p]), %" modifier "[v]") \
-				 : [err] "=&r"(err), [v] "+r"(v)             \
-				 : [p] "r"(host)                             \
-				 : "memory");                                \
-		memcpy(value, &v, sizeof(v));                                \
-		return err;                                                  \
-	}                                                                    \
-                                                                             \
-	static int store##bits(uintptr_t host, const void *value)            \
-	{                                                                    \
-		uint##bits##_t v;                                            \
-		int err;                                                     \
-                                                                             \
-		memcpy(&v, value, sizeof(v));                                \
-		__asm__ volatile(PROTECTED(insn " %" modifier "[v], (%[p])") \
-				 : [err] "=&r"(err)                          \
-				 : [p] "r"(host), [v] "r"(v)                 \
-				 : "memory");                                \
-		return err;                                                  \
-	}                                                                    \
-                                                                             \
-	/* 1: exchanged; 0: @found is not what was wanted; -1: faulted. */   \
-	static int compare_exchange##bits(uintptr_t host, void *found,       \
-					  const void *desired)               \
-	{                                                                    \
-		uint##bits##_t a, v;                                         \
-		unsigned char equal = 0;                                     \
-		int err;                                                     \
-                                                                             \
-		memcpy(&a, found, sizeof(a));                                \
-		memcpy(&v, desired, sizeof(v));                              \
-		__asm__ volatile(                                            \
-			PROTECTED("lock; cmpxchg %" modifier                 \
-				  "[v], (%[p])") "	sete %[equal]\n"          \
-			: [err] "=&r"(err), [equal] "+&q"(equal), "+&a"(a)   \
-			: [p] "r"(host), [v] "r"(v)                          \
-			: "memory", "cc");                                   \
-		if (err)                                                     \
-			return -1;                                           \
-		memcpy(found, &a, sizeof(a));                                \
-		return equal;                                                \
+#define DEFINE_MOVES(bits, insn, modifier)                                     \
+	static int load##bits(uintptr_t host, void *value)                     \
+	{                                                                      \
+		uint##bits##_t v = 0;                                          \
+		int err;                                                       \
+                                                                               \
+		__asm__ volatile(PROTECTED(insn " (%[p]), %" modifier "[v]")   \
+				 : [err] "=&r"(err), [v] "+r"(v)               \
+				 : [p] "r"(host)                               \
+				 : "memory");                                  \
+		memcpy(value, &v, sizeof(v));                                  \
+		return err;                                                    \
+	}                                                                      \
+                                                                               \
+	static int store##bits(uintptr_t host, const void *value)              \
+	{                                                                      \
+		uint##bits##_t v;                                              \
+		int err;                                                       \
+                                                                               \
+		memcpy(&v, value, sizeof(v));                                  \
+		__asm__ volatile(PROTECTED(insn " %" modifier "[v], (%[p])")   \
+				 : [err] "=&r"(err)                            \
+				 : [p] "r"(host), [v] "r"(v)                   \
+				 : "memory");                                  \
+		return err;                                                    \
+	}                                                                      \
+                                                                               \
+	/* 1: exchanged; 0: @found was not the expected value; -1: faulted. */ \
+	static int compare_exchange##bits(uintptr_t host, void *found,         \
+					  const void *desired)                 \
+	{                                                                      \
+		uint##bits##_t a, v;                                           \
+		unsigned char equal = 0;                                       \
+		int err;                                                       \
+                                                                               \
+		memcpy(&a, found, sizeof(a));                                  \
+		memcpy(&v, desired, sizeof(v));                                \
+		__asm__ volatile(                                              \
+			PROTECTED("lock; cmpxchg %" modifier                   \
+				  "[v], (%[p])") "	sete %[equal]\n"            \
+			: [err] "=&r"(err), [equal] "+&q"(equal), "+&a"(a)     \
+			: [p] "r"(host), [v] "r"(v)                            \
+			: "memory", "cc");                                     \
+		if (err)                                                       \
+			return -1;                                             \
+		memcpy(found, &a, sizeof(a));                                  \
+		return equal;                                                  \
 	}
 
 DEFINE_MOVES(8, "movb", "b")
@@ -156,7 +162,7 @@ static int add64(uintptr_t host, uint64_t addend, uint64_t *old)
 	return err;
 }
 
-/* Returns how many bytes at the end were not copied because of a fault. */
+/* Returns the number of bytes that a fault has left uncopied. */
 static size_t copy_protected(uintptr_t to, uintptr_t from, size_t bytes)
 {
 	__asm__ volatile("1:	rep; movsb\n"
@@ -228,8 +234,9 @@ static void tlb_forget_page(struct hmmu_port_full *full, uintptr_t va)
 }
 
 /*
- * 4 KiB leaves that lie like a large one are as good as one, but to find out
- * takes as long as some ten misses: done when a block goes on missing.
+ * 512 leaves of 4 KiB whose addresses are consecutive fit one large TLB entry.
+ * The check costs as much as some ten misses, so it waits for several misses in
+ * one block.
  */
 static bool should_check_block(struct hmmu_port_full *full, uintptr_t va)
 {
@@ -257,7 +264,7 @@ static bool fill_block(struct hmmu_port_full *full, uintptr_t va)
 	return true;
 }
 
-/* In a read section of the mirror. */
+/* Fills a TLB entry. The caller is in a read section of the mirror. */
 static bool fill_inside(struct hmmu_port_full *full, uintptr_t va)
 {
 	uintptr_t delta;
@@ -296,7 +303,10 @@ static bool has_collided_too_long(struct attempt *attempt)
 	return now_ns - attempt->start_ns >= COLLIDE_NS;
 }
 
-/* Asks for the page of @va. 0: look again; the section may be broken now. */
+/*
+ * Faults the page of @va. After 0 the caller translates again: the section may
+ * be aborted by now.
+ */
 static int resolve_fault(struct hmmu_port_full *full, uintptr_t va,
 			 enum hmmu_access access, struct attempt *attempt)
 {
@@ -308,7 +318,7 @@ static int resolve_fault(struct hmmu_port_full *full, uintptr_t va,
 		return 0;
 	err = hmmu__device_fault(full->device, va, 1, access);
 	hmmu__port_slow_end(full);
-	/* Outside of all that can be mapped, or in the library. */
+	/* The address can never be mapped, or is memory of HMMU. */
 	if (err == -EINVAL)
 		err = -EFAULT;
 	return err ? hmmu__port_set_fault(full, va, access, err) : 0;
@@ -338,8 +348,8 @@ static int translate_va(struct hmmu_port_full *full, uintptr_t va,
 }
 
 /*
- * The access at @va faulted though it was translated. The first time it is
- * faulted like a page without a translation; if that helped, 0.
+ * The translated access at @va has faulted. The first time, the page is faulted
+ * like one without a translation. Returns 0 if the access may be tried again.
  */
 static int revalidate_page(struct hmmu_port_full *full, uintptr_t va,
 			   enum hmmu_access access, struct attempt *attempt)
@@ -354,8 +364,9 @@ static int revalidate_page(struct hmmu_port_full *full, uintptr_t va,
 /* Accesses within one page --------------------------------------------------- */
 
 /*
- * @value: what is loaded or stored, found or added to; @desired: for compare
- * and exchange. Both of up to 16 bytes, in locals of the call.
+ * An operation of up to 16 bytes. @value: the value to store or to compare
+ * with, and the value found. @desired: the new value of an exchange, or the
+ * addend. An operation is a local variable of the call.
  */
 struct operation {
 	int (*fn)(uintptr_t host, struct operation *op);
@@ -430,7 +441,7 @@ static int do_add(uintptr_t host, struct operation *op)
 				add64(host, op->desired[0], op->value);
 }
 
-/* In a section. The operation lies within one page. */
+/* Performs an operation within one page. A section is open. */
 static int perform_operation(struct hmmu_port_full *full, uintptr_t va,
 			     struct operation *op)
 {
@@ -450,7 +461,7 @@ static int perform_operation(struct hmmu_port_full *full, uintptr_t va,
 	}
 }
 
-/* Opens a section where none is open. */
+/* The same; opens a section if none is open. */
 static int perform_in_section(struct hmmu_port *port, uintptr_t va,
 			      struct operation *op)
 {
@@ -469,7 +480,7 @@ static size_t bytes_in_page(uintptr_t va)
 	return HMMU_PAGE_BYTES - (va & (HMMU_PAGE_BYTES - 1));
 }
 
-/* Makes sure that a store to the page of @va will find it. */
+/* Faults the page of @va for writing. */
 static int prepare_store(struct hmmu_port_full *full, uintptr_t va)
 {
 	struct attempt attempt = { 0 };
@@ -493,9 +504,9 @@ static int perform_half(struct hmmu_port_full *full, uintptr_t va,
 }
 
 /*
- * A load is two loads. A store must not be half a store: both pages are looked
- * for before the first half (only a page that the program unmaps behind HMMU's
- * back just then can still be missing).
+ * Performs a load or store across two pages in two halves. A store that fails
+ * must not have stored its first half, so both pages are faulted before. Only a
+ * raw unmap just then can still make the second half fail.
  */
 static int perform_across(struct hmmu_port_full *full, uintptr_t va,
 			  struct operation *op)
@@ -591,7 +602,7 @@ int hmmu_port_fetch_add(struct hmmu_port *port, uintptr_t va, size_t bytes,
 
 /* Spans ---------------------------------------------------------------------- */
 
-/* More than one entry of the TLB: the run that the mirror has from @va on. */
+/* Extends @target beyond its TLB entry, to the mirror's run from @va on. */
 static void extend_span(struct hmmu_port_full *full, uintptr_t va, size_t bytes,
 			enum hmmu_access access, struct target *target)
 {
@@ -630,15 +641,16 @@ int hmmu_port_span(struct hmmu_port *port, uintptr_t va, size_t bytes,
 	full->span_section = port->section;
 	*ret_host = (void *)target.host;
 	*ret_bytes = hmmu_min(bytes, target.bytes);
-	/* To write the results may have been what broke the section. */
+	/* Storing the results may have aborted the section. */
 	return hmmu__port_settle(full);
 }
 
 /* Copies --------------------------------------------------------------------- */
 
 /*
- * @buffer is the program's, or NULL; @host the arena's memory for the current
- * piece; @done counts over all pieces.
+ * A copy. It is done in pieces of one section each, and @done counts the bytes
+ * of all pieces. @is_direct: the program's @buffer is in the arena, so no
+ * bounce buffer is needed.
  */
 struct copy {
 	struct hmmu_port_full *full;
@@ -650,7 +662,7 @@ struct copy {
 	bool is_direct;
 };
 
-/* Copies between the program's @va and @memory; returns what is left. */
+/* Copies between @host and @memory. Returns the number of uncopied bytes. */
 static size_t copy_once(enum hmmu_access access, uintptr_t host, void *memory,
 			size_t bytes)
 {
@@ -659,7 +671,10 @@ static size_t copy_once(enum hmmu_access access, uintptr_t host, void *memory,
 	return copy_protected((uintptr_t)memory, host, bytes);
 }
 
-/* In a section; *@done bytes from the start are copied, also on errors. */
+/*
+ * Copies in an open section. Also on errors, the first *@done bytes have been
+ * copied.
+ */
 static int copy_inside(const struct copy *c, uintptr_t va,
 		       unsigned char *memory, size_t bytes, size_t *done)
 {
@@ -676,7 +691,7 @@ static int copy_inside(const struct copy *c, uintptr_t va,
 		n = hmmu_min(bytes - *done, target.bytes);
 		left = copy_once(c->access, target.host, memory + *done, n);
 		*done += n - left;
-		/* What collided or faulted was the page before. */
+		/* The attempt so far was for the page before. */
 		if (left < n)
 			attempt = (struct attempt){ 0 };
 		if (!left)
@@ -699,7 +714,7 @@ static int copy_section(struct copy *c, unsigned char *memory, size_t bytes,
 	return err;
 }
 
-/* The program's buffer is touched outside of the piece's section only. */
+/* Accesses the program's buffer only outside the section of the piece. */
 static int copy_piece(struct copy *c)
 {
 	unsigned char *memory = c->full->bounce;
@@ -751,7 +766,7 @@ int hmmu_port_read(struct hmmu_port *port, uintptr_t va, void *buffer,
 int hmmu_port_write(struct hmmu_port *port, uintptr_t va, const void *buffer,
 		    size_t bytes, size_t *ret_done)
 {
-	/* Only ever read: the direction is in the access. */
+	/* The cast is safe: HMMU_ACCESS_WRITE only reads the buffer. */
 	return copy_all(port, va, (void *)(uintptr_t)buffer, bytes,
 			HMMU_ACCESS_WRITE, ret_done);
 }
