@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sections of ports: the owner's side, and those who wait for them. Opening and
- * closing is in port.c.
+ * Access sections of ports: the owner's side, and threads that wait for them
  *
- * The list of a space gives each invalidation a number, its gate, and writes it
- * into every port. A section has obeyed a gate when it began (or began again)
- * after it: gate_seen says so. Who waits for a gate waits for each port until
- * one of these is seen:
+ * Overview: the port list gives each invalidation a number, its gate, and
+ * stores it in every port. A section that begins copies the gate to gate_seen,
+ * after it has dropped the TLB. An invalidation waits for each port until it
+ * sees one of:
  *
- *   section is even             the port uses nothing
+ *   section is even             the port uses no translation
  *   gate_seen >= gate           the section began later, with an empty TLB
- *   state is BROKEN             the port will use nothing before it has ended
+ *   state is BROKEN             the owner uses no translation of this section
  *
- * One hard case: a hold that comes while a section begins.
+ * One hard case: a hold is taken while a section begins.
  *
  *      port                                 holder
  *      section = odd                        hold += 1
@@ -21,11 +20,14 @@
  *      if hold: step back                   wait while the section is open
  *      gate_seen = g
  *
- * Forbidden: the port goes on in this section, or in a later one by the inline
- * path, and the holder does not wait. If the port read hold as 0 in this
- * section, the holder sees the section. If @g is the gate of before, the inline
- * path finds a difference the next time. And if @g is the holder's gate, hold,
- * which is read after it, is not 0: so gate is read first.
+ * Forbidden: the port continues in this section, or begins a later one by the
+ * inline path, and the holder does not wait. If the port reads 0 from hold, the
+ * holder sees the section. If @g is the old gate, the next inline begin finds
+ * that gate differs from gate_seen. If @g is the holder's gate, hold is not 0,
+ * because it is read after the gate.
+ *
+ * Locking: the list's lock guards the list and the pins. No lock is held while
+ * a thread waits. port.c opens and closes ports.
  */
 #include "core/sections.h"
 
@@ -41,16 +43,16 @@
 
 #define OVERDUE_NS  1000000000ull
 #define HELP_NS	    200000ull
-/* About a microsecond of looking before anything else is tried. */
+/* About a microsecond of polling, before the first help or backoff. */
 #define SPIN_ROUNDS 64u
-/* The first gate: a new port has seen none, so its first begin is slow. */
+/* Not 0, which is the gate_seen of a new port. Its first begin is slow. */
 #define GATE_FIRST  2u
 
 /* Sections: the owner's side ------------------------------------------------- */
 
 /*
- * The owner, or who broke the section while the owner is stopped, which no
- * sanitizer can know.
+ * Called by the owner, or by a thread that aborts the section while the owner
+ * is stopped. A sanitizer does not know that it is stopped.
  */
 HMMU_NO_SANITIZE_THREAD void hmmu__port_tlb_forget(struct hmmu_port_full *full)
 {
@@ -74,7 +76,7 @@ static void tlb_drop(struct hmmu_port_full *full)
 	full->is_tlb_used = false;
 }
 
-/* From odd to even or back. Release: as the inline end. */
+/* Opens or ends a section. Release: as in the inline end. */
 static void section_step(struct hmmu_port *port)
 {
 	__atomic_store_n(&port->section, port->section + 1, __ATOMIC_RELEASE);
@@ -90,7 +92,7 @@ static void hold_wait(struct hmmu_port_list *list)
 {
 	uint32_t hold;
 
-	/* seq_cst: either the release sees it, or hold is 0 by now. */
+	/* seq_cst: either the release sees the count, or this sees hold 0. */
 	atomic_fetch_add_explicit(&list->hold_waiters, 1, memory_order_seq_cst);
 	/* Acquire: pairs with hmmu__ports_release(). */
 	while ((hold = atomic_load_explicit(&list->hold,
@@ -99,16 +101,16 @@ static void hold_wait(struct hmmu_port_list *list)
 	atomic_fetch_sub_explicit(&list->hold_waiters, 1, memory_order_relaxed);
 }
 
-/* Called with section odd, and returns with it odd. */
+/* The section is odd (open) before and after the call. */
 void hmmu__port_begin_slow(struct hmmu_port *port)
 {
 	struct hmmu_port_full *full = port_full(port);
 	uint64_t gate;
 
 	for (;;) {
-		/* The section is seen before anything is read. */
+		/* Other threads see the section before this one reads. */
 		hmmu__sched_fence();
-		/* Acquire: hold is read after it; pairs with gates_move(). */
+		/* Acquire: hold is read after it. Pairs with gates_move(). */
 		gate = __atomic_load_n(&port->gate, __ATOMIC_ACQUIRE);
 		if (hmmu_likely(!is_held(full->list)))
 			break;
@@ -123,17 +125,17 @@ void hmmu__port_begin_slow(struct hmmu_port *port)
 
 static enum port_state port_state(const struct hmmu_port_full *full)
 {
-	/* Acquire: pairs with who broke the section. */
+	/* Acquire: pairs with state_change() of the thread that aborted. */
 	return (enum port_state)atomic_load_explicit(&full->state,
 						     memory_order_acquire);
 }
 
-/* The section is odd and broken; afterwards it is even and the port well. */
+/* Ends an aborted section; the port can begin a new one. */
 static void section_end_broken(struct hmmu_port_full *full)
 {
 	section_step(&full->head);
 	__atomic_store_n(&full->head.broken, 0, __ATOMIC_RELAXED);
-	/* Release: no breaker sees USER with the section that was broken. */
+	/* Release: no thread sees USER with the section that was aborted. */
 	atomic_store_explicit(&full->state, PORT_USER, memory_order_release);
 }
 
@@ -158,8 +160,8 @@ int hmmu__port_settle(struct hmmu_port_full *full)
 }
 
 /*
- * Release: what the section did is done before anybody can break it; acquire:
- * what the breaker changed is seen by who finds it broken.
+ * Release: the accesses of the section are done before another thread can abort
+ * it. Acquire: the owner sees what the aborting thread has written.
  */
 static bool state_change(struct hmmu_port_full *full, enum port_state from,
 			 enum port_state to)
@@ -181,18 +183,18 @@ void hmmu__port_slow_end(struct hmmu_port_full *full)
 {
 	if (hmmu_likely(state_change(full, PORT_SLOW, PORT_USER)))
 		return;
-	/* Whatever comes next, an access or the end, must not be inline. */
+	/* The next access, or the end, must go out of line. */
 	tlb_drop(full);
 	__atomic_store_n(&full->head.broken, 1, __ATOMIC_RELAXED);
 }
 
 __thread int hmmu__this_thread;
 
-/* Outside of a section: another thread than the last begins one. */
+/* Makes the calling thread the owner. No section is open. */
 void hmmu__port_adopt(struct hmmu_port *port)
 {
 	hmmu__this_thread = hmmu__thread_id();
-	/* Relaxed: the store of the section comes after it. */
+	/* Relaxed: the later store of the section orders it. */
 	__atomic_store_n(&port->owner, hmmu__this_thread, __ATOMIC_RELAXED);
 }
 
@@ -205,7 +207,7 @@ int hmmu__port_set_fault(struct hmmu_port_full *full, uintptr_t va,
 	return error;
 }
 
-/* Sections: those who wait --------------------------------------------------- */
+/* Sections: threads that wait ---------------------------------------------- */
 
 static bool section_is_open(const struct hmmu_port_full *full)
 {
@@ -213,7 +215,7 @@ static bool section_is_open(const struct hmmu_port_full *full)
 	return __atomic_load_n(&full->head.section, __ATOMIC_ACQUIRE) % 2 == 1;
 }
 
-/* Section first: if gate_seen is of a later section, this one has ended. */
+/* Loads the section first: a later section's gate_seen means it has ended. */
 static bool must_wait(const struct hmmu_port_full *full, uint64_t gate)
 {
 	return section_is_open(full) &&
@@ -230,9 +232,9 @@ static void count_broken(struct hmmu_port_full *full)
 }
 
 /*
- * The owner is in a slow path: it goes on only when it has seen that the
- * section is broken. It may be a later section than was waited for; that one
- * begins again, too.
+ * Aborts a section whose owner is in a slow path: the owner checks the state
+ * before it uses a translation. It may be a later section than the one waited
+ * for. That one then begins again, which does no harm.
  */
 static bool break_slow(struct hmmu_port_full *full)
 {
@@ -243,8 +245,8 @@ static bool break_slow(struct hmmu_port_full *full)
 }
 
 /*
- * The owner is stopped, or is the caller: its inline paths find no tag any
- * more, and the slow path behind them finds the state.
+ * Aborts a section whose owner is stopped, or is the caller. The owner's inline
+ * paths find no matching tag, and the slow path then finds the state.
  */
 static void break_user(struct hmmu_port_full *full)
 {
@@ -255,7 +257,7 @@ static void break_user(struct hmmu_port_full *full)
 	count_broken(full);
 }
 
-/* Relaxed: a thread knows what it wrote; for others see owns_section(). */
+/* Relaxed: enough for the owner itself; for others see owns_section(). */
 static int owner_of(const struct hmmu_port_full *full)
 {
 	return __atomic_load_n(&full->head.owner, __ATOMIC_RELAXED);
@@ -267,22 +269,22 @@ static bool is_owner(const struct hmmu_port_full *full, int tid)
 }
 
 /*
- * Thread @tid, which stands still, has a section open. The section is read
- * before the owner: another thread that begins one just now has made itself
- * the owner before.
+ * True if the stopped thread @tid has a section open. The section is loaded
+ * before the owner: a thread that opens one has made itself the owner before.
  */
 static bool owns_section(const struct hmmu_port_full *full, int tid)
 {
 	return section_is_open(full) && is_owner(full, tid);
 }
 
+/* True if the section has ended or is aborted; aborts it if possible. */
 static bool is_over(struct hmmu_port_full *full, uint64_t gate)
 {
 	if (!must_wait(full, gate) || break_slow(full))
 		return true;
 	if (!is_owner(full, hmmu__thread_id()))
 		return false;
-	/* The caller's own section: it can not end while he stands here. */
+	/* The caller's own section cannot end while the caller waits. */
 	break_user(full);
 	return true;
 }
@@ -292,16 +294,16 @@ static HMMU_COLD void report_overdue(struct hmmu_port_full *full)
 	/* Relaxed: statistics. */
 	atomic_fetch_add_explicit(&full->list->overdue_count, 1,
 				  memory_order_relaxed);
-	hmmu__log(
-		HMMU_LOG_WARN,
-		"a port section of thread %d has been open for a second while "
-		"memory is to change",
-		owner_of(full));
+	hmmu__log(HMMU_LOG_WARN,
+		  "a port section of thread %d has delayed an invalidation for "
+		  "1 s: keep sections short",
+		  owner_of(full));
 }
 
 /*
- * The section ends soon, or its owner is stopped: in a CPU fault, or in a call
- * that changes mappings and waits for the caller. The address space knows.
+ * Waits a little. The owner may be stopped: in a CPU fault, or in a call that
+ * changes mappings and waits for the caller. The address space finds out
+ * (help).
  */
 static void wait_step(struct hmmu_port_full *full, struct hmmu_mm *mm,
 		      unsigned int *round)
@@ -334,7 +336,7 @@ static void section_wait(struct hmmu_port_full *full, uint64_t gate,
 	}
 }
 
-/* Every section that begins from now on drops its TLB, or looks at hold. */
+/* Each section that begins from now on drops its TLB and checks hold. */
 static uint64_t gates_move(struct hmmu_port_list *list)
 {
 	struct hmmu_port_full *full;
@@ -343,22 +345,22 @@ static uint64_t gates_move(struct hmmu_port_list *list)
 	hmmu__mutex_lock(&list->lock);
 	gate = list->gate += 2;
 	for (full = list->first; full; full = full->next)
-		/* Release: the mirror is empty, or hold set, before it. */
+		/* Release: the mirror is emptied, or hold set, before it. */
 		__atomic_store_n(&full->head.gate, gate, __ATOMIC_RELEASE);
 	hmmu__mutex_unlock(&list->lock);
 	return gate;
 }
 
 /*
- * A port that is waited for stays in the list, and so the place in the list is
- * kept without the lock.
+ * Waits for the sections that are open now. A pinned port stays in the list, so
+ * the walk can continue from it after the lock was released.
  */
 static void sections_wait(struct hmmu_port_list *list, struct hmmu_mm *mm)
 {
 	uint64_t gate = gates_move(list);
 	struct hmmu_port_full *full;
 
-	/* The right column of port.h; see hmmu_port_begin() for the left. */
+	/* The right column in sections.h; hmmu_port_begin() is the left. */
 	hmmu__membarrier();
 	hmmu__mutex_lock(&list->lock);
 	for (full = list->first; full; full = full->next) {
@@ -374,8 +376,9 @@ static void sections_wait(struct hmmu_port_list *list, struct hmmu_mm *mm)
 }
 
 /*
- * The fence is between the caller's change of mirror or hold and the load; on
- * the other side hmmu_port_open() counts before the port looks at either.
+ * The fence orders the caller's change of the mirror or of hold before the
+ * load. It pairs with list_insert(), which counts the port before the port
+ * reads either.
  */
 static bool has_ports(struct hmmu_port_list *list)
 {
@@ -385,7 +388,10 @@ static bool has_ports(struct hmmu_port_list *list)
 
 void hmmu__ports_changing(struct hmmu_port_list *list)
 {
-	/* seq_cst: against who unmaps nothing and then looks at the count. */
+	/*
+	 * seq_cst: pairs with an invalidation that finds the mirror empty and
+	 * then loads the count.
+	 */
 	atomic_fetch_add_explicit(&list->waiters_pending, 1,
 				  memory_order_seq_cst);
 }
@@ -399,7 +405,7 @@ bool hmmu__ports_changed(struct hmmu_port_list *list, bool unmapped,
 
 	if (wait)
 		sections_wait(list, mm);
-	/* Release: who sees it gone sees the sections ended. */
+	/* Release: a thread that reads the lower count sees ended sections. */
 	atomic_fetch_sub_explicit(&list->waiters_pending, 1,
 				  memory_order_release);
 	return wait;
@@ -416,8 +422,8 @@ void hmmu__ports_hold(struct hmmu_port_list *list, struct hmmu_mm *mm)
 void hmmu__ports_release(struct hmmu_port_list *list)
 {
 	/*
-	 * Release: what changed while held; pairs with hold_wait(). seq_cst:
-	 * before the look at who waits.
+	 * Release: publishes changes made during the hold; pairs with
+	 * hold_wait(). seq_cst: comes before the load of the waiters.
 	 */
 	uint32_t before =
 		atomic_fetch_sub_explicit(&list->hold, 1, memory_order_seq_cst);
@@ -470,7 +476,7 @@ void hmmu__ports_init(struct hmmu_port_list *list)
 	hmmu__mutex_init(&list->lock, HMMU_RANK_THREADS, "ports");
 	list->first = NULL;
 	list->gate = GATE_FIRST;
-	/* Relaxed: the space is not known to anybody yet. */
+	/* Relaxed: no other thread has the space yet. */
 	atomic_store_explicit(&list->ports, 0, memory_order_relaxed);
 	atomic_store_explicit(&list->waiters_pending, 0, memory_order_relaxed);
 	atomic_store_explicit(&list->hold, 0, memory_order_relaxed);

@@ -3,19 +3,20 @@
 #define HMMU_CORE_SECTIONS_H
 
 /*
- * Sections of ports
+ * Access sections of ports
  *
- * States of a port's section, in the word `state`:
+ * Overview: a port uses a translation only inside a section. The word `state`
+ * has one of these values:
  *
  *   USER   the owner runs its own code or an inline access
- *   SLOW   the owner is inside a slow path of the port and uses no
- *          translation until it has left it
- *   BROKEN the section was taken away: by an invalidation that found SLOW, or
- *          by the service that found the owner stopped in a CPU fault
+ *   SLOW   the owner is in a slow path of the port and uses no translation
+ *          before it returns from it
+ *   BROKEN the section was aborted: by an invalidation that found it SLOW,
+ *          or by another thread while the owner was stopped in a CPU fault
  *
- * An invalidation empties the mirror, moves the gate of each port (so that the
- * TLB is dropped at the next begin), executes a membarrier and waits for every
- * section that was open then, unless it can break it.
+ * An invalidation empties the mirror, increments the gate of each port (the
+ * port then drops its TLB at the next begin), executes a membarrier and waits
+ * for every section that is open, unless it can abort the section.
  *
  *      port                                 invalidation
  *      section = odd                        mirror entry = 0
@@ -24,6 +25,9 @@
  *      use TLB or mirror                    wait while section is that odd one
  *
  * Forbidden: the port uses the old entry and the invalidation does not wait.
+ *
+ * Locking: the list's lock guards the list. Threads wait for sections without
+ * it. The owner of a port takes no lock.
  */
 
 #include <stdatomic.h>
@@ -42,9 +46,9 @@ struct hmmu_mm;
 /* --- the owner's side ------------------------------------------------------- */
 
 /*
- * The states. The owner goes from USER to SLOW and back. Others make
- * SLOW to BROKEN at any time, and USER to BROKEN while the owner is stopped or
- * is themselves. From BROKEN only the owner comes back, by ending the section.
+ * The owner changes USER to SLOW and back. Any thread may change SLOW to
+ * BROKEN, and USER to BROKEN while the owner is stopped or is that thread
+ * itself. Only the owner leaves BROKEN, when it ends the section.
  */
 enum port_state {
 	PORT_USER = 0,
@@ -52,7 +56,7 @@ enum port_state {
 	PORT_BROKEN,
 };
 
-/* Between the program's buffers and a section: see port_access.c. */
+/* Buffer between the program's memory and a section: see port_access.c. */
 #define PORT_BOUNCE_BYTES (16ul << 10)
 
 struct hmmu_port_full {
@@ -62,25 +66,26 @@ struct hmmu_port_full {
 	struct hmmu_mirror_reader *reader;
 	_Atomic uint32_t state;
 
-	/* The owner's own. The section in which a span was handed out: */
+	/* The fields from here to is_report_only are for the owner only. */
+	/* The section in which a span was last returned. */
 	uint64_t span_section;
 	struct hmmu_port_fault fault;
 	unsigned char *bounce;
-	/* 2 MiB of the latest misses that found a 4 KiB leaf, and how many. */
+	/* The block of the latest misses on a 4 KiB leaf, and their number. */
 	uintptr_t small_block;
 	uint32_t small_misses;
 	bool is_tlb_used;
 	bool is_report_only;
 
-	/* Guarded by list->lock; who waits for the port pins it in the list. */
+	/* Guarded by list->lock. A waiting thread pins the port in the list. */
 	uint32_t pins;
 	struct hmmu_port_full *prev;
 	struct hmmu_port_full *next;
 
 	/*
-	 * The TLB of the paths out of line, and one less than its entries. It is
-	 * that of @head, if the inline code that has the port knows the same.
-	 * Else it is @own, and of what that code takes for tags none ever matches.
+	 * The TLB of the out-of-line paths; the masks are its sizes less one.
+	 * It is the TLB of @head, if the program's inline code has this layout.
+	 * Otherwise it is @own, and no tag ever matches in the inline code.
 	 */
 	struct hmmu_port_entry *large;
 	struct hmmu_port_entry *small;
@@ -88,9 +93,9 @@ struct hmmu_port_full {
 	uint32_t small_mask;
 	struct hmmu_port_entry own[2];
 
-	/* Of all of this, with what inline code may know behind the head. */
+	/* Allocated size: @head may be larger in the program's inline code. */
 	size_t bytes;
-	/* Last, so that there can be more. The public pointer is to it. */
+	/* Last, so that it can be larger. The public pointer points to it. */
 	struct hmmu_port head __attribute__((aligned(64)));
 };
 
@@ -101,16 +106,16 @@ static inline struct hmmu_port_full *port_full(const struct hmmu_port *port)
 }
 
 /*
- * In a section, state USER or BROKEN: makes the section good again. -EAGAIN if
- * it was broken and spans were handed out in it; without spans a new one has
- * begun. The owner only.
+ * Begins a new section in place of an aborted one; does nothing otherwise.
+ * Returns -EAGAIN if the aborted section had a span: the program must drop it
+ * and end the section. Only the owner calls it, in state USER or BROKEN.
  */
 int hmmu__port_settle(struct hmmu_port_full *full);
 
 /*
- * Around what may wait for others. Begin: false if the section is broken, then
- * there is no end. Between them no translation may be used, and after them
- * only when hmmu__port_settle() has been called.
+ * Enclose code that may wait for other threads. Begin returns false if the
+ * section is aborted; end must not be called then. Use no translation between
+ * them, and after them only when hmmu__port_settle() has been called.
  */
 bool hmmu__port_slow_begin(struct hmmu_port_full *full);
 void hmmu__port_slow_end(struct hmmu_port_full *full);
@@ -119,17 +124,16 @@ void hmmu__port_slow_end(struct hmmu_port_full *full);
 int hmmu__port_set_fault(struct hmmu_port_full *full, uintptr_t va,
 			 enum hmmu_access access, int error);
 
-/* No entry of the TLB matches any more. */
+/* Empties the TLB. */
 void hmmu__port_tlb_forget(struct hmmu_port_full *full);
 
-/* --- those who wait ---------------------------------------------------------- */
+/* --- threads that wait for sections ----------------------------------------- */
 
 /*
- * All ports of a space; embedded in struct hmmu_space. @list is guarded by
- * @lock (rank LEAF-like THREADS; held only to walk or edit the list, copied
- * out under it or waits are done with a reference count on the port).
- * @waiters_pending counts invalidations between "mirror emptied" and "sections
- * ended": another one whose own unmap found nothing must wait too.
+ * All ports of a space. @lock is held only to walk or edit the list: a thread
+ * that waits for a port pins it and releases the lock. @waiters_pending counts
+ * invalidations between changing and changed: another one, which found the
+ * mirror empty already, must wait for the same sections.
  */
 struct hmmu_port_list {
 	struct hmmu_mutex lock;
@@ -138,7 +142,7 @@ struct hmmu_port_list {
 	uint64_t gate HMMU_GUARDED_BY(&lock);
 	_Atomic uint32_t ports;
 	_Atomic uint32_t waiters_pending;
-	/* Futex word: how many holds there are; sections begin while 0. */
+	/* Futex word: number of holds. Sections begin only while it is 0. */
 	_Atomic uint32_t hold;
 	_Atomic uint32_t hold_waiters;
 	_Atomic uint64_t broken_count;
@@ -149,25 +153,29 @@ void hmmu__ports_init(struct hmmu_port_list *list);
 void hmmu__ports_fini(struct hmmu_port_list *list);
 
 /*
- * Around emptying mirrors, in this order: changing, empty, changed. Between
- * the two another invalidation may find nothing to empty and must wait for the
- * same sections: @unmapped is whether the caller found anything itself. True:
- * sections were waited for.
+ * An invalidation calls changing, empties the mirrors, and calls changed, which
+ * waits for sections. @unmapped: a mirror had leaves of the range. If none had,
+ * changed waits only if another invalidation may have removed them. Returns
+ * true if it has waited.
  */
 void hmmu__ports_changing(struct hmmu_port_list *list);
 bool hmmu__ports_changed(struct hmmu_port_list *list, bool unmapped,
 			 struct hmmu_mm *mm);
 
 /*
- * hmmu__core_ports_hold() and _release(), _idle(), hmmu__core_break(). Break:
- * the thread stands in a CPU fault and can not go on until the call returns:
- * who runs on uses memory that a broken section gave up.
+ * Implement hmmu__core_ports_hold(), _release(), _idle() and
+ * hmmu__core_break(). Break: thread @tid is stopped in a CPU fault until the
+ * call returns. A running thread would go on to use translations of the aborted
+ * section.
  */
 void hmmu__ports_hold(struct hmmu_port_list *list, struct hmmu_mm *mm);
 void hmmu__ports_release(struct hmmu_port_list *list);
 bool hmmu__ports_idle(struct hmmu_port_list *list);
 void hmmu__ports_break(struct hmmu_port_list *list, int tid);
-/* The caller's own: it is about to wait for who may wait for them. */
+/*
+ * Aborts the caller's own sections. It is about to wait for a thread that may
+ * wait for them.
+ */
 void hmmu__ports_break_own(struct hmmu_port_list *list);
 /* True if a port of thread @tid is in a section. */
 bool hmmu__ports_in_section(struct hmmu_port_list *list, int tid);
