@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Range fault and snapshot (contract 1.1).
+ * Range fault and snapshot (contract 1.1)
+ *
+ * Overview: without requests, the entries of a mapping are read once. With
+ * requests, each part of at most one block is read, its missing pages are
+ * faulted in, and it is read again.
+ *
+ * Locking: the caller holds no lock. The block locks are taken to read entries.
+ * None is held while pages are faulted in, or while the caller's entries, which
+ * are the program's memory, are written.
+ *
+ * Not supported: retrying inside the call. When the notifier's sequence has
+ * changed, hmmu_range_fault() returns -EBUSY. hmmu_range_fault_unlocked()
+ * retries.
  */
 #include <errno.h>
 
@@ -10,7 +22,7 @@
 #include "base/sized.h"
 #include "core/view.h"
 
-/* RF4, RF6: what is asked of a page. */
+/* Returns the request for a page (RF4, RF6). */
 static uint64_t page_request(const struct hmmu_range *r, uint64_t in)
 {
 	uint64_t req = (in & r->entry_mask) | r->default_flags;
@@ -20,7 +32,7 @@ static uint64_t page_request(const struct hmmu_range *r, uint64_t in)
 	return req & (HMMU_ENTRY_REQ_FAULT | HMMU_ENTRY_REQ_WRITE);
 }
 
-/* RF8. */
+/* True if no entry can have a request (RF8). */
 static bool is_snapshot(const struct hmmu_range *r)
 {
 	return !((r->default_flags | r->entry_mask) & HMMU_ENTRY_REQ_FAULT);
@@ -48,7 +60,7 @@ static int mark_part_error(struct hmmu_range *r, uintptr_t start, uintptr_t end)
 {
 	size_t i;
 
-	/* RF13, RF14: an error if asked for, else a mark, and on it goes. */
+	/* A requested page fails the call; others get a mark (RF13, RF14). */
 	if (any_requested(r, start, end))
 		return -EFAULT;
 	for (i = entry_slot(r, start); i < entry_slot(r, end); i++)
@@ -63,15 +75,16 @@ static bool entry_satisfies(uint64_t entry, uint64_t request)
 	       (!(request & HMMU_ENTRY_REQ_WRITE) || entry & HMMU_ENTRY_WRITE);
 }
 
-/* One page that does not have what is asked of it yet. */
+/* A page that does not satisfy its request yet. */
 struct want {
 	uintptr_t addr;
 	uint64_t request;
 };
 
 /*
- * Pages whose write fault succeeded are writable, whatever the snapshot could
- * tell of them. [@start, @end) was faulted; @now begins at @start.
+ * Linux does not show whether a page-table entry is writable. A page is, right
+ * after a write fault on it has succeeded. [@start, @end) was faulted; @now
+ * begins at @start.
  */
 static void mark_written(const struct hmmu_range *r, uint64_t *now,
 			 uintptr_t start, uintptr_t end)
@@ -86,7 +99,7 @@ static void mark_written(const struct hmmu_range *r, uint64_t *now,
 			now[i] |= HMMU_ENTRY_WRITE;
 }
 
-/* An exclusive page, even one's own, is not present (RF22). */
+/* An exclusive page is not present, not even for its owner (RF22). */
 static int view_part(const struct hmmu_range *r,
 		     const struct hmmu_vma_info *vma, uintptr_t start,
 		     uintptr_t end, uint64_t *entries)
@@ -98,9 +111,9 @@ static int view_part(const struct hmmu_range *r,
 }
 
 /*
- * Looks at a part of at most one block. Without requests the entries go
- * straight to the caller. With some, into @now first: the caller's entries
- * still hold the requests. [@start, @written) was faulted as was asked.
+ * Reads a part of at most one block into @now, because the caller's entries
+ * still have the requests. @want becomes the first page that does not satisfy
+ * its request. The requests of [@start, @written) have been faulted.
  */
 static int snapshot_part(const struct hmmu_range *r,
 			 const struct hmmu_vma_info *vma, uintptr_t start,
@@ -133,7 +146,7 @@ static int snapshot_part(const struct hmmu_range *r,
 	return err;
 }
 
-/* The run of pages from @addr that ask for the same (RF34). */
+/* Returns the end of the pages from @w->addr on with one request (RF34). */
 static uintptr_t want_end(const struct hmmu_range *r, const struct want *w,
 			  uintptr_t end)
 {
@@ -151,9 +164,9 @@ static bool has_collided(const struct hmmu_range *r)
 }
 
 /*
- * One part of at most a block with requests in it: look, fault what is wanted,
- * look again. Each page is faulted once; what is not there then is lost to a
- * change that runs beside us, and the caller begins again.
+ * Faults a part of at most one block. Each page is faulted once. If it is
+ * missing afterwards, a concurrent change has removed it, and the caller
+ * retries.
  */
 static int fault_part(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 		      uintptr_t start, uintptr_t end)
@@ -179,7 +192,7 @@ static int fault_part(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 		if (err)
 			return err;
 		if (w.addr < done) {
-			/* Faulted for writing, and the kernel can not say so. */
+			/* The write fault succeeded; Linux does not show it. */
 			written = done;
 			done = w.addr;
 			continue;
@@ -205,7 +218,7 @@ static int snapshot_to_caller(struct hmmu_range *r,
 	return view_part(r, vma, start, end, &r->entries[entry_slot(r, start)]);
 }
 
-/* The part of one mapping: whole for a snapshot, by blocks else. */
+/* Fills the entries of one mapping: at once without requests, else by block. */
 static int fill_vma_part(struct hmmu_range *r, const struct hmmu_vma_info *vma,
 			 uintptr_t start, uintptr_t end)
 {
@@ -233,7 +246,7 @@ static int walk_range(struct hmmu_range *r)
 	uintptr_t at = r->start, to;
 	int err = 0, watched;
 
-	/* What was changed by a call that has returned is recorded. */
+	/* Changes of calls that have returned must be recorded from here on. */
 	mm->ops->sync(mm, 0);
 	while (at < r->end && !err) {
 		if (has_collided(r))
