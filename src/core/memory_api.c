@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device memories: the public calls. Their pages are given out by
- * memory/pool.c.
+ * Device memories: the public calls. memory/pool.c allocates their pages.
  */
 #include <errno.h>
 
@@ -78,7 +77,7 @@ int hmmu_memory_fail_large(struct hmmu_memory *memory)
 {
 	if (!memory)
 		return -EINVAL;
-	/* Relaxed: as in hmmu__memory_is_failing(). */
+	/* Relaxed: as in hmmu__memory_fails_large(). */
 	atomic_store_explicit(&memory->fail_large, true, memory_order_relaxed);
 	return 0;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the pages of a range are, for pictures and figures.
+ * hmmu_space_get_residency(): where the pages of each block of a range are
+ *
+ * Locking: the space's lock and block locks are taken one at a time, so the
+ * answer for a block may mix two moments.
  */
 #include <errno.h>
 
@@ -24,7 +27,7 @@ static void count_system(const uint64_t *e, size_t n,
 	}
 }
 
-/* System pages: no owner is named, so device pages are not VALID. */
+/* Counts system pages. The view has no owner, so device pages are not VALID. */
 static void count_system_part(struct hmmu_space *space, uintptr_t start,
 			      uint64_t *entries, struct hmmu_residency *out)
 {
@@ -104,7 +107,7 @@ static void fill_residency(struct hmmu_space *space, uintptr_t start,
 	count_system_part(space, start, entries, &r);
 	count_device_part(space, start, &r);
 	r.mirror_leaf_lg2 = find_largest_in_mirrors(space, start);
-	/* Under no lock: @out is the program's memory. */
+	/* @out is the program's memory, so no lock is held. */
 	*out = r;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counters of a space, for people and tests.
+ * hmmu_space_get_stats(): the counters of a space
+ *
+ * The counters are read one by one while other threads increment them, so their
+ * sums need not agree.
  */
 #include <errno.h>
 

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a device sees of a range.
+ * Views: merge system pages and device pages of a range
  *
- * System pages come from the address space as runs. Blocks that hold pages of
- * the range are laid over them, each under its lock: a page on a device is
- * absent for the CPU, and is shown to its owner; a coherent page is what the
- * CPU sees, at a place in a device's memory.
+ * The address space supplies runs of system pages. The records of blocks are
+ * merged with them: a device page is absent for the CPU, and only its owner
+ * sees it. A coherent page is the CPU's page, at a place in a device's memory.
  *
- * The answer is old when it is returned. A device fault checks its notifier
- * before it uses it.
+ * The result may be out of date when it is returned. A device fault checks its
+ * notifier before it uses the result.
+ *
+ * Locking: the caller holds no lock. Each block's lock is taken for its part.
  */
 #include "core/view.h"
 
 #include "core/device.h"
 #include "memory/pool.h"
 
-/* System runs that are asked for at a time. */
+/* System runs of one snapshot. */
 #define SYSTEM_RUNS 32u
 
 #define LARGE_ORDER (HMMU_LARGE_LG2 - HMMU_PAGE_LG2)
@@ -25,12 +26,12 @@ struct merge {
 	bool vma_writes;
 	const struct hmmu_mm_run *system;
 	size_t system_n;
-	/* The first system run that does not end before what is merged next. */
+	/* The first system run that ends after the pages merged so far. */
 	size_t system_at;
 	struct hmmu_view_run *runs;
 	size_t max;
 	size_t n;
-	/* The first address that found no room; end of the range if none. */
+	/* The first address for which there is no room, or the end. */
 	uintptr_t next;
 };
 
@@ -69,7 +70,7 @@ static struct hmmu_view_run clip(const struct hmmu_mm_run *s, uintptr_t start,
 
 /*
  * System pages of [start, end). @held: they are coherent pages of its memory.
- * @is_split: a device can not map a large page of them as one.
+ * @is_split: a device cannot map a large page of them as one.
  */
 static bool merge_system(struct merge *m, uintptr_t start, uintptr_t end,
 			 const struct hmmu_block_run *held, bool is_split)
@@ -107,7 +108,7 @@ static bool is_shown(const struct merge *m, const struct hmmu_memory *memory)
 	       (memory->kind != HMMU_MEMORY_EXCLUSIVE || m->view->exclusive);
 }
 
-/* Pages that are absent for the CPU: nothing for a viewer who is not the owner. */
+/* Merges pages that are absent for the CPU. Only their owner sees them. */
 static bool merge_device(struct merge *m, struct hmmu_block *b,
 			 const struct hmmu_block_run *held, bool is_split)
 	HMMU_REQUIRES(&b->lock)

@@ -3,7 +3,7 @@
 #define HMMU_CORE_VIEW_H
 
 /*
- * What a device sees of a range: system pages and device pages together
+ * Views: the pages of a range as a device may map them
  */
 
 #include <stdbool.h>
@@ -14,12 +14,13 @@
 
 #include "core/space.h"
 
-/* Beside enum hmmu_where, never handed out: exclusive to the viewer. */
+/* A value beside enum hmmu_where, never in an entry: exclusive to the owner. */
 #define HMMU__WHERE_EXCLUSIVE 15u
 
 /*
- * Who looks. Pages of @owner's memory are device pages (RF19), those of others
- * are left out (RF21). With @exclusive, so are pages it has exclusively.
+ * Whose view it is. Pages in @owner's memory are device pages (RF19). Pages in
+ * other devices' memories are left out (RF21). @owner's exclusive pages are
+ * left out, too, unless @exclusive is set.
  */
 struct hmmu_view {
 	const struct hmmu_device *owner;
@@ -44,7 +45,7 @@ struct hmmu_view_run {
 /*
  * The runs of [start, end), which lies in @vma, as hmmu_mm_ops.snapshot() gives
  * them: *@ret_n of at most @max, for [start, *@ret_next). @runs lies in memory
- * that can not migrate: the arena, or the caller's stack inside HMMU.
+ * that cannot migrate: the arena, or the caller's stack inside HMMU.
  */
 int hmmu__view_runs(struct hmmu_space *space, const struct hmmu_view *view,
 		    const struct hmmu_vma_info *vma, uintptr_t start,
