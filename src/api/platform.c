@@ -405,8 +405,9 @@ static const char *forced_sentence(const struct facility_row *row)
 	return hmmu__force_sentence(row->force);
 }
 
-static void describe(const struct facility_row *row,
-		     const struct hmmu__platform *p, struct hmmu_facility *out)
+static void describe_facility(const struct facility_row *row,
+			      const struct hmmu__platform *p,
+			      struct hmmu_facility *out)
 {
 	*out = (struct hmmu_facility){
 		.name = row->name,
@@ -430,8 +431,8 @@ static void describe(const struct facility_row *row,
 }
 
 /* Record @index of an array whose records are @stride bytes apart. */
-static void write_record(struct hmmu_facility *out, size_t index, size_t stride,
-			 const struct hmmu_facility *record)
+static void write_facility(struct hmmu_facility *out, size_t index,
+			   size_t stride, const struct hmmu_facility *record)
 {
 	char *at = (char *)out + index * stride;
 
@@ -459,8 +460,8 @@ int hmmu_platform_query(struct hmmu_facility *out, size_t capacity,
 		return err;
 	stride = capacity ? out->size : 0;
 	for (size_t i = 0; i < count; i++) {
-		describe(&rows[i], &platform, &record);
-		write_record(out, i, stride, &record);
+		describe_facility(&rows[i], &platform, &record);
+		write_facility(out, i, stride, &record);
 	}
 	hmmu__platform_close(&platform);
 	*ret_count = HMMU_ARRAY_SIZE(rows);

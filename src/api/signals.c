@@ -187,9 +187,9 @@ static void handler(int signal, siginfo_t *info, void *context)
 		hand_on(signal, info, context);
 }
 
-static int install_error;
+static int sigaction_err;
 
-static void install(void)
+static void install_handlers(void)
 {
 	struct sigaction sa = {
 		.sa_sigaction = handler,
@@ -201,13 +201,13 @@ static void install(void)
 	if (sigaction(SIGSEGV, NULL, &before_segv) ||
 	    sigaction(SIGBUS, NULL, &before_bus) ||
 	    sigaction(SIGSEGV, &sa, NULL) || sigaction(SIGBUS, &sa, NULL))
-		install_error = -EOPNOTSUPP;
+		sigaction_err = -EOPNOTSUPP;
 }
 
 int hmmu__signals_install(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	(void)pthread_once(&once, install);
-	return install_error;
+	(void)pthread_once(&once, install_handlers);
+	return sigaction_err;
 }

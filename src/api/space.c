@@ -191,8 +191,8 @@ static int release_at_exit(void)
 	return release_err;
 }
 
-static int options_read(const struct hmmu_space_options *in,
-			struct hmmu_space_options *o)
+static int read_space_options(const struct hmmu_space_options *in,
+			      struct hmmu_space_options *o)
 {
 	*o = (struct hmmu_space_options){ .size = sizeof(*o) };
 	if (!in)
@@ -211,7 +211,7 @@ static int open_outside(const struct hmmu_space_options *options,
 {
 	struct hmmu_space_options o;
 	struct hmmu_thread *self;
-	int err = options_read(options, &o);
+	int err = read_space_options(options, &o);
 
 	if (!err)
 		err = process_check();

@@ -16,8 +16,8 @@
 #include "live/records.h"
 #include "live/watch.h"
 
-static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
-		    enum hmmu_event event)
+static void apply_change(struct hmmu_live *l, uintptr_t start, uintptr_t end,
+			 enum hmmu_event event)
 {
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = start, .end = end, .event = event },
@@ -53,7 +53,8 @@ static void changed(struct hmmu_live *l, uintptr_t start, uintptr_t end,
  * told of an awaited page is the older one, unless nothing is mapped there: then
  * what has landed has left, too.
  */
-static void await(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+static void await_overlapped(struct hmmu_live *l, uintptr_t start,
+			     uintptr_t end)
 {
 	uintptr_t lo, hi;
 
@@ -114,7 +115,7 @@ bool hmmu__events_awaited(const struct hmmu_live *l)
 	return l->awaits > 0;
 }
 
-void hmmu__events_settled(struct hmmu_live *l)
+void hmmu__events_forget_awaited(struct hmmu_live *l)
 {
 	l->awaits = 0;
 	hmmu__displaced_drop(l, 0, UINTPTR_MAX);
@@ -140,8 +141,8 @@ static bool move_is_older(struct hmmu_live *l, struct hmmu_awaited *w,
 }
 
 /* A part of what moved away: of what stood there before a landing, or not. */
-static void part_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
-		       size_t bytes, bool stale)
+static void move_part(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+		      size_t bytes, bool stale)
 {
 	if (stale)
 		hmmu__displaced_moved(l, from, to, bytes);
@@ -153,8 +154,8 @@ static void part_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
  * Something moved to where another mapping was a moment ago, and that one's
  * leaving may be told after this: its pages are put aside.
  */
-static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
-		  size_t bytes)
+static void apply_remap(struct hmmu_live *l, uintptr_t from, uintptr_t to,
+			size_t bytes)
 {
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = from,
@@ -178,15 +179,15 @@ static void moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		next = from + bytes;
 		w = awaited_at(l, at, &next);
 		stale = w && move_is_older(l, w, at, &next);
-		part_moved(l, at, to + (at - from), next - at, stale);
+		move_part(l, at, to + (at - from), next - at, stale);
 	}
 	hmmu__core_invalidate_end(l->mm.space, &call);
-	await(l, to, to + bytes);
+	await_overlapped(l, to, to + bytes);
 	hmmu__watch_moved(l, from, to, bytes);
 	hmmu__core_invalidate_end(l->mm.space, &over);
 }
 
-static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+static void apply_unmap(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_awaited *w;
 	uintptr_t next;
@@ -195,7 +196,7 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		next = end;
 		w = awaited_at(l, start, &next);
 		if (!w) {
-			changed(l, start, next, HMMU_EVENT_UNMAP);
+			apply_change(l, start, next, HMMU_EVENT_UNMAP);
 			continue;
 		}
 		hmmu__displaced_drop(l, start, next);
@@ -206,7 +207,7 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 /* --- discards -------------------------------------------------------------------- */
 
 /* So long the discard itself may come after its event was read. */
-#define DISCARD_NS 200000000ull
+#define DISCARD_DELAY_NS 200000000ull
 
 /*
  * A discard is told before it is made:
@@ -222,8 +223,7 @@ static void unmapped(struct hmmu_live *l, uintptr_t start, uintptr_t end)
  * stay for a time, unless a hook made the call: that one is an invalidation
  * under way, which migrations keep clear of.
  */
-static void discard_remember(struct hmmu_live *l, uintptr_t start,
-			     uintptr_t end)
+static void note_discard(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	uint64_t now = hmmu__sched_now_ns();
 	struct hmmu_discard *d = &l->discard[0];
@@ -240,18 +240,13 @@ static void discard_remember(struct hmmu_live *l, uintptr_t start,
 	}
 	d->start = start;
 	d->end = end;
-	d->until_ns = now + DISCARD_NS;
+	d->until_ns = now + DISCARD_DELAY_NS;
 }
 
-static void discarded(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+static void apply_discard(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
-	discard_remember(l, start, end);
-	changed(l, start, end, HMMU_EVENT_CLEAR);
-}
-
-static uintptr_t page_up(uintptr_t addr)
-{
-	return (addr + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
+	note_discard(l, start, end);
+	apply_change(l, start, end, HMMU_EVENT_CLEAR);
 }
 
 /* --- all ------------------------------------------------------------------------- */
@@ -263,21 +258,24 @@ void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
 	switch (msg->event) {
 	case UFFD_EVENT_UNMAP:
 		hmmu__count(&c->events_unmap, 1);
-		unmapped(l, msg->arg.remove.start,
-			 page_up(msg->arg.remove.end));
+		apply_unmap(l, msg->arg.remove.start,
+			    hmmu_round_up(msg->arg.remove.end,
+					  HMMU_PAGE_BYTES));
 		break;
 	case UFFD_EVENT_REMOVE:
 		hmmu__count(&c->events_remove, 1);
-		discarded(l, msg->arg.remove.start,
-			  page_up(msg->arg.remove.end));
+		apply_discard(l, msg->arg.remove.start,
+			      hmmu_round_up(msg->arg.remove.end,
+					    HMMU_PAGE_BYTES));
 		break;
 	case UFFD_EVENT_REMAP:
 		hmmu__count(&c->events_remap, 1);
 		/* Of no length: shared memory has got a second mapping. Nothing
 		 * has left, and what stood there was told by itself. */
 		if (msg->arg.remap.len)
-			moved(l, msg->arg.remap.from, msg->arg.remap.to,
-			      page_up(msg->arg.remap.len));
+			apply_remap(l, msg->arg.remap.from, msg->arg.remap.to,
+				    hmmu_round_up(msg->arg.remap.len,
+						  HMMU_PAGE_BYTES));
 		break;
 	default:
 		hmmu__log(HMMU_LOG_WARN, "userfaultfd: unknown event %u",

@@ -12,6 +12,6 @@ void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg);
 /* An older change is still to be told: read on while one is under way. */
 bool hmmu__events_awaited(const struct hmmu_live *l);
 /* Everything has been told. */
-void hmmu__events_settled(struct hmmu_live *l);
+void hmmu__events_forget_awaited(struct hmmu_live *l);
 
 #endif

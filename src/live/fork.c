@@ -37,7 +37,7 @@ static HMMU_TLS struct hmmu_invalidate_call forking_call;
  * the events lock is ours. The lock is not held over the fork, for other
  * libraries' handlers run meanwhile.
  */
-static void all_home_and_begin(struct hmmu_live *l)
+static void migrate_all_back(struct hmmu_live *l)
 {
 	struct hmmu_space *s = l->mm.space;
 	bool done = false;
@@ -73,7 +73,7 @@ static void prepare(void)
 		.event = HMMU_EVENT_PROTECTION_PAGE,
 	};
 	hmmu__core_break_own(l->mm.space);
-	all_home_and_begin(l);
+	migrate_all_back(l);
 	hmmu__threads_fork_before();
 	hmmu__arena_fork_before();
 	forking = l;
@@ -122,19 +122,19 @@ static void after_child(void)
 	hmmu__leave(forking_thread);
 }
 
-static int install_err;
+static int atfork_err;
 
-static void install(void)
+static void install_atfork(void)
 {
-	install_err = -pthread_atfork(prepare, after_parent, after_child);
+	atfork_err = -pthread_atfork(prepare, after_parent, after_child);
 }
 
 int hmmu__fork_install(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	(void)pthread_once(&once, install);
-	return install_err;
+	(void)pthread_once(&once, install_atfork);
+	return atfork_err;
 }
 
 /* Forks are counted from the start: pages shared then may be shared now. */

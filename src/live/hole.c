@@ -97,7 +97,7 @@ int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 		if (err && err != -EAGAIN)
 			err = fill_small(l, addr, device_pages);
 	} else {
-		hmmu__watch_leave_fill(l, page);
+		hmmu__watch_demote_vma(l, page);
 	}
 	/* Also where nothing could be done: the toucher looks again, and finds
 	 * what the kernel makes of the address now. */

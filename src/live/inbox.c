@@ -15,9 +15,9 @@
 #include "live/look.h"
 #include "live/uffd.h"
 
-static struct uffd_msg *stash_at(const struct hmmu_stash *s, uint32_t i)
+static struct uffd_msg *inbox_slot(const struct hmmu_inbox_queue *s, uint32_t i)
 {
-	return &s->msg[(s->head + i) % HMMU_STASH_MESSAGES];
+	return &s->msg[(s->head + i) % HMMU_INBOX_MESSAGES];
 }
 
 /* For an event; a fault always finds a place. */
@@ -25,9 +25,9 @@ bool hmmu__inbox_has_room(struct hmmu_live *l)
 {
 	bool room;
 
-	hmmu__mutex_lock(&l->stash_lock);
-	room = l->stashed_events.count < HMMU_STASH_MESSAGES;
-	hmmu__mutex_unlock(&l->stash_lock);
+	hmmu__mutex_lock(&l->inbox_lock);
+	room = l->inbox_events.count < HMMU_INBOX_MESSAGES;
+	hmmu__mutex_unlock(&l->inbox_lock);
 	return room;
 }
 
@@ -35,38 +35,40 @@ bool hmmu__inbox_has_room(struct hmmu_live *l)
  * A thread waits in one fault at a time, and one that gets signals leaves it
  * and faults again: its latest message is the one that counts.
  */
-static struct uffd_msg *same_thread(const struct hmmu_stash *s,
-				    const struct uffd_msg *msg)
+static struct uffd_msg *fault_of_same_thread(const struct hmmu_inbox_queue *s,
+					     const struct uffd_msg *msg)
 {
 	uint32_t i;
 
 	for (i = 0; msg->arg.pagefault.feat.ptid && i < s->count; i++)
-		if (stash_at(s, i)->arg.pagefault.feat.ptid ==
+		if (inbox_slot(s, i)->arg.pagefault.feat.ptid ==
 		    msg->arg.pagefault.feat.ptid)
-			return stash_at(s, i);
+			return inbox_slot(s, i);
 	return NULL;
 }
 
 /* False: there are more threads than places. */
-static bool stash_fault_locked(struct hmmu_live *l, const struct uffd_msg *msg)
-	HMMU_REQUIRES(&l->stash_lock)
+static bool inbox_put_fault_locked(struct hmmu_live *l,
+				   const struct uffd_msg *msg)
+	HMMU_REQUIRES(&l->inbox_lock)
 {
-	struct hmmu_stash *s = &l->stashed_faults;
-	struct uffd_msg *place = same_thread(s, msg);
+	struct hmmu_inbox_queue *s = &l->inbox_faults;
+	struct uffd_msg *place = fault_of_same_thread(s, msg);
 
-	if (!place && s->count < HMMU_STASH_MESSAGES)
-		place = stash_at(s, s->count++);
+	if (!place && s->count < HMMU_INBOX_MESSAGES)
+		place = inbox_slot(s, s->count++);
 	if (place)
 		*place = *msg;
 	return place;
 }
 
-static void stash_event_locked(struct hmmu_live *l, const struct uffd_msg *msg)
-	HMMU_REQUIRES(&l->stash_lock)
+static void inbox_put_event_locked(struct hmmu_live *l,
+				   const struct uffd_msg *msg)
+	HMMU_REQUIRES(&l->inbox_lock)
 {
-	struct hmmu_stash *s = &l->stashed_events;
+	struct hmmu_inbox_queue *s = &l->inbox_events;
 
-	*stash_at(s, s->count++) = *msg;
+	*inbox_slot(s, s->count++) = *msg;
 	/* Relaxed: who takes or puts pages looks with the events lock held. */
 	atomic_fetch_add_explicit(&l->unprocessed, 1, memory_order_relaxed);
 }
@@ -81,12 +83,12 @@ void hmmu__inbox_put(struct hmmu_live *l, const struct uffd_msg *msg)
 	bool placed = true;
 	uint64_t one = 1;
 
-	hmmu__mutex_lock(&l->stash_lock);
+	hmmu__mutex_lock(&l->inbox_lock);
 	if (hmmu__is_fault(msg))
-		placed = stash_fault_locked(l, msg);
+		placed = inbox_put_fault_locked(l, msg);
 	else
-		stash_event_locked(l, msg);
-	hmmu__mutex_unlock(&l->stash_lock);
+		inbox_put_event_locked(l, msg);
+	hmmu__mutex_unlock(&l->inbox_lock);
 	/* It faults again, and is read again. */
 	if (!placed)
 		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
@@ -98,32 +100,32 @@ void hmmu__inbox_put(struct hmmu_live *l, const struct uffd_msg *msg)
 bool hmmu__inbox_fault(struct hmmu_live *l, uint32_t i, int tid,
 		       struct uffd_msg *msg)
 {
-	struct hmmu_stash *s = &l->stashed_faults;
+	struct hmmu_inbox_queue *s = &l->inbox_faults;
 	bool any;
 
-	hmmu__mutex_lock(&l->stash_lock);
+	hmmu__mutex_lock(&l->inbox_lock);
 	any = i < s->count;
 	if (any)
-		*msg = *stash_at(s, i);
+		*msg = *inbox_slot(s, i);
 	if (any && tid && (int)msg->arg.pagefault.feat.ptid == tid)
-		*stash_at(s, i) = *stash_at(s, --s->count);
-	hmmu__mutex_unlock(&l->stash_lock);
+		*inbox_slot(s, i) = *inbox_slot(s, --s->count);
+	hmmu__mutex_unlock(&l->inbox_lock);
 	return any;
 }
 
-static bool stash_get(struct hmmu_live *l, struct hmmu_stash *s,
+static bool inbox_get(struct hmmu_live *l, struct hmmu_inbox_queue *s,
 		      struct uffd_msg *msg)
 {
 	bool any;
 
-	hmmu__mutex_lock(&l->stash_lock);
+	hmmu__mutex_lock(&l->inbox_lock);
 	any = s->count > 0;
 	if (any) {
 		*msg = s->msg[s->head];
-		s->head = (s->head + 1) % HMMU_STASH_MESSAGES;
+		s->head = (s->head + 1) % HMMU_INBOX_MESSAGES;
 		s->count--;
 	}
-	hmmu__mutex_unlock(&l->stash_lock);
+	hmmu__mutex_unlock(&l->inbox_lock);
 	return any;
 }
 
@@ -216,7 +218,7 @@ bool hmmu__inbox_has_events(const struct hmmu_live *l)
 	return atomic_load_explicit(&l->unprocessed, memory_order_acquire);
 }
 
-static bool pump_may_read(const struct hmmu_live *l)
+static bool has_pending_fault(const struct hmmu_live *l)
 {
 	return hmmu__inbox_pending_faults(l) && hmmu__inbox_is_readable(l);
 }
@@ -234,13 +236,13 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 	struct uffd_msg msg;
 	bool any = false;
 
-	if (!pump_may_read(l) || !hmmu__inbox_has_room(l)) {
+	if (!has_pending_fault(l) || !hmmu__inbox_has_room(l)) {
 		hmmu__sched_sleep(timeout_ns < 50000 ? timeout_ns : 50000);
 		return;
 	}
 	if (!own)
 		hmmu__events_begin(l);
-	if (pump_may_read(l))
+	if (has_pending_fault(l))
 		any = hmmu__inbox_read(l, &msg);
 	if (any && !hmmu__is_fault(&msg))
 		hmmu__count(&mm->counters.events_late, 1);
@@ -300,12 +302,12 @@ void hmmu__live_quiet(struct hmmu_mm *mm, uint64_t timeout_ns)
 
 bool hmmu__inbox_take_fault(struct hmmu_live *l, struct uffd_msg *msg)
 {
-	return stash_get(l, &l->stashed_faults, msg);
+	return inbox_get(l, &l->inbox_faults, msg);
 }
 
 bool hmmu__inbox_take_event(struct hmmu_live *l, struct uffd_msg *msg)
 {
-	if (!stash_get(l, &l->stashed_events, msg))
+	if (!inbox_get(l, &l->inbox_events, msg))
 		return false;
 	/* Relaxed: the lock that is held keeps everybody out until it is
 	 * applied. */

@@ -130,14 +130,14 @@ static int sources_open(struct hmmu_live *l)
 	return err;
 }
 
-#define STASH_BYTES (HMMU_STASH_MESSAGES * sizeof(struct uffd_msg))
+#define INBOX_BYTES (HMMU_INBOX_MESSAGES * sizeof(struct uffd_msg))
 
-static int stash_make(struct hmmu_live *l)
+static int inbox_alloc(struct hmmu_live *l)
 {
-	l->stashed_faults.msg = hmmu__alloc(STASH_BYTES);
-	l->stashed_events.msg = hmmu__alloc(STASH_BYTES);
+	l->inbox_faults.msg = hmmu__alloc(INBOX_BYTES);
+	l->inbox_events.msg = hmmu__alloc(INBOX_BYTES);
 	l->zero_chunk = hmmu__arena_reserve(HMMU_LARGE_BYTES, HMMU_LARGE_BYTES);
-	if (!l->stashed_faults.msg || !l->stashed_events.msg || !l->zero_chunk)
+	if (!l->inbox_faults.msg || !l->inbox_events.msg || !l->zero_chunk)
 		return -ENOMEM;
 	(void)hmmu__sys_madvise((uintptr_t)l->zero_chunk, HMMU_LARGE_BYTES,
 				MADV_HUGEPAGE);
@@ -156,11 +156,11 @@ static void live_free(struct hmmu_live *l)
 	hmmu__platform_close(&l->platform);
 	if (l->zero_chunk)
 		hmmu__arena_release(l->zero_chunk, HMMU_LARGE_BYTES);
-	hmmu__free(l->stashed_faults.msg, STASH_BYTES);
-	hmmu__free(l->stashed_events.msg, STASH_BYTES);
+	hmmu__free(l->inbox_faults.msg, INBOX_BYTES);
+	hmmu__free(l->inbox_events.msg, INBOX_BYTES);
 	hmmu__rw_fini(&l->events);
 	hmmu__mutex_fini(&l->watch_lock);
-	hmmu__mutex_fini(&l->stash_lock);
+	hmmu__mutex_fini(&l->inbox_lock);
 	hmmu__free(l, sizeof(*l));
 }
 
@@ -187,7 +187,7 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 	err = sources_open(l);
 	if (err)
 		return err;
-	err = stash_make(l);
+	err = inbox_alloc(l);
 	if (err)
 		return err;
 	hmmu__stack_bounds_start(&l->vmas);
@@ -208,7 +208,7 @@ int hmmu__live_create(const struct hmmu_space_options *o, const char **why,
 	l->platform.uffd = -1;
 	hmmu__rw_init(&l->events, HMMU_RANK_EVENTS, "events");
 	hmmu__mutex_init(&l->watch_lock, HMMU_RANK_WATCH, "watches");
-	hmmu__mutex_init(&l->stash_lock, HMMU_RANK_LEAF, "stash");
+	hmmu__mutex_init(&l->inbox_lock, HMMU_RANK_LEAF, "inbox");
 	l->vmas.fd = -1;
 	l->pages.fd = -1;
 	err = live_open(l, o, why);

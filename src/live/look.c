@@ -29,7 +29,7 @@ static uint32_t flags_of(const struct hmmu__vma *v)
 	return flags;
 }
 
-static void describe(const struct hmmu__vma *v, struct hmmu_vma_info *out)
+static void info_from_vma(const struct hmmu__vma *v, struct hmmu_vma_info *out)
 {
 	out->start = v->start;
 	out->end = v->end;
@@ -44,7 +44,7 @@ int hmmu__live_describe(struct hmmu_mm *mm, uintptr_t addr,
 	int err = hmmu__vma_query(&hmmu__live(mm)->vmas, addr, &v);
 
 	if (!err)
-		describe(&v, out);
+		info_from_vma(&v, out);
 	return err;
 }
 
@@ -55,7 +55,7 @@ int hmmu__live_describe_next(struct hmmu_mm *mm, uintptr_t addr,
 	int err = hmmu__vma_query_next(&hmmu__live(mm)->vmas, addr, &v);
 
 	if (!err)
-		describe(&v, out);
+		info_from_vma(&v, out);
 	return err;
 }
 
@@ -86,8 +86,8 @@ static int populate(uintptr_t start, uintptr_t end, bool write)
 /* ENOMEM: no memory, or a hole - which may be gone when we look for it. */
 #define NO_MEMORY_TRIES 8
 
-static int populate_surely(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
-			   bool write)
+static int populate_retry(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
+			  bool write)
 {
 	struct hmmu_vma_info vma;
 	int tries, err = -ENOMEM;
@@ -108,7 +108,7 @@ int hmmu__live_fault_in(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 	int err = -EINVAL;
 
 	if (hmmu__live(mm)->platform.have_populate)
-		err = populate_surely(mm, start, end, write);
+		err = populate_retry(mm, start, end, write);
 	switch (err) {
 	case 0:
 	case -EBUSY:

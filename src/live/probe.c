@@ -107,7 +107,7 @@ static int open_uffd(bool *user_mode_only)
 }
 
 /* Replaces *@features by all that the kernel offers. */
-static int shake_hands(int fd, uint64_t *features)
+static int negotiate_features(int fd, uint64_t *features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = *features };
 	int err = hmmu__sys_ioctl(fd, UFFDIO_API, &api);
@@ -129,7 +129,7 @@ static int learn_features(uint64_t *ret_supported)
 
 	if (fd < 0)
 		return fd;
-	err = shake_hands(fd, &features);
+	err = negotiate_features(fd, &features);
 	hmmu__sys_close(fd);
 	if (!err)
 		*ret_supported = features;
@@ -154,7 +154,7 @@ static int open_with_features(struct hmmu__platform *p)
 		wanted &= ~(uint64_t)UFFD_FEATURE_MOVE;
 	p->features = wanted & p->supported;
 	offered = p->features;
-	err = shake_hands(fd, &offered);
+	err = negotiate_features(fd, &offered);
 	if (!err)
 		return fd;
 	hmmu__sys_close(fd);

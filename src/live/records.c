@@ -190,7 +190,7 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
  * whole; one record for it, so that whatever comes there next is known to come
  * after it (events.c). The new part is empty.
  */
-void hmmu__watch_grown(struct hmmu_live *l, uintptr_t end, uintptr_t new_end)
+void hmmu__watch_extend(struct hmmu_live *l, uintptr_t end, uintptr_t new_end)
 {
 	struct hmmu_watch *w = NULL, *old;
 

@@ -56,7 +56,7 @@ void hmmu__watch_cut(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		       size_t bytes);
 /* What ended at @end goes on to @new_end: the record, too. */
-void hmmu__watch_grown(struct hmmu_live *l, uintptr_t end, uintptr_t new_end);
+void hmmu__watch_extend(struct hmmu_live *l, uintptr_t end, uintptr_t new_end);
 void hmmu__watches_free(struct hmmu_live *l);
 
 #endif

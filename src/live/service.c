@@ -63,7 +63,7 @@ static bool apply_next_event(struct hmmu_live *l)
 
 /* --- CPU faults -------------------------------------------------------------------- */
 
-static void service_read(struct hmmu_live *l, bool only_events);
+static void read_messages(struct hmmu_live *l, bool only_events);
 
 /*
  * mremap(2) of a locked mapping that grows fills the new part before it tells
@@ -80,41 +80,42 @@ static void service_read(struct hmmu_live *l, bool only_events);
  * knows that. So the thread is woken first: if the message is true it comes a
  * second time.
  */
-static bool growth_filled(struct hmmu_live *l, const struct uffd_msg *msg)
+static bool serve_mremap_populate(struct hmmu_live *l,
+				  const struct uffd_msg *msg)
 {
 	uintptr_t page = hmmu__page_of(msg->arg.pagefault.address);
 	int tid = (int)msg->arg.pagefault.feat.ptid;
-	bool again = l->growth_tid == tid && l->growth_page == page &&
-		     !l->growth_is_filled;
+	bool again = l->populate_tid == tid && l->populate_page == page &&
+		     !l->populate_is_filled;
 
 	if (!tid || !hmmu__task_is_in_mremap(tid))
 		return false;
-	l->growth_tid = tid;
-	l->growth_page = page;
-	l->growth_is_filled = again;
+	l->populate_tid = tid;
+	l->populate_page = page;
+	l->populate_is_filled = again;
 	if (again)
-		hmmu__watch_let_fill(l, page);
+		hmmu__watch_demote_page(l, page);
 	hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
 	return true;
 }
 
 /* So often a fault is refused before somebody asks why. */
-#define GROWTH_TRIES 16
+#define POPULATE_TRIES 16
 
 /* The second message of a page, or the first of the page behind it. */
-static bool growth_goes_on(const struct hmmu_live *l,
-			   const struct uffd_msg *msg)
+static bool is_next_mremap_populate(const struct hmmu_live *l,
+				    const struct uffd_msg *msg)
 {
-	uintptr_t next = l->growth_page;
+	uintptr_t next = l->populate_page;
 
-	if (l->growth_is_filled)
+	if (l->populate_is_filled)
 		next += HMMU_PAGE_BYTES;
-	return l->growth_tid == (int)msg->arg.pagefault.feat.ptid &&
+	return l->populate_tid == (int)msg->arg.pagefault.feat.ptid &&
 	       next == hmmu__page_of(msg->arg.pagefault.address);
 }
 
 /* The thread in mremap may be one whose fault was put aside behind this one. */
-static void growths_filled(struct hmmu_live *l)
+static void serve_all_mremap_populates(struct hmmu_live *l)
 {
 	struct uffd_msg msg;
 	uint32_t i = 0;
@@ -125,11 +126,11 @@ static void growths_filled(struct hmmu_live *l)
 		if (!tid || !hmmu__task_is_in_mremap(tid))
 			i++;
 		else if (hmmu__inbox_fault(l, i, tid, &msg))
-			(void)growth_filled(l, &msg);
+			(void)serve_mremap_populate(l, &msg);
 	}
 }
 
-static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
+static void serve_fault(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	uintptr_t addr = msg->arg.pagefault.address;
 	unsigned int round = 0, tries = 0;
@@ -149,14 +150,14 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 		/* The moment in which nothing changes may be right after that. */
 		if (hmmu__inbox_is_readable(l))
 			round = 0;
-		service_read(l, true);
+		read_messages(l, true);
 		hmmu__backoff(&round);
-		if (err != -EAGAIN ||
-		    (tries % GROWTH_TRIES && !growth_goes_on(l, msg)))
+		if (err != -EAGAIN || (tries % POPULATE_TRIES &&
+				       !is_next_mremap_populate(l, msg)))
 			continue;
-		if (growth_filled(l, msg))
+		if (serve_mremap_populate(l, msg))
 			return;
-		growths_filled(l);
+		serve_all_mremap_populates(l);
 	}
 	/* It looks again, and finds what the kernel makes of the address. */
 	if (err)
@@ -167,10 +168,10 @@ static void fault_serve(struct hmmu_live *l, const struct uffd_msg *msg)
 /* --- the loop ------------------------------------------------------------------------ */
 
 /* So long a thread that made a change may take to tell it. */
-#define SETTLE_NS 2000000000ull
+#define EVENT_WAIT_NS 2000000000ull
 
 /* With the events lock held: puts all there is behind @first, which was read. */
-static void gather(struct hmmu_live *l, const struct uffd_msg *first)
+static void read_all_messages(struct hmmu_live *l, const struct uffd_msg *first)
 {
 	struct uffd_msg msg;
 
@@ -184,7 +185,7 @@ static void gather(struct hmmu_live *l, const struct uffd_msg *first)
  * With the events lock held: applies what was put aside, and where something
  * older is still to be told, reads on until no change is under way.
  */
-static void events_settle(struct hmmu_live *l)
+static void apply_pending_events(struct hmmu_live *l)
 {
 	uint64_t begun = hmmu__sched_now_ns();
 	unsigned int round = 0;
@@ -194,12 +195,12 @@ static void events_settle(struct hmmu_live *l)
 		while (apply_next_event(l))
 			;
 		if (!hmmu__events_awaited(l) || !hmmu__uffd_is_changing(l) ||
-		    hmmu__sched_now_ns() - begun > SETTLE_NS)
+		    hmmu__sched_now_ns() - begun > EVENT_WAIT_NS)
 			break;
-		gather(l, NULL);
+		read_all_messages(l, NULL);
 		hmmu__backoff(&round);
 	}
-	hmmu__events_settled(l);
+	hmmu__events_forget_awaited(l);
 }
 
 /*
@@ -213,20 +214,20 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 	bool any;
 
 	hmmu__events_begin(l);
-	events_settle(l);
+	apply_pending_events(l);
 	any = hmmu__inbox_has_room(l) && hmmu__inbox_read(l, msg);
 	if (any && !hmmu__is_fault(msg)) {
 		if (!stopped)
 			hmmu__count(&l->mm.counters.events_late, 1);
-		gather(l, msg);
-		events_settle(l);
+		read_all_messages(l, msg);
+		apply_pending_events(l);
 	}
 	hmmu__events_end(l);
 	return any;
 }
 
 /* So many faults are put aside in a row. */
-#define FAULTS_IN_A_ROW 4096
+#define MAX_FAULTS_READ 4096
 
 /*
  * Reads until there was an event, or nothing more. Faults come first (E4), and
@@ -238,7 +239,7 @@ static bool read_event(struct hmmu_live *l, struct uffd_msg *msg, bool stopped)
 {
 	int n;
 
-	for (n = 0; n < FAULTS_IN_A_ROW && read_one(l, msg, stopped); n++) {
+	for (n = 0; n < MAX_FAULTS_READ && read_one(l, msg, stopped); n++) {
 		if (!hmmu__is_fault(msg))
 			break;
 		hmmu__inbox_put(l, msg);
@@ -250,7 +251,7 @@ static bool read_event(struct hmmu_live *l, struct uffd_msg *msg, bool stopped)
  * Sections are stopped unless the next message is a fault. @only_events: a
  * fault in hand waits; other faults are put aside behind it.
  */
-static void service_read(struct hmmu_live *l, bool only_events)
+static void read_messages(struct hmmu_live *l, bool only_events)
 {
 	struct hmmu_space *space = l->mm.space;
 	/*
@@ -273,32 +274,32 @@ static void service_read(struct hmmu_live *l, bool only_events)
 	if (stop)
 		hmmu__core_ports_release(space);
 	if (any && hmmu__is_fault(&msg))
-		fault_serve(l, &msg);
+		serve_fault(l, &msg);
 }
 
-static void stash_serve(struct hmmu_live *l) HMMU_NO_TSA
+static void process_inbox(struct hmmu_live *l) HMMU_NO_TSA
 {
 	struct uffd_msg msg;
 
 	if (hmmu__inbox_has_events(l)) {
 		hmmu__events_begin(l);
-		events_settle(l);
+		apply_pending_events(l);
 		hmmu__events_end(l);
 	}
 	while (hmmu__inbox_take_fault(l, &msg))
-		fault_serve(l, &msg);
+		serve_fault(l, &msg);
 }
 
 /* So long after a change what could not be disarmed then is tried again. */
-#define LATER_NS 5000000u
+#define DISARM_DELAY_NS 5000000u
 
 /* How long until there is something to do that nobody tells; UINT64_MAX: never. */
-static uint64_t look_in_ns(const struct hmmu_live *l)
+static uint64_t next_deadline_ns(const struct hmmu_live *l)
 {
-	return l->disarm_later ? LATER_NS : UINT64_MAX;
+	return l->disarm_later ? DISARM_DELAY_NS : UINT64_MAX;
 }
 
-static void disarm_what_was_left(struct hmmu_live *l)
+static void disarm_idle(struct hmmu_live *l)
 {
 	if (!l->disarm_later)
 		return;
@@ -309,7 +310,7 @@ static void disarm_what_was_left(struct hmmu_live *l)
 /* True: a message, or somebody has woken it. */
 static bool wait_for_message(const struct hmmu_live *l, struct pollfd *fds)
 {
-	uint64_t ns = look_in_ns(l);
+	uint64_t ns = next_deadline_ns(l);
 	struct timespec timeout = { .tv_sec = (time_t)(ns / 1000000000u),
 				    .tv_nsec = (long)(ns % 1000000000u) };
 
@@ -330,16 +331,16 @@ static void *service_main(void *arg)
 			      memory_order_relaxed);
 	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
 		/* What is put aside from here on by others wakes the poll. */
-		stash_serve(l);
+		process_inbox(l);
 		any = wait_for_message(l, fds);
 		if (!any) {
-			disarm_what_was_left(l);
+			disarm_idle(l);
 			continue;
 		}
 		if (fds[1].revents)
 			(void)hmmu__sys_read(l->wake_fd, &count, sizeof(count));
 		if (fds[0].revents)
-			service_read(l, false);
+			read_messages(l, false);
 	}
 	/*
 	 * Before the thread ends, for what runs then - a sanitizer's or libc's

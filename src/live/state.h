@@ -18,7 +18,7 @@
  *      current  fork  hooks/       the process's one; around fork and libc calls
  *
  * Locks, in the order of their ranks: events (EVENTS), watch_lock (WATCH),
- * stash_lock (LEAF). The block locks of core lie between the first two.
+ * inbox_lock (LEAF). The block locks of core lie between the first two.
  */
 
 #include <linux/userfaultfd.h>
@@ -35,10 +35,10 @@
 #include "uapi/linux_mm.h"
 
 /* Messages of one kind that have been read and wait for the service. */
-#define HMMU_STASH_MESSAGES 1024u
+#define HMMU_INBOX_MESSAGES 1024u
 
 /* First in, first out. */
-struct hmmu_stash {
+struct hmmu_inbox_queue {
 	uint32_t head;
 	uint32_t count;
 	struct uffd_msg *msg;
@@ -98,15 +98,15 @@ struct hmmu_live {
 
 	/* See mm.h: exclusive from before events are read until core knows. */
 	struct hmmu_rwlock events;
-	/* Events that have been read and not been applied: @stashed_events. */
+	/* Events that have been read and not been applied: @inbox_events. */
 	_Atomic uint32_t unprocessed;
 
 	struct hmmu_mutex watch_lock;
 	struct hmmu_itree watches HMMU_GUARDED_BY(&watch_lock);
 
-	struct hmmu_mutex stash_lock;
-	struct hmmu_stash stashed_faults HMMU_GUARDED_BY(&stash_lock);
-	struct hmmu_stash stashed_events HMMU_GUARDED_BY(&stash_lock);
+	struct hmmu_mutex inbox_lock;
+	struct hmmu_inbox_queue inbox_faults HMMU_GUARDED_BY(&inbox_lock);
+	struct hmmu_inbox_queue inbox_events HMMU_GUARDED_BY(&inbox_lock);
 
 	/* The fault service; @stack is NULL while there is none. */
 	pthread_t thread;
@@ -130,10 +130,10 @@ struct hmmu_live {
 	struct hmmu_awaited awaited[HMMU_AWAITED];
 	unsigned int awaits;
 	struct hmmu_displaced *displaced;
-	/* Who was last woken in mremap, and where: see growth_filled(). */
-	int growth_tid;
-	uintptr_t growth_page;
-	bool growth_is_filled;
+	/* Who was last woken in mremap, and where: see serve_mremap_populate(). */
+	int populate_tid;
+	uintptr_t populate_page;
+	bool populate_is_filled;
 
 	/* Written with @events held exclusively. */
 	struct hmmu_discard discard[HMMU_DISCARDS];

@@ -172,7 +172,7 @@ static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	return err == -EINVAL ? -EOPNOTSUPP : err;
 }
 
-static bool is_covered(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+static bool has_record(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 {
 	bool covered;
 
@@ -192,7 +192,7 @@ int hmmu__live_watch(struct hmmu_mm *mm,
 
 	if (!is_watchable(vma) || !l->platform.have_events)
 		return -EOPNOTSUPP;
-	if (is_covered(l, vma))
+	if (has_record(l, vma))
 		return 0;
 	hmmu__rw_read_lock(&l->events);
 	hmmu__mutex_lock(&l->watch_lock);
@@ -269,7 +269,7 @@ static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	return register_whole(l, vma, true);
 }
 
-struct lent {
+struct pinned {
 	uintptr_t start;
 	uintptr_t end;
 	uintptr_t lo[HMMU_LOANS];
@@ -277,15 +277,15 @@ struct lent {
 	unsigned int n;
 };
 
-static void lent_add(void *arg, uintptr_t lo, uintptr_t hi)
+static void pinned_add(void *arg, uintptr_t lo, uintptr_t hi)
 {
-	struct lent *lent = arg;
+	struct pinned *pinned = arg;
 
-	if (lent->n == HMMU_LOANS)
+	if (pinned->n == HMMU_LOANS)
 		return;
-	lent->lo[lent->n] = hmmu_max(lo, lent->start);
-	lent->hi[lent->n] = hmmu_min(hi, lent->end);
-	lent->n++;
+	pinned->lo[pinned->n] = hmmu_max(lo, pinned->start);
+	pinned->hi[pinned->n] = hmmu_min(hi, pinned->end);
+	pinned->n++;
 }
 
 /*
@@ -294,21 +294,21 @@ static void lent_add(void *arg, uintptr_t lo, uintptr_t hi)
  * lent is absent. Who lends from now on sees that we are about to arm. (Of more
  * loans than there is room for, fill_all() fills the rest, a moment later.)
  */
-static void fill_lent(struct hmmu_live *l, const struct hmmu_vma_info *vma)
+static void fill_pinned(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 {
-	struct lent lent = { .start = vma->start, .end = vma->end };
+	struct pinned pinned = { .start = vma->start, .end = vma->end };
 	unsigned int i;
 
 	/* Pairs with hmmu__loans_settle(). */
 	hmmu__sched_fence();
-	hmmu__loans_visit(vma->start, vma->end, lent_add, &lent);
-	for (i = 0; i < lent.n; i++)
-		(void)hmmu__live_fault_in(&l->mm, lent.lo[i], lent.hi[i],
+	hmmu__loans_visit(vma->start, vma->end, pinned_add, &pinned);
+	for (i = 0; i < pinned.n; i++)
+		(void)hmmu__live_fault_in(&l->mm, pinned.lo[i], pinned.hi[i],
 					  false);
 }
 
 /* Who arms it fills them, where he has to; without success the next one does. */
-static void holes_note_locked(struct hmmu_live *l,
+static void note_holes_locked(struct hmmu_live *l,
 			      const struct hmmu_vma_info *vma, bool has_holes)
 	HMMU_REQUIRES(&l->watch_lock)
 {
@@ -323,8 +323,8 @@ static void holes_note_locked(struct hmmu_live *l,
  * Not while something changes: a record made now of what has just come here
  * would be taken for that of what has left (events.c).
  */
-static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
-	       bool *fresh) HMMU_NO_TSA
+static int arm_vma(struct hmmu_live *l, const struct hmmu_vma_info *vma,
+		   bool *fresh) HMMU_NO_TSA
 {
 	int err = -EAGAIN;
 
@@ -333,7 +333,7 @@ static int arm(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	if (!hmmu__live_is_changing(l)) {
 		err = arm_locked(l, vma, fresh);
 		if (*fresh)
-			holes_note_locked(l, vma, err);
+			note_holes_locked(l, vma, err);
 	}
 	hmmu__mutex_unlock(&l->watch_lock);
 	hmmu__rw_read_unlock(&l->events);
@@ -347,8 +347,8 @@ static int arm_and_fill(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 
 	hmmu__armed_add(1);
 	if (!hmmu__watch_is_armed(l, vma->start, vma->end))
-		fill_lent(l, vma);
-	err = arm(l, vma, &fresh);
+		fill_pinned(l, vma);
+	err = arm_vma(l, vma, &fresh);
 	if (!err && fresh)
 		fill_all(l, vma);
 	hmmu__armed_add(-1);
@@ -369,7 +369,7 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 	if (err)
 		return err;
 	err = l->platform.user_mode_only ? arm_and_fill(l, vma) :
-					   arm(l, vma, &fresh);
+					   arm_vma(l, vma, &fresh);
 	/* Droppable memory: no userfaultfd may watch it. */
 	*why = HMMU_STAY_KIND;
 	if (err == -EINVAL && is_whole(l, vma))
@@ -383,8 +383,9 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
  * registered in two ways is two, and the program could not move it any more
  * (E3). False: it can not be disarmed as a whole.
  */
-static bool whole_of_locked(struct hmmu_live *l, const struct hmmu_watch *w,
-			    struct hmmu_vma_info *vma)
+static bool find_whole_vma_locked(struct hmmu_live *l,
+				  const struct hmmu_watch *w,
+				  struct hmmu_vma_info *vma)
 	HMMU_REQUIRES(&l->watch_lock)
 {
 	struct hmmu_itree_node *n;
@@ -435,7 +436,7 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 		release_later(l);
 		return;
 	}
-	if (!whole_of_locked(l, w, &vma) ||
+	if (!find_whole_vma_locked(l, w, &vma) ||
 	    hmmu__uffd_register(l, vma.start, vma.end, MODE_WATCH))
 		return;
 	if (hmmu__uffd_is_changing(l)) {
@@ -542,7 +543,7 @@ void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 }
 
 /* A hole that the kernel is to fill by itself; the record is not asked. */
-void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page)
+void hmmu__watch_demote_page(struct hmmu_live *l, uintptr_t page)
 {
 	hmmu__mutex_lock(&l->watch_lock);
 	(void)hmmu__uffd_register(l, page, page + HMMU_PAGE_BYTES, MODE_WATCH);
@@ -555,7 +556,7 @@ void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page)
  * there, so it is watched for changes only, as a whole: in parts the program
  * could not move it any more (E3).
  */
-void hmmu__watch_leave_fill(struct hmmu_live *l, uintptr_t page)
+void hmmu__watch_demote_vma(struct hmmu_live *l, uintptr_t page)
 {
 	struct hmmu_vma_info vma;
 

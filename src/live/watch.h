@@ -18,7 +18,7 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 /* Ends the registration of a part without telling; and back again. */
 bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end);
 void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end);
-void hmmu__watch_let_fill(struct hmmu_live *l, uintptr_t page);
-void hmmu__watch_leave_fill(struct hmmu_live *l, uintptr_t page);
+void hmmu__watch_demote_page(struct hmmu_live *l, uintptr_t page);
+void hmmu__watch_demote_vma(struct hmmu_live *l, uintptr_t page);
 
 #endif

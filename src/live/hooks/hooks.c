@@ -67,11 +67,6 @@ long hmmu__hook_errno(long ret)
 	return -1;
 }
 
-static uintptr_t page_up(uintptr_t v)
-{
-	return (v + HMMU_PAGE_BYTES - 1) & ~(HMMU_PAGE_BYTES - 1);
-}
-
 /* NULL: he may not, or there is no memory; the events remain. */
 static struct hmmu_thread *try_enter(void)
 {
@@ -82,7 +77,7 @@ static struct hmmu_thread *try_enter(void)
 static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 			    enum hmmu_event event)
 {
-	uintptr_t end = page_up(start + bytes);
+	uintptr_t end = hmmu_round_up(start + bytes, HMMU_PAGE_BYTES);
 
 	h->live = hmmu__hooked();
 	if (hmmu_likely(!h->live))
@@ -242,7 +237,7 @@ static bool discards(int advice)
  * is dropped, the rest stays. A kernel that does not tell guards apart shows
  * them as swapped, which a page that is away is not.
  */
-static void guards_drop(struct hmmu_hook *h)
+static void drop_guarded(struct hmmu_hook *h)
 {
 	const uint32_t want = HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED |
 			      HMMU__PAGE_GUARD;
@@ -266,7 +261,7 @@ static void guards_drop(struct hmmu_hook *h)
  * what is away. A guard is not: this must drop it, after what is still to be
  * told of what stood there before.
  */
-static void discarded(struct hmmu_hook *h, int advice, bool done)
+static void finish_discard(struct hmmu_hook *h, int advice, bool done)
 {
 	if (advice != MADV_GUARD_INSTALL)
 		return;
@@ -274,7 +269,7 @@ static void discarded(struct hmmu_hook *h, int advice, bool done)
 	if (done)
 		hmmu__core_drop(h->space, h->call.inv.start, h->call.inv.end);
 	else
-		guards_drop(h);
+		drop_guarded(h);
 }
 
 HMMU_API int madvise(void *addr, size_t length, int advice)
@@ -288,7 +283,7 @@ HMMU_API int madvise(void *addr, size_t length, int advice)
 		return (int)hmmu__hook_errno(
 			hmmu__sys_madvise(start, length, advice));
 	ret = hmmu__sys_madvise(start, length, advice);
-	discarded(&h, advice, !ret);
+	finish_discard(&h, advice, !ret);
 	/* Its event is known as this call's only while the call is active. */
 	hmmu__live_events_wait(&h.live->mm);
 	hmmu__hook_end(&h);
@@ -349,7 +344,7 @@ static void *remap_unwatched(struct hmmu_hook *h, void *old, size_t old_bytes,
  * of it is used any more, for it is still registered. Before the call returns
  * nobody may change what it has made.
  */
-static void grown(uintptr_t to, size_t old_bytes, size_t new_bytes)
+static void record_growth(uintptr_t to, size_t old_bytes, size_t new_bytes)
 {
 	struct hmmu_live *l = hmmu__hooked();
 	struct hmmu_thread *self;
@@ -363,7 +358,8 @@ static void grown(uintptr_t to, size_t old_bytes, size_t new_bytes)
 	hmmu__core_break_own(l->mm.space);
 	/* Where it has moved, that is known first. */
 	hmmu__live_events_wait(&l->mm);
-	hmmu__watch_grown(l, page_up(to + old_bytes), page_up(to + new_bytes));
+	hmmu__watch_extend(l, hmmu_round_up(to + old_bytes, HMMU_PAGE_BYTES),
+			   hmmu_round_up(to + new_bytes, HMMU_PAGE_BYTES));
 	hmmu__leave(self);
 }
 
@@ -396,7 +392,7 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 	else
 		ret = remap(old_addr, old_len, new_len, flags, to);
 	if (old_len && ret != MAP_FAILED && !inside)
-		grown((uintptr_t)ret, old_len, new_len);
+		record_growth((uintptr_t)ret, old_len, new_len);
 	if (has_over) {
 		hmmu__live_quiet(&over.live->mm, HMMU_FOREVER);
 		hmmu__hook_end(&over);

@@ -44,12 +44,12 @@ static struct hmmu_next next[NEXTS] = {
 	[PWRITE] = { "pwrite64", SYS_pwrite64, NULL },
 	[WRITEV] = { "writev", SYS_writev, NULL },
 	[PWRITEV] = { "pwritev64", SYS_pwritev, NULL },
-	/* See vector_call(). */
+	/* See call_vector(). */
 	[PREADV2] = { "preadv64v2", SYS_preadv2, NULL },
 	[PWRITEV2] = { "pwritev64v2", SYS_pwritev2, NULL },
 };
 
-static __attribute__((constructor)) void find(void)
+static __attribute__((constructor)) void find_io_functions(void)
 {
 	hmmu__next_find(next, NEXTS);
 }
@@ -58,7 +58,8 @@ static __attribute__((constructor)) void find(void)
  * One buffer, at an offset or where the file stands: @at is not looked at then.
  * By its address, since what is to be filled need not have been written.
  */
-static ssize_t buffer(int which, int fd, uintptr_t buf, size_t bytes, off_t at)
+static ssize_t io_buffer_call(int which, int fd, uintptr_t buf, size_t bytes,
+			      off_t at)
 {
 	struct hmmu_lending l;
 	ssize_t ret;
@@ -78,7 +79,7 @@ static ssize_t buffer(int which, int fd, uintptr_t buf, size_t bytes, off_t at)
  * The system call of the calls with flags has one argument more, the upper half
  * of the offset, before them.
  */
-static ssize_t vector_call(int which, int fd, const struct iovec *iov,
+static ssize_t call_vector(int which, int fd, const struct iovec *iov,
 			   int count, off_t at, int flags)
 {
 	if (which >= PREADV2 && !next[which].fn)
@@ -88,17 +89,17 @@ static ssize_t vector_call(int which, int fd, const struct iovec *iov,
 			       0);
 }
 
-static ssize_t vector(int which, int fd, const struct iovec *iov, int count,
-		      off_t at, int flags)
+static ssize_t io_vector_call(int which, int fd, const struct iovec *iov,
+			      int count, off_t at, int flags)
 {
 	struct hmmu_lending l;
 	ssize_t ret;
 
 	if (hmmu_likely(!hmmu__lend_begin(&l)))
-		return vector_call(which, fd, iov, count, at, flags);
+		return call_vector(which, fd, iov, count, at, flags);
 	hmmu__lend_vector(&l, iov, count > 0 ? (size_t)count : 0);
 	hmmu__lend_done(&l);
-	ret = vector_call(which, fd, iov, count, at, flags);
+	ret = call_vector(which, fd, iov, count, at, flags);
 	hmmu__lend_end(&l);
 	return ret;
 }
@@ -107,24 +108,24 @@ static ssize_t vector(int which, int fd, const struct iovec *iov, int count,
 
 HOOK ssize_t read(int fd, void *buf, size_t bytes)
 {
-	return buffer(READ, fd, (uintptr_t)buf, bytes, 0);
+	return io_buffer_call(READ, fd, (uintptr_t)buf, bytes, 0);
 }
 
 HOOK ssize_t pread(int fd, void *buf, size_t bytes, off_t at)
 {
-	return buffer(PREAD, fd, (uintptr_t)buf, bytes, at);
+	return io_buffer_call(PREAD, fd, (uintptr_t)buf, bytes, at);
 }
 
 ALIAS(pread) ssize_t pread64(int fd, void *buf, size_t bytes, off64_t at);
 
 HOOK ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-	return vector(READV, fd, iov, count, 0, 0);
+	return io_vector_call(READV, fd, iov, count, 0, 0);
 }
 
 HOOK ssize_t preadv(int fd, const struct iovec *iov, int count, off_t at)
 {
-	return vector(PREADV, fd, iov, count, at, 0);
+	return io_vector_call(PREADV, fd, iov, count, at, 0);
 }
 
 ALIAS(preadv)
@@ -133,7 +134,7 @@ ssize_t preadv64(int fd, const struct iovec *iov, int count, off64_t at);
 HOOK ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t at,
 		     int flags)
 {
-	return vector(PREADV2, fd, iov, count, at, flags);
+	return io_vector_call(PREADV2, fd, iov, count, at, flags);
 }
 
 ALIAS(preadv2)
@@ -144,12 +145,12 @@ ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t at,
 
 HOOK ssize_t write(int fd, const void *buf, size_t bytes)
 {
-	return buffer(WRITE, fd, (uintptr_t)buf, bytes, 0);
+	return io_buffer_call(WRITE, fd, (uintptr_t)buf, bytes, 0);
 }
 
 HOOK ssize_t pwrite(int fd, const void *buf, size_t bytes, off_t at)
 {
-	return buffer(PWRITE, fd, (uintptr_t)buf, bytes, at);
+	return io_buffer_call(PWRITE, fd, (uintptr_t)buf, bytes, at);
 }
 
 ALIAS(pwrite)
@@ -157,12 +158,12 @@ ssize_t pwrite64(int fd, const void *buf, size_t bytes, off64_t at);
 
 HOOK ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-	return vector(WRITEV, fd, iov, count, 0, 0);
+	return io_vector_call(WRITEV, fd, iov, count, 0, 0);
 }
 
 HOOK ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 {
-	return vector(PWRITEV, fd, iov, count, at, 0);
+	return io_vector_call(PWRITEV, fd, iov, count, at, 0);
 }
 
 ALIAS(pwritev)
@@ -171,7 +172,7 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t at);
 HOOK ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t at,
 		      int flags)
 {
-	return vector(PWRITEV2, fd, iov, count, at, flags);
+	return io_vector_call(PWRITEV2, fd, iov, count, at, flags);
 }
 
 ALIAS(pwritev2)
@@ -189,14 +190,14 @@ HOOK ssize_t __read_chk(int fd, void *buf, size_t bytes, size_t room)
 {
 	if (bytes > room)
 		__chk_fail();
-	return buffer(READ, fd, (uintptr_t)buf, bytes, 0);
+	return io_buffer_call(READ, fd, (uintptr_t)buf, bytes, 0);
 }
 
 HOOK ssize_t __pread_chk(int fd, void *buf, size_t bytes, off_t at, size_t room)
 {
 	if (bytes > room)
 		__chk_fail();
-	return buffer(PREAD, fd, (uintptr_t)buf, bytes, at);
+	return io_buffer_call(PREAD, fd, (uintptr_t)buf, bytes, at);
 }
 
 ALIAS(__pread_chk)

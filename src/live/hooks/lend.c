@@ -88,7 +88,7 @@ static bool is_present(uintptr_t start, uintptr_t end)
 	return true;
 }
 
-static void fill_any(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+static void fault_in_holes(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_vma_info vma;
 
@@ -106,7 +106,8 @@ static void fill_any(struct hmmu_live *l, uintptr_t start, uintptr_t end)
  * For reading only, for it is not known what the call will do: the kernel
  * makes a page writable by itself, and what is present stays present.
  */
-static void bring_home(struct hmmu_live *l, uintptr_t start, uintptr_t end)
+static void migrate_loan_back(struct hmmu_live *l, uintptr_t start,
+			      uintptr_t end)
 {
 	struct hmmu_space *s = l->mm.space;
 
@@ -114,12 +115,12 @@ static void bring_home(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	hmmu__core_break_own(s);
 	if (hmmu__core_is_away(s, start, end))
 		(void)hmmu__core_home(s, start, end);
-	fill_any(l, start, end);
+	fault_in_holes(l, start, end);
 }
 
 /* Loan @i of the call, from its mark on; false: there is none any more. */
-static bool loan_of(const struct hmmu_lending *l, uint32_t i, uintptr_t *start,
-		    uintptr_t *end)
+static bool get_loan(const struct hmmu_lending *l, uint32_t i, uintptr_t *start,
+		     uintptr_t *end)
 {
 	const struct hmmu_loans *loans = &l->self->loans;
 
@@ -134,13 +135,13 @@ static bool is_any_absent(const struct hmmu_lending *l)
 	uintptr_t start, end;
 	uint32_t i;
 
-	for (i = 0; loan_of(l, i, &start, &end); i++)
+	for (i = 0; get_loan(l, i, &start, &end); i++)
 		if (!is_present(start, end))
 			return true;
 	return false;
 }
 
-static HMMU_COLD void bring_loans_home(const struct hmmu_lending *lending)
+static HMMU_COLD void migrate_loans_back(const struct hmmu_lending *lending)
 {
 	struct hmmu_thread *self = hmmu__enter();
 	struct hmmu_live *l = self ? hmmu__live_borrow() : NULL;
@@ -148,9 +149,9 @@ static HMMU_COLD void bring_loans_home(const struct hmmu_lending *lending)
 	uint32_t i;
 
 	if (l) {
-		for (i = 0; loan_of(lending, i, &start, &end); i++)
+		for (i = 0; get_loan(lending, i, &start, &end); i++)
 			if (!is_present(start, end))
-				bring_home(l, start, end);
+				migrate_loan_back(l, start, end);
 		hmmu__live_return();
 	}
 	if (self)
@@ -161,7 +162,7 @@ void hmmu__lend_done(struct hmmu_lending *l)
 {
 	hmmu__loans_settle();
 	if (hmmu__is_any_armed() && is_any_absent(l))
-		bring_loans_home(l);
+		migrate_loans_back(l);
 	errno = l->error_number;
 }
 

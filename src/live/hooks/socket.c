@@ -42,14 +42,15 @@ static struct hmmu_next next[NEXTS] = {
 	[SENDMMSG] = { "sendmmsg", SYS_sendmmsg, NULL },
 };
 
-static __attribute__((constructor)) void find(void)
+static __attribute__((constructor)) void find_socket_functions(void)
 {
 	hmmu__next_find(next, NEXTS);
 }
 
 /* A buffer --------------------------------------------------------------------- */
 
-static ssize_t buffer(int which, int fd, uintptr_t buf, size_t bytes, int flags)
+static ssize_t socket_buffer_call(int which, int fd, uintptr_t buf,
+				  size_t bytes, int flags)
 {
 	struct hmmu_lending l;
 	ssize_t ret;
@@ -67,12 +68,12 @@ static ssize_t buffer(int which, int fd, uintptr_t buf, size_t bytes, int flags)
 
 HOOK ssize_t recv(int fd, void *buf, size_t bytes, int flags)
 {
-	return buffer(RECV, fd, (uintptr_t)buf, bytes, flags);
+	return socket_buffer_call(RECV, fd, (uintptr_t)buf, bytes, flags);
 }
 
 HOOK ssize_t send(int fd, const void *buf, size_t bytes, int flags)
 {
-	return buffer(SEND, fd, (uintptr_t)buf, bytes, flags);
+	return socket_buffer_call(SEND, fd, (uintptr_t)buf, bytes, flags);
 }
 
 HOOK ssize_t recvfrom(int fd, void *buf, size_t bytes, int flags,
@@ -134,9 +135,9 @@ static void lend_message(struct hmmu_lending *l, const struct msghdr *msg)
 }
 
 /* @timeout may be NULL. */
-static long messages(int which, size_t count, size_t each_bytes, int fd,
-		     const void *msg, long c, long d,
-		     const struct timespec *timeout)
+static long message_call(int which, size_t count, size_t each_bytes, int fd,
+			 const void *msg, long c, long d,
+			 const struct timespec *timeout)
 {
 	struct hmmu_lending l;
 	size_t i;
@@ -161,26 +162,26 @@ static long messages(int which, size_t count, size_t each_bytes, int fd,
 
 HOOK ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	return messages(RECVMSG, 1, sizeof(*msg), fd, msg, flags, 0, NULL);
+	return message_call(RECVMSG, 1, sizeof(*msg), fd, msg, flags, 0, NULL);
 }
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	return messages(SENDMSG, 1, sizeof(*msg), fd, msg, flags, 0, NULL);
+	return message_call(SENDMSG, 1, sizeof(*msg), fd, msg, flags, 0, NULL);
 }
 
 /* Each begins with its message. */
 HOOK int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int flags,
 		  struct timespec *timeout)
 {
-	return (int)messages(RECVMMSG, count, sizeof(*msgs), fd, msgs,
-			     (long)count, flags, timeout);
+	return (int)message_call(RECVMMSG, count, sizeof(*msgs), fd, msgs,
+				 (long)count, flags, timeout);
 }
 
 HOOK int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int flags)
 {
-	return (int)messages(SENDMMSG, count, sizeof(*msgs), fd, msgs,
-			     (long)count, flags, NULL);
+	return (int)message_call(SENDMMSG, count, sizeof(*msgs), fd, msgs,
+				 (long)count, flags, NULL);
 }
 
 /* Of programs that are compiled with checks of their buffers' room ------------- */
@@ -196,7 +197,7 @@ HOOK ssize_t __recv_chk(int fd, void *buf, size_t bytes, size_t room, int flags)
 {
 	if (bytes > room)
 		__chk_fail();
-	return buffer(RECV, fd, (uintptr_t)buf, bytes, flags);
+	return socket_buffer_call(RECV, fd, (uintptr_t)buf, bytes, flags);
 }
 
 HOOK ssize_t __recvfrom_chk(int fd, void *buf, size_t bytes, size_t room,
