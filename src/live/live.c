@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live address space: making and ending it, and the table of operations.
+ * The live address space: create, start and destroy it, and its table of
+ * operations
+ *
+ * Locking: hold takes the events lock shared. Creating and destroying take
+ * none: only the caller knows the space then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,11 +29,11 @@
 #include "live/uffd.h"
 #include "live/watch.h"
 
-/* --- operations of mm.h that stand in no other file ------------------------------ */
+/* --- operations of mm.h without a file of their own ------------------------------ */
 
 /*
- * The arena is a mapping by itself, apart from its neighbours, which the kernel
- * may have merged it with.
+ * Report the arena as a mapping of its own. The kernel may have merged it with
+ * its neighbours.
  */
 static int next_vma(struct hmmu_mm *mm, uintptr_t addr,
 		    struct hmmu_vma_info *vma)
@@ -52,9 +56,9 @@ static int next_vma(struct hmmu_mm *mm, uintptr_t addr,
 }
 
 /*
- * A thread that enters HMMU may be about to touch its stack and wait for the
- * service, which may need what the holder has locked: then the hold begins
- * again.
+ * hold. A thread that enters HMMU may be about to touch its stack and wait for
+ * the service, which may need a lock of the holder's. So a hold for taking
+ * releases the lock and begins again while a thread enters.
  */
 static void hold_events(struct hmmu_mm *mm, bool taking) HMMU_NO_TSA
 {
@@ -90,7 +94,9 @@ static bool help_waiter(struct hmmu_mm *mm, uint64_t timeout_ns, int owner)
 	struct hmmu_live *l = hmmu__live(mm);
 
 	hmmu__live_pump(mm, timeout_ns);
-	/* Only the service reads events: a thread that waits for one stays. */
+	/*
+	 * Only the service reads events: a thread that waits for one waits on.
+	 */
 	return hmmu__is_service(l) && hmmu__uffd_is_changing(l) &&
 	       hmmu__task_changes_mappings(owner);
 }
@@ -112,7 +118,7 @@ static const struct hmmu_mm_ops live_ops = {
 	.take = hmmu__live_take,
 };
 
-/* A kernel that can not move pages: everything but migration works. */
+/* For a kernel that cannot move pages: everything except migration works. */
 static const struct hmmu_mm_ops live_ops_without_take = {
 	OPS_BUT_TAKE,
 	.take = NULL,
@@ -220,7 +226,7 @@ int hmmu__live_create(const struct hmmu_space_options *o, const char **why,
 	return 0;
 }
 
-/* All else is set before the service runs. */
+/* Everything else is set before the service runs. */
 int hmmu__live_start(struct hmmu_mm *mm)
 {
 	struct hmmu_live *l = hmmu__live(mm);

@@ -3,10 +3,10 @@
 #define HMMU_LIVE_OPEN_H
 
 /*
- * What src/api needs to open the live space of this process
+ * Open and close of the live space of this process, for src/api
  *
- * Create it, make a space over it (hmmu__space_create()), start it. To end it:
- * withdraw, then hmmu__space_destroy().
+ * To open: create it, make a space over it (hmmu__space_create()), start it. To
+ * close: stop the hooks, then hmmu__space_destroy().
  */
 
 #include <hmmu/space.h>
@@ -14,17 +14,18 @@
 #include "mm.h"
 
 /*
- * The live address space of this process. No thread of it runs yet. With
- * -EOPNOTSUPP *@why is set to a sentence that says what to do; -ENOMEM, -EMFILE,
- * -ENFILE, or what opening files of /proc/self returned.
+ * Create the live address space of this process. None of its threads runs yet.
+ *
+ * Return: 0; -EOPNOTSUPP, and *@why is a sentence that says what to do;
+ * -ENOMEM, -EMFILE, -ENFILE, or the error of opening a file of /proc/self.
  */
 int hmmu__live_create(const struct hmmu_space_options *o, const char **why,
 		      struct hmmu_mm **ret_mm);
 
-/* Starts the fault service; hooks and fork handlers find the space now. */
+/* Start the fault service and let hooks and fork handlers find the space. */
 int hmmu__live_start(struct hmmu_mm *mm);
 
-/* The hooks find it no more, and none of them uses it. */
+/* Hide the space from the hooks and wait until none of them uses it. */
 void hmmu__live_stop_hooks(void);
 
 /* The address space that hooks find now, or NULL. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mapping around a stack pointer, for threads that enter HMMU.
+ * Find the mapping that contains a stack pointer, for threads that enter HMMU
+ *
+ * Locking: none.
  */
 #include "live/stack.h"
 
@@ -11,17 +13,17 @@
 #include "base/thread.h"
 #include "live/vma.h"
 
-/* The vma source that finds stack bounds; one live space at a time. */
+/* The source of the live space, of which there is one at a time. */
 static struct hmmu__vma_source *_Atomic bounds_source;
 
 /*
- * How many threads are asking it. They are not inside yet, so nothing else keeps
- * the space from being closed meanwhile:
+ * Threads that use the source. They are not inside yet, so only this count
+ * keeps the space from being freed:
  *
- *      thread                              close
- *      askers += 1                         source = NULL
- *      source                              waits until there are no askers
- *      asks; askers -= 1                   frees it
+ *	thread                              close
+ *	askers += 1                         source = NULL
+ *	source is not NULL?                 wait until askers is 0
+ *	query it; askers -= 1               free it
  */
 static _Atomic uint32_t bounds_askers;
 
@@ -30,11 +32,11 @@ static int bounds_query(uintptr_t sp, struct hmmu__vma *vma)
 	struct hmmu__vma_source *src;
 	int err;
 
-	/* seq_cst: against hmmu__stack_bounds_end(). */
+	/* seq_cst: pairs with hmmu__stack_bounds_end(). */
 	atomic_fetch_add_explicit(&bounds_askers, 1, memory_order_seq_cst);
 	src = atomic_load_explicit(&bounds_source, memory_order_seq_cst);
 	err = src ? hmmu__vma_query(src, sp, vma) : -EFAULT;
-	/* Release: it has been used before it is freed. */
+	/* Release: the use comes before it is freed. */
 	atomic_fetch_sub_explicit(&bounds_askers, 1, memory_order_release);
 	return err;
 }
@@ -43,13 +45,13 @@ void hmmu__stack_bounds_end(void)
 {
 	unsigned int round = 0;
 
-	/* seq_cst: against bounds_query(). */
+	/* seq_cst: pairs with bounds_query(). */
 	atomic_store_explicit(&bounds_source, NULL, memory_order_seq_cst);
 	while (atomic_load_explicit(&bounds_askers, memory_order_seq_cst))
 		hmmu__backoff(&round);
 }
 
-/* Other threads of the parent may have been asking. */
+/* Other threads of the parent may have used it. */
 void hmmu__stack_bounds_fork_after_child(void)
 {
 	atomic_store_explicit(&bounds_askers, 0, memory_order_relaxed);

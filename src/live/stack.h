@@ -4,11 +4,11 @@
 
 struct hmmu__vma_source;
 
-/* From now on threads ask @source for the mapping of their stack. */
+/* From now on threads look up the mapping of their stack in @source. */
 void hmmu__stack_bounds_start(struct hmmu__vma_source *source);
-/* None asks it any more when this returns. */
+/* When this returns, no thread uses the source. */
 void hmmu__stack_bounds_end(void);
-/* In the child of a fork, whether there was a space or not. */
+/* Called in the child of a fork, with or without a space. */
 void hmmu__stack_bounds_fork_after_child(void);
 
 #endif

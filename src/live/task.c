@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What other threads of the process do, as /proc/self/task shows it.
+ * The state of the process's other threads, as /proc/self/task shows it
+ *
+ * Locking: none.
  */
 #include "live/task.h"
 
@@ -14,14 +16,14 @@
 
 #define TASKS "/proc/self/task/"
 
-/* System calls that raise events. */
+/* True for system calls that raise events. */
 static bool changes_mappings(long nr)
 {
 	return nr == SYS_munmap || nr == SYS_mmap || nr == SYS_mremap ||
 	       nr == SYS_madvise || nr == SYS_brk;
 }
 
-/* Reads "NUMBER ..." of a file; -1 for anything else ("running"). */
+/* Read "NUMBER ..." from a file. -1: it has something else ("running"). */
 static long first_number(const char *path)
 {
 	int fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
@@ -61,14 +63,17 @@ static void task_path(char *path, size_t room, int tid, const char *name)
 	(void)strncat(path, name, room - strlen(path) - 1);
 }
 
-/* What a thread of the process sleeps for in the kernel. */
+/* The reason why a thread sleeps in the kernel. */
 enum hmmu_sleep {
 	HMMU_SLEEP_UNKNOWN,
 	HMMU_SLEEP_FOR_EVENT,
 	HMMU_SLEEP_OTHERWISE,
 };
 
-/* "0" is said of a thread that runs, and where it is not to be known. */
+/*
+ * The file has "0" for a thread that runs, and if the kernel does not reveal
+ * it.
+ */
 static enum hmmu_sleep sleep_of(int tid)
 {
 	static const char wait[] = "userfaultfd_event_wait_completion";
@@ -88,7 +93,7 @@ static enum hmmu_sleep sleep_of(int tid)
 						       HMMU_SLEEP_FOR_EVENT;
 }
 
-/* Stopped there, at a page, while its change is under way. */
+/* It waits for a page there, while its change is in progress. */
 bool hmmu__task_is_in_mremap(int tid)
 {
 	char path[64];
@@ -99,8 +104,8 @@ bool hmmu__task_is_in_mremap(int tid)
 }
 
 /*
- * A thread that waits for an event to be read stays stopped while the service,
- * which alone reads events, looks at it.
+ * A thread that waits for its event to be read sleeps on while the service
+ * looks at it, because only the service reads events.
  */
 bool hmmu__task_changes_mappings(int tid)
 {
@@ -111,7 +116,10 @@ bool hmmu__task_changes_mappings(int tid)
 	       sleep_of(tid) != HMMU_SLEEP_OTHERWISE;
 }
 
-/* The C library's record of thread @tid: it stands at the top of its stack. */
+/*
+ * The address of the thread's robust list. It is in the C library's record of
+ * the thread, at the top of its stack.
+ */
 static uintptr_t thread_record(int tid)
 {
 	size_t len = 0;
@@ -165,7 +173,7 @@ bool hmmu__holds_thread(uintptr_t start, uintptr_t end)
 	long n;
 	int fd;
 
-	/* Nobody knows then: every mapping might be a stack. */
+	/* Without the list of threads any mapping could be a stack. */
 	fd = hmmu__sys_open("/proc/self/task",
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (fd < 0)

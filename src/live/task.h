@@ -5,14 +5,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Thread @tid is stopped at a page in mremap(2), while its change is under way. */
+/*
+ * True if thread @tid waits for a page in mremap(2), while its change is in
+ * progress.
+ */
 bool hmmu__task_is_in_mremap(int tid);
-/* Thread @tid sleeps in a call that changes mappings, perhaps for its event. */
+/*
+ * True if thread @tid sleeps in a call that changes mappings, perhaps until its
+ * event is read.
+ */
 bool hmmu__task_changes_mappings(int tid);
-/* True if a thread's stack or TLS, known by its robust list, is inside. */
+/*
+ * True if the robust list, and so the stack or TLS, of a thread is in [start,
+ * end).
+ */
 bool hmmu__holds_thread(uintptr_t start, uintptr_t end);
 
-/* Appends @number, which is not negative, to the string @path. */
+/* Append @number, which is not negative, to the string @path. */
 void hmmu__append_number(char *path, int number);
 
 #endif

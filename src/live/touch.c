@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One access to the program's memory that may fault: -EFAULT, not a signal.
+ * Access memory of the program that may fault: the result is -EFAULT, not a
+ * signal
+ *
+ * Locking: the caller holds none: the access may wait for the fault service.
  */
 #include "live/touch.h"
 
@@ -11,8 +14,8 @@
 #include "base/compiler.h"
 
 /*
- * A load, or an atomic OR of nothing, with an entry in the table of
- * exceptions: an address that faults gives -EFAULT, not a signal.
+ * A load, or an atomic OR with 0. It has an entry in the exception table: if it
+ * faults, execution continues at the label, and the result is -EFAULT.
  */
 HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD int hmmu__touch(uintptr_t addr,
 								 bool write)
@@ -39,7 +42,7 @@ fault:
 	return -EFAULT;
 }
 
-/* What the program points to may be aligned to nothing. */
+/* The program's pointers may be unaligned. */
 typedef uint64_t loose_word __attribute__((aligned(1), may_alias));
 
 HMMU_NO_SANITIZE_ADDRESS HMMU_NO_SANITIZE_THREAD static int
@@ -52,7 +55,7 @@ peek_word(uintptr_t addr, uint64_t *to)
 			      : "m"(*(const volatile loose_word *)addr)
 			      : "memory"
 			      : fault);
-	/* gcc before 13 mixes up the outputs of asm goto: port_inline.h. */
+	/* gcc before 13 confuses the outputs of asm goto: port_inline.h. */
 	__asm__ volatile("");
 	*to = v;
 	return 0;

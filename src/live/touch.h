@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Accesses the page at @addr as user code would; -EFAULT if that faults. */
+/* Access the page at @addr as user code would. -EFAULT: the access faults. */
 int hmmu__touch(uintptr_t addr, bool write);
-/* Reads @words words of 8 bytes at @addr, in the same way. */
+/* Read @words words of 8 bytes at @addr in the same way. */
 int hmmu__peek(uintptr_t addr, uint64_t *to, size_t words);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls of the userfaultfd.
+ * The calls of the userfaultfd
  *
- * EAGAIN of an ioctl has two meanings (platform.md section 1): with progress,
- * "ask again for the rest to learn the reason"; without, "a mapping is
- * changing and its event has not been read, or its caller has not run yet".
+ * EAGAIN of an ioctl has two meanings (platform.md section 1). If it made
+ * progress: call again for the rest, to learn the reason. If not: a mapping is
+ * changing, and its event has not been read or its thread has not run since.
+ *
+ * Locking: none.
  */
 #include "live/uffd.h"
 
@@ -45,7 +47,7 @@ void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	(void)uffd_ioctl(l, UFFDIO_WAKE, &r);
 }
 
-/* A call that is refused at once, and first of all while mappings change. */
+/* ZEROPAGE of nothing fails, and changing mappings are checked first. */
 bool hmmu__uffd_is_changing(const struct hmmu_live *l)
 {
 	struct uffdio_zeropage z = { .mode = 0 };
@@ -59,7 +61,7 @@ bool hmmu__live_is_changing(const struct hmmu_live *l)
 	       hmmu__uffd_is_changing(l);
 }
 
-/* One call; *@moved is what it did even when it failed. */
+/* One call. *@moved has the bytes that moved, also after an error. */
 static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 		     size_t bytes, size_t *moved)
 {
@@ -76,10 +78,11 @@ static int move_once(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 }
 
 /*
- * Linux 6.18 forgets to count: when its own first try of a page ends in EAGAIN
- * and the second moves it, with others behind it, it takes the second for
- * failed, too, tries once more, and says EEXIST - of what it has just moved
- * there itself, and has woken nobody for. Such a page is absent at its source.
+ * Linux 6.18 can return a wrong count. If its first attempt on a page ends in
+ * EAGAIN and the second moves the page and others behind it, it takes the
+ * second attempt for failed, tries again, and returns EEXIST for a page that it
+ * has just moved itself. It has not woken the threads that wait for it. Such a
+ * page is absent at its source.
  */
 static int move_recount(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 			size_t bytes, size_t *moved)
@@ -97,11 +100,6 @@ static int move_recount(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 	return 0;
 }
 
-/*
- * Moves until something stands in the way; *@done is always right. -EAGAIN
- * comes out only if not a page moved: then a mapping is changing. -EEXIST: both
- * places have a page.
- */
 int hmmu__uffd_move(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 		    size_t bytes, size_t *done)
 {

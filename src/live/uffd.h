@@ -13,20 +13,23 @@ int hmmu__uffd_register(const struct hmmu_live *l, uintptr_t start,
 int hmmu__uffd_unregister(const struct hmmu_live *l, uintptr_t start,
 			  uintptr_t end);
 void hmmu__uffd_wake(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
-/* A mapping is being changed and its event, or its caller, is pending. */
+/*
+ * True while a change of a mapping is in progress: its event is unread, or its
+ * thread has not run since.
+ */
 bool hmmu__uffd_is_changing(const struct hmmu_live *l);
-/* That, or an event has been read and not been applied. */
+/* The same, or an event was read and is not applied. */
 bool hmmu__live_is_changing(const struct hmmu_live *l);
 
 /*
- * Moves pages until something is in the way; *@done is always right. -EAGAIN:
- * not a page moved, a mapping is changing. -EEXIST: a page is at both places.
+ * Move pages until an error. *@done is always exact. -EAGAIN: no page moved, a
+ * mapping is changing. -EEXIST: both addresses have a page.
  */
 int hmmu__uffd_move(const struct hmmu_live *l, uintptr_t dst, uintptr_t src,
 		    size_t bytes, size_t *done);
 int hmmu__uffd_copy_page(const struct hmmu_live *l, uintptr_t dst,
 			 uintptr_t src);
-/* Zeroed pages; *@done bytes of them. */
+/* Put zeroed pages; *@done bytes of them. */
 int hmmu__uffd_zero(const struct hmmu_live *l, uintptr_t start, size_t bytes,
 		    size_t *done);
 
