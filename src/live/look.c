@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking at mappings and pages, and faulting pages as a CPU thread would.
+ * Look up mappings and pages, and fault pages in as an access of a CPU thread
+ * would
+ *
+ * Locking: none, but fault_in may wait for the fault service.
  */
 #include "live/look.h"
 
@@ -71,10 +74,10 @@ static int touch_range(uintptr_t start, uintptr_t end, bool write)
 }
 
 /*
- * The kernel's errors do not tell a hole from a permission (platform.md
- * section 8), but the caller has looked at the mapping. EFAULT is also what an
- * ordinary user gets for a page that is away: that one is touched, so that the
- * service brings it home. ENOMEM is also a hole.
+ * madvise(2) returns EFAULT and ENOMEM for several causes (platform.md section
+ * 8); the caller has checked the mapping. EFAULT is also the result for a
+ * device page in user mode: it is touched, so that the service migrates it
+ * back. ENOMEM is also the result for an unmapped address.
  */
 static int populate(uintptr_t start, uintptr_t end, bool write)
 {
@@ -83,7 +86,10 @@ static int populate(uintptr_t start, uintptr_t end, bool write)
 					 MADV_POPULATE_READ);
 }
 
-/* ENOMEM: no memory, or a hole - which may be gone when we look for it. */
+/*
+ * ENOMEM: out of memory, or an unmapped address that may be mapped again by the
+ * time it is looked up.
+ */
 #define NO_MEMORY_TRIES 8
 
 static int populate_retry(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
@@ -130,7 +136,7 @@ int hmmu__live_fault_in(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 static struct hmmu_mm_run run_of(const struct hmmu_vma_info *vma,
 				 const struct hmmu__page_run *r)
 {
-	/* The host has a page where the program has it. */
+	/* In live space the host address of a page is the program's. */
 	struct hmmu_mm_run run = { .start = r->start,
 				   .end = r->end,
 				   .host = r->start };
@@ -147,7 +153,7 @@ static struct hmmu_mm_run run_of(const struct hmmu_vma_info *vma,
 	return run;
 }
 
-/* Runs that are being written, and where the room for them ended. */
+/* The runs written so far, and the address at which there was no more room. */
 struct run_list {
 	struct hmmu_mm_run *runs;
 	size_t max;
@@ -166,8 +172,9 @@ static bool run_add(struct run_list *list, const struct hmmu_mm_run *run)
 }
 
 /*
- * After a fork a page may be mapped read-only in a writable mapping: a page that
- * is mapped more than once loses WRITE. One page of a large one speaks for all.
+ * After a fork a page can be mapped read-only in a writable mapping: a page
+ * that is mapped more than once gets no WRITE. One page of a large one stands
+ * for all.
  */
 static bool run_add_shared(const struct hmmu_live *l, struct run_list *list,
 			   struct hmmu_mm_run run)

@@ -6,7 +6,10 @@
 
 struct hmmu_live;
 
-/* The mapping that holds @addr, or the first that ends above it; -EFAULT. */
+/*
+ * Look up the mapping that contains @addr, or the first that ends above it.
+ * -EFAULT: there is none.
+ */
 int hmmu__live_describe(struct hmmu_mm *mm, uintptr_t addr,
 			struct hmmu_vma_info *out);
 int hmmu__live_describe_next(struct hmmu_mm *mm, uintptr_t addr,
@@ -20,10 +23,10 @@ int hmmu__live_snapshot(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 			struct hmmu_mm_run *runs, size_t max, size_t *ret_n,
 			uintptr_t *ret_next);
 
-/* How many whole 2 MiB pages [start, end) holds; both 2 MiB aligned. */
+/* Number of whole 2 MiB pages in [start, end); both are 2 MiB aligned. */
 size_t hmmu__large_pages(const struct hmmu_live *l, uintptr_t start,
 			 uintptr_t end);
-/* True when no page of [start, end) is present. */
+/* True if no page of [start, end) is present or swapped. */
 bool hmmu__is_absent(const struct hmmu_live *l, uintptr_t start, uintptr_t end);
 
 #endif

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Page states by PAGEMAP_SCAN, or by the records of /proc/self/pagemap
+ *
+ * Locking: none.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -7,7 +12,7 @@
 #include "live/pagescan.h"
 #include "uapi/linux_mm.h"
 
-/* The records of /proc/PID/pagemap, one per page. */
+/* The records of /proc/PID/pagemap, one for each page. */
 #define PAGEMAP_PRESENT	  (1ull << 63)
 #define PAGEMAP_SWAPPED	  (1ull << 62)
 #define PAGEMAP_FILE	  (1ull << 61)
@@ -20,7 +25,7 @@
 
 #define REPORTED	  (HMMU__PAGE_PRESENT | HMMU__PAGE_SWAPPED | HMMU__PAGE_GUARD)
 
-/* The pages of @flags are told to a caller that wants @want. */
+/* True if a page with @flags is reported to a caller that wants @want. */
 static bool is_reported(uint32_t flags, uint32_t want)
 {
 	return flags & REPORTED & want;
@@ -43,7 +48,7 @@ static uint64_t categories_of(const struct hmmu__pagescan_source *src,
 		categories |= PAGE_IS_PFNZERO;
 	if (flags & HMMU__PAGE_HUGE)
 		categories |= PAGE_IS_HUGE;
-	/* The kernel's word for "not write-protected by userfaultfd". */
+	/* PAGE_IS_WRITTEN means "not write-protected by userfaultfd". */
 	if (flags & HMMU__PAGE_WP)
 		categories |= PAGE_IS_WRITTEN;
 	if ((flags & HMMU__PAGE_GUARD) && src->have_guard)
@@ -51,7 +56,7 @@ static uint64_t categories_of(const struct hmmu__pagescan_source *src,
 	return categories;
 }
 
-/* @categories hold nothing but what @want asked for. */
+/* @categories has only bits that @want asked for. */
 static uint32_t flags_of_categories(uint64_t categories, uint32_t want)
 {
 	uint32_t flags = 0;
@@ -68,15 +73,15 @@ static uint32_t flags_of_categories(uint64_t categories, uint32_t want)
 		flags |= HMMU__PAGE_HUGE;
 	if ((want & HMMU__PAGE_WP) && !(categories & PAGE_IS_WRITTEN))
 		flags |= HMMU__PAGE_WP;
-	/* The kernel calls a guard swapped as well, and it is written. */
+	/* The kernel reports a guard as swapped and written, too. */
 	if (categories & PAGE_IS_GUARD)
 		flags = HMMU__PAGE_GUARD;
 	return flags;
 }
 
 /*
- * The kernel writes its regions right where the runs are to be; each is then
- * turned into a run in its place.
+ * The kernel writes its regions into the array of runs. Each region is then
+ * converted to a run in place.
  */
 _Static_assert(sizeof(struct hmmu__page_run) == sizeof(struct page_region),
 	       "a region is converted in its place");
@@ -160,14 +165,14 @@ static uint32_t flags_of_record(uint64_t record, uint32_t want)
 	return flags;
 }
 
-/* The runs that a fallback scan has found so far. */
+/* The runs that the fallback has found so far. */
 struct run_list {
 	struct hmmu__page_run *runs;
 	size_t max;
 	size_t count;
 };
 
-/* Adds one page; false when it needs a run that there is no room for. */
+/* Add one page. False: it needs a new run, and there is no room for one. */
 static bool add_page(struct run_list *list, uintptr_t page, uint32_t flags)
 {
 	struct hmmu__page_run *last = &list->runs[list->count];
@@ -183,7 +188,7 @@ static bool add_page(struct run_list *list, uintptr_t page, uint32_t flags)
 	return true;
 }
 
-/* Adds the pages of @records; returns how many of them have been dealt with. */
+/* Add the pages of @records. Returns how many of them are processed. */
 static size_t add_records(struct run_list *list, uintptr_t start,
 			  const uint64_t *records, size_t count, uint32_t want)
 {
@@ -266,7 +271,7 @@ int hmmu__pagemap_exclusive(const struct hmmu__pagescan_source *src,
 	return 0;
 }
 
-/* Scans the page that it stands on, asking for @categories. */
+/* Scan the page that this function's stack is on, for @categories. */
 static bool kernel_knows(const struct hmmu__pagescan_source *src,
 			 uint64_t categories)
 {

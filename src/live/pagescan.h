@@ -3,22 +3,23 @@
 #define HMMU_LIVE_PAGESCAN_H
 
 /*
- * What this process's page tables hold, as far as the kernel tells.
+ * The state of this process's pages, as far as the kernel reports it
  *
  * Overview: the ioctl PAGEMAP_SCAN (Linux 6.7) walks a range and reports runs
- * of equal pages; an empty gigabyte costs microseconds. Without it the 64-bit
- * records of /proc/self/pagemap are read one by one; large pages and the zero
- * page can not be told then and are reported as ordinary ones.
+ * of equal pages. An empty gigabyte costs microseconds. Without it the 64-bit
+ * records of /proc/self/pagemap are read one by one. They do not distinguish
+ * large pages and the zero page from ordinary ones.
  *
- * No way tells whether an entry is writable: see platform.md section 6, and
- * hmmu__pagemap_exclusive().
+ * Context: may be called by the fault service and with any HMMU lock held. Does
+ * not allocate or set errno. The kernel writes to @runs, so it must be memory
+ * that cannot be on a device.
  *
- * Context: may be called by the fault service and under any HMMU lock. No
- * allocation, no errno. @runs is memory that is at hand, for the kernel
- * writes to it.
  * Locking: none.
  *
- * A forked child closes its source and opens one of its own.
+ * After a fork the child closes its source and opens its own.
+ *
+ * Not supported: whether a page-table entry is writable. The kernel does not
+ * report it; see platform.md section 6 and hmmu__pagemap_exclusive().
  */
 
 #include <stdbool.h>
@@ -29,21 +30,24 @@
 
 enum hmmu__page_flags {
 	HMMU__PAGE_PRESENT = 1u << 0,
-	/* In swap, or a marker: of write protection or of poison. */
+	/* In swap, or a marker of write protection or of poison. */
 	HMMU__PAGE_SWAPPED = 1u << 1,
-	/* Of a file or shared memory, not of an anonymous page. */
+	/* A page of a file or of shared memory, not an anonymous one. */
 	HMMU__PAGE_FILE = 1u << 2,
-	/* The zero page, small or large. Scan only. */
+	/* The zero page, small or large. Reported by PAGEMAP_SCAN only. */
 	HMMU__PAGE_ZERO = 1u << 3,
-	/* Mapped by one large entry, PMD or larger. Scan only. */
+	/*
+	 * Mapped by one large entry, PMD or larger. Reported by PAGEMAP_SCAN
+	 * only.
+	 */
 	HMMU__PAGE_HUGE = 1u << 4,
 	/* Write-protected by userfaultfd. */
 	HMMU__PAGE_WP = 1u << 5,
-	/* MADV_GUARD_INSTALL; known from Linux 6.15 on, SWAPPED before. */
+	/* MADV_GUARD_INSTALL. Reported since Linux 6.15; SWAPPED before. */
 	HMMU__PAGE_GUARD = 1u << 6,
 };
 
-/* Pages [start, end) that share @flags. */
+/* Pages [start, end) with the same @flags. */
 struct hmmu__page_run {
 	uintptr_t start;
 	uintptr_t end;
@@ -57,8 +61,8 @@ struct hmmu__pagescan_source {
 };
 
 /*
- * Opens /proc/self/pagemap and finds out what the kernel can do.
- * @force_fallback does without PAGEMAP_SCAN. -errno of open(2).
+ * Open /proc/self/pagemap and probe the kernel. @force_fallback: do not use
+ * PAGEMAP_SCAN. Returns 0 or the error of open(2).
  */
 int hmmu__pagescan_open(struct hmmu__pagescan_source *src, bool force_fallback);
 
@@ -66,28 +70,29 @@ int hmmu__pagescan_open(struct hmmu__pagescan_source *src, bool force_fallback);
 void hmmu__pagescan_close(struct hmmu__pagescan_source *src);
 
 /*
- * Reports the pages of [@start, @end) in address order, at most @max runs. The
- * range is page aligned, in the program's half of the address space, and may
- * span several mappings and holes.
+ * Report the pages of [@start, @end) in address order, as at most @max runs.
+ * The range is page aligned, in the program's half of the address space, and
+ * may span several mappings and unmapped parts.
  *
- * @want says what is asked, PRESENT always: only these flags are set, and a
- * page is reported if it is present, or swapped and SWAPPED is in @want, or a
- * guard and GUARD is.
- * Whatever is not reported is absent. PRESENT alone is the cheapest; FILE costs
- * the most. A guard page is never SWAPPED too if GUARD is wanted and known.
+ * @want selects the flags that are set; PRESENT is always selected. A page is
+ * reported if it is present, or if it is swapped and SWAPPED is in @want, or if
+ * it is a guard and GUARD is in @want. All other pages are absent. PRESENT
+ * alone is the cheapest; FILE costs the most. If GUARD is wanted and the kernel
+ * reports it, a guard page is not SWAPPED.
  *
- * *@ret_next is where to go on: @end when all is said, else after the last run.
- * Runs of equal flags touch only where two calls meet.
+ * *@ret_next is the address to continue at: @end if all pages are reported,
+ * else the end of the last run. Runs with equal flags are adjacent only where
+ * one call ended.
  */
 int hmmu__pagescan(const struct hmmu__pagescan_source *src, uintptr_t start,
 		   uintptr_t end, uint32_t want, struct hmmu__page_run *runs,
 		   size_t max, size_t *ret_count, uintptr_t *ret_next);
 
 /*
- * Marks in @out the pages of @npages (512 at most) from @start that are present
- * and mapped once only; the other bits are cleared. A hint: a page that was
- * shared with a child which has exited counts as exclusive and is not writable
- * all the same.
+ * Set bit i of @out if page i of the @npages (at most 512) from @start on is
+ * present and mapped only once; clear the other bits. This is a hint: a page
+ * that was shared with a child which has exited counts as exclusive, but is not
+ * writable.
  */
 int hmmu__pagemap_exclusive(const struct hmmu__pagescan_source *src,
 			    uintptr_t start, size_t npages,

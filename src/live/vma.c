@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The mappings of this process: see vma.h
+ */
 #include <errno.h>
 #include <linux/magic.h>
 #include <string.h>
@@ -14,18 +17,18 @@
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 0x0004u
 #endif
-/* The page size of a memfd in hugetlbfs: its log2 from this bit on. */
+/* The page size of a hugetlb memfd: its log2, from this bit on. */
 #define MFD_HUGE_SHIFT	 26
 
 /*
- * Room for a path in an answer of PROCMAP_QUERY. A longer one is refused by
- * the kernel, and the mapping asked again without its name.
+ * Room for a path in the result of PROCMAP_QUERY. For a longer path the kernel
+ * returns an error, and the query is repeated without the name.
  */
 #define QUERY_NAME_BYTES 256u
 
 /* --- one line ------------------------------------------------------------- */
 
-/* What is left of a line. */
+/* The rest of a line. */
 struct cursor {
 	const char *at;
 	const char *end;
@@ -45,7 +48,10 @@ static void skip_spaces(struct cursor *c)
 		;
 }
 
-/* The value of a digit; 16, which is no digit of any base here, if none. */
+/*
+ * The value of a digit; 16 if it is none, which is a digit of no base used
+ * here.
+ */
 static unsigned int digit_value(char ch)
 {
 	if (ch >= '0' && ch <= '9')
@@ -55,7 +61,7 @@ static unsigned int digit_value(char ch)
 	return 16;
 }
 
-/* At least one digit; false also for a number beyond 64 bits. */
+/* At least one digit. False also for a number of more than 64 bits. */
 static bool take_number(struct cursor *c, unsigned int base, uint64_t *ret)
 {
 	const char *first = c->at;
@@ -70,7 +76,7 @@ static bool take_number(struct cursor *c, unsigned int base, uint64_t *ret)
 	return c->at != first;
 }
 
-/* One letter of "rwxp": @bit is set by @set and not by @clear. */
+/* One letter of "rwxp": @set sets @bit, @clear does not. */
 static bool take_prot(struct cursor *c, char set, char clear, uint32_t bit,
 		      uint32_t *prot)
 {
@@ -109,7 +115,10 @@ static void keep_name(struct hmmu__maps_line *line, const char *name,
 	memset(line->name + bytes, 0, sizeof(line->name) - bytes);
 }
 
-/* Nobody says it: and System V memory 0 has the inode 0. */
+/*
+ * Not reported directly. The inode alone is not enough: System V segment 0 has
+ * inode 0.
+ */
 static bool is_of_file(const struct hmmu__maps_line *line)
 {
 	return line->ino || line->dev || line->name[0] == '/';
@@ -132,7 +141,7 @@ int hmmu__maps_parse(const char *line, size_t bytes,
 	skip_spaces(&c);
 	keep_name(out, c.at, (size_t)(c.end - c.at));
 	out->has_file = is_of_file(out);
-	/* The text does not tell. */
+	/* The text does not have it. */
 	out->page_bytes = HMMU_PAGE_BYTES;
 	return 0;
 }
@@ -150,7 +159,9 @@ void hmmu__maps_reader_init(struct hmmu__maps_reader *reader,
 	reader->buf = buf;
 }
 
-/* Adds a piece behind what is left. 1, 0 at the end of the text, or -errno. */
+/*
+ * Append a piece to the rest. Returns 1, 0 at the end of the text, or -errno.
+ */
 static int reader_fill(struct hmmu__maps_reader *r)
 {
 	ssize_t got;
@@ -175,9 +186,9 @@ static void reader_give(struct hmmu__maps_reader *r, size_t bytes,
 }
 
 /*
- * A line ends at its newline. One that fills the whole buffer is given as it
- * is, and the rest of it thrown away by the following calls; so is, at the end
- * of the text, one without a newline.
+ * A line ends at its newline. A line that fills the whole buffer is returned as
+ * it is, and the following calls skip the rest of it. At the end of the text a
+ * line needs no newline.
  */
 int hmmu__maps_reader_next(struct hmmu__maps_reader *r, const char **ret_line,
 			   size_t *ret_bytes)
@@ -234,9 +245,9 @@ static bool starts_with_any(const char *name, const char *const *prefixes,
 }
 
 /*
- * A name without a file: only these are ordinary memory. The vdso is code like
- * that of a file, in pages that the kernel keeps instead; the data beside it,
- * the vvar, is in no pages at all (RF14).
+ * Mappings with a name but without a file: only these are ordinary memory. The
+ * vdso is like code of a file, but in pages of the kernel. The vvar beside it
+ * has no pages at all (RF14).
  */
 static enum hmmu__vma_kind name_kind(const char *name)
 {
@@ -249,8 +260,8 @@ static enum hmmu__vma_kind name_kind(const char *name)
 }
 
 /*
- * The name of a file of which the memory is a device's or the kernel's. A file
- * without a path ("anon_inode:[io_uring]", "socket:[1]") is always one.
+ * True if the file's memory is a device's or the kernel's. A file without a
+ * path ("anon_inode:[io_uring]", "socket:[1]") always is.
  */
 static bool is_special_name(const char *name)
 {
@@ -277,17 +288,17 @@ find_device(const struct hmmu__vma_source *src, uint64_t dev)
 	return NULL;
 }
 
-/* Page size of a hugetlb mapping, or 0 if it is none. */
+/* The page size of a hugetlb mapping; 0 if it is none. */
 static uint64_t hugetlb_page_bytes(const struct hmmu__vma_device *device,
 				   const struct hmmu__maps_line *line)
 {
-	/* PROCMAP_QUERY has said it. A DAX device has large pages too. */
+	/* PROCMAP_QUERY reported it. DAX devices have large pages, too. */
 	if (line->page_bytes > HMMU_PAGE_BYTES)
 		return starts_with(line->name, "/dev/dax") ? 0 :
 							     line->page_bytes;
 	if (device && device->kind == HMMU__VMA_HUGETLB)
 		return device->page_bytes;
-	/* What x86-64 takes unless the boot line says otherwise. */
+	/* The default of x86-64; the boot command line can change it. */
 	if (starts_with(line->name, "/anon_hugepage"))
 		return HMMU_LARGE_BYTES;
 	return 0;
@@ -296,7 +307,7 @@ static uint64_t hugetlb_page_bytes(const struct hmmu__vma_device *device,
 static enum hmmu__vma_kind file_kind(const struct hmmu__vma_device *device,
 				     const struct hmmu__maps_line *line)
 {
-	/* The kernel makes it anonymous memory, but leaves the file's name. */
+	/* The kernel makes it anonymous memory, but keeps the file's name. */
 	if (!strcmp(line->name, "/dev/zero") &&
 	    !(line->prot & HMMU__VMA_SHARED))
 		return HMMU__VMA_ANON;
@@ -341,7 +352,7 @@ _Static_assert(HMMU__VMA_R == (int)PROCMAP_QUERY_VMA_READABLE &&
 	       "the bits of the answer are taken as they are");
 #define PROT_BITS (HMMU__VMA_R | HMMU__VMA_W | HMMU__VMA_X | HMMU__VMA_SHARED)
 
-/* @name NULL asks for no name. */
+/* @name NULL: do not ask for the name. */
 static int ask_kernel(int fd, uintptr_t addr, uint64_t flags, char *name,
 		      struct procmap_query *query)
 {
@@ -370,9 +381,9 @@ static void line_of_answer(const struct procmap_query *query, const char *name,
 }
 
 /*
- * A path too long for us begins with a slash, and that is what is kept of it:
- * devices have short ones. The second question may meet another mapping, which
- * is as true an answer as the first.
+ * A path that is too long begins with a slash. Keep only that: devices have
+ * short names. The second query may find another mapping, which is as correct a
+ * result as the first.
  */
 static int query_by_ioctl(const struct hmmu__vma_source *src, uintptr_t addr,
 			  uint64_t flags, struct hmmu__vma *out)
@@ -401,8 +412,8 @@ struct text_position {
 };
 
 /*
- * The kernel goes on by address where the last read ended, so a text that
- * changes meanwhile gives each mapping as it was at one moment and none twice.
+ * The kernel continues at the address where the last read ended. So if mappings
+ * change meanwhile, each is reported as it was at one moment, and none twice.
  */
 static ssize_t read_text(void *arg, void *buf, size_t bytes)
 {
@@ -418,7 +429,7 @@ static ssize_t read_text(void *arg, void *buf, size_t bytes)
 	return got;
 }
 
-/* A line of the kernel's half, [vsyscall], ends the program's mappings. */
+/* A line in the kernel's half, [vsyscall], ends the program's mappings. */
 static int find_line_locked(struct hmmu__vma_source *src, uintptr_t addr,
 			    struct hmmu__maps_line *line)
 	HMMU_REQUIRES(&src->lock)
@@ -495,8 +506,8 @@ static void learn_device(struct hmmu__vma_source *src, uint64_t dev,
 }
 
 /*
- * One page of shared anonymous memory shows the file system in which the
- * kernel keeps it, and memfd and System V memory too.
+ * Map one page of shared anonymous memory to learn the device number of the
+ * kernel's own tmpfs. memfd and System V memory have the same.
  */
 static void learn_shmem(struct hmmu__vma_source *src)
 {
@@ -512,8 +523,8 @@ static void learn_shmem(struct hmmu__vma_source *src)
 }
 
 /*
- * The same for hugetlb memory, where each page size has a file system of its
- * own. An empty memfd needs no reserved page.
+ * The same for hugetlb memory, which has one file system for each page size. An
+ * empty memfd needs no reserved page.
  */
 static void learn_hugetlb(struct hmmu__vma_source *src, unsigned int page_lg2)
 {
@@ -531,7 +542,7 @@ static void learn_hugetlb(struct hmmu__vma_source *src, unsigned int page_lg2)
 	hmmu__sys_close(fd);
 }
 
-/* The customary mounts, if they are what they are customarily. */
+/* The usual mount points, if they have the usual file system. */
 static void learn_mount(struct hmmu__vma_source *src, const char *path,
 			enum hmmu__vma_kind kind, long magic)
 {
