@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What must not leave: HMMU's own memory, the data of libhmmu, the C library
- * and the loader, and what threads inside HMMU stand on (design.md section 4,
- * rules 1 and 2).
+ * Pages that must not migrate: HMMU's own memory, the data of libhmmu, the C
+ * library and the loader, and the stacks and TLS of threads inside HMMU
+ * (design.md section 4, rules 1 and 2)
+ *
+ * Also pages that a system call has pinned (lend.h) and pages whose discard is
+ * pending (events.c).
+ *
+ * Locking: the caller is in a hold for taking. Nothing is locked here.
  */
 #include "live/exclude.h"
 
@@ -15,7 +20,7 @@
 #include "base/thread.h"
 #include "live/state.h"
 
-/* Any address in each of the three. */
+/* One address in each of the three libraries. */
 static const void *const anchors[] = {
 	(const void *)&hmmu__keep_collect,
 	(const void *)&memcpy,
@@ -55,7 +60,9 @@ static int keep_object(struct dl_phdr_info *info, size_t size, void *arg)
 	size_t i;
 
 	(void)size;
-	/* memcpy of a static program may resolve elsewhere: by name too. */
+	/*
+	 * In a static program memcpy may resolve elsewhere: compare names, too.
+	 */
 	if (!holds_anchor(info) &&
 	    !(info->dlpi_name && (strstr(info->dlpi_name, "/libc.so") ||
 				  strstr(info->dlpi_name, "/ld-linux"))))
@@ -123,7 +130,7 @@ static bool overlaps_discard(const struct hmmu_live *l, uintptr_t start,
 	return false;
 }
 
-/* What is about to be discarded (events.c). */
+/* Pages that are about to be discarded (events.c). */
 static void mark_discards(const struct hmmu_live *l, const struct mark *m)
 {
 	unsigned int i;

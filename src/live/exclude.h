@@ -6,10 +6,10 @@
 
 struct hmmu_live;
 
-/* Operation of mm.h. */
+/* An operation of mm.h. */
 bool hmmu__live_exclude(struct hmmu_mm *mm, uintptr_t start, uintptr_t end,
 			struct hmmu_bitmap512 *skip, uint8_t *why);
-/* Finds the segments of libhmmu, the C library and the loader. */
+/* Collect the segments of libhmmu, the C library and the loader. */
 void hmmu__keep_collect(struct hmmu_live *l);
 
 #endif

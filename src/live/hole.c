@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holes: absent pages of armed mappings that no device has become zeroes.
+ * Holes: fill absent pages of armed mappings that are on no device with zeroes
+ *
+ * Locking: the caller is in a hold and has the block's lock.
  */
 #include "live/hole.h"
 
@@ -12,16 +14,16 @@
 #include "live/uffd.h"
 #include "live/watch.h"
 
-/* So many pages around a touched hole are filled with it. */
+/* Holes filled at once, from the touched one on. */
 #define HOLE_PAGES 16u
 
-/* The whole block is empty, of one mapping that likes large pages. */
+/* True if the whole block is absent and in one mapping that had large pages. */
 static bool wants_large(struct hmmu_live *l, uintptr_t block,
 			const struct hmmu_bitmap512 *device_pages)
 {
 	struct hmmu_watch w;
 
-	/* An ordinary user's mappings are filled as a whole: sparingly. */
+	/* In user mode every hole of a mapping is filled: save memory there. */
 	return !l->platform.user_mode_only &&
 	       hmmu__bitmap_is_empty(device_pages) &&
 	       hmmu__watch_get(l, block, &w) && w.saw_large &&
@@ -34,7 +36,7 @@ static int fill_large(struct hmmu_live *l, uintptr_t block)
 	volatile uint8_t *z = l->zero_chunk;
 	size_t done;
 
-	/* Faults in a fresh zeroed large page: the last one has moved away. */
+	/* Faults in a fresh zeroed large page: the last one was moved away. */
 	*z = 0;
 	return hmmu__uffd_move(l, block, (uintptr_t)z, HMMU_LARGE_BYTES, &done);
 }
@@ -55,21 +57,22 @@ static int fill_small(struct hmmu_live *l, uintptr_t addr,
 			      &done);
 	if (done || err == -EEXIST)
 		return 0;
-	/* The run goes beyond its mapping: the one page at least. */
+	/* The run extends beyond its mapping. Fill one page at least. */
 	if (err == -ENOENT || err == -EINVAL)
 		err = hmmu__uffd_zero(l, page, HMMU_PAGE_BYTES, &done);
 	return done || err == -EEXIST ? 0 : err;
 }
 
 /*
- * Zeroes would hide what a file has. What is armed is anonymous, and asked for
- * is more than that only where there is no record:
+ * Zeroes would hide the content of a file. An armed record is of anonymous
+ * memory. Without a record, ask the kernel:
  *
- *      here                                program
- *      reads of a hole in V
- *                                          mmap(over V): a private file
- *      applies that event; watches it
- *      fills the hole
+ *	here                                program
+ *	reads the fault of a hole in V
+ *	                                    mmap(over V): a private file
+ *	applies that event, watches the
+ *	  file's mapping
+ *	fills the hole
  */
 static bool is_anonymous(struct hmmu_live *l, uintptr_t addr)
 {
@@ -88,7 +91,10 @@ int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 	struct hmmu_live *l = hmmu__live(mm);
 	int err = -EINVAL;
 
-	/* A page that is away may be recorded elsewhere until then. */
+	/*
+	 * Until pending events are applied, a device page of this address may
+	 * be recorded at another.
+	 */
 	if (hmmu__must_wait_for_events(l))
 		return -EAGAIN;
 	if (is_anonymous(l, page)) {
@@ -99,8 +105,10 @@ int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 	} else {
 		hmmu__watch_demote_vma(l, page);
 	}
-	/* Also where nothing could be done: the toucher looks again, and finds
-	 * what the kernel makes of the address now. */
+	/*
+	 * Wake the thread also if nothing was filled: it accesses the page
+	 * again, and the kernel decides what is mapped now.
+	 */
 	if (err != -EAGAIN) {
 		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
 		err = 0;

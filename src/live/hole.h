@@ -4,7 +4,7 @@
 
 #include "mm.h"
 
-/* Operation of mm.h. */
+/* An operation of mm.h. */
 int hmmu__live_fill_hole(struct hmmu_mm *mm, uintptr_t addr,
 			 const struct hmmu_bitmap512 *device_pages);
 

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving pages between the program and a device's memory: UFFDIO_MOVE, and
- * UFFDIO_COPY for a page that can not be moved back.
+ * Take and put: move pages between the program and a device's memory
+ *
+ * Pages are moved by UFFDIO_MOVE, without copying. A page that cannot be moved
+ * back is copied by UFFDIO_COPY.
+ *
+ * Locking: the caller is in a hold and has the block locks. The watch lock is
+ * taken inside, to look at records.
  */
 #include "live/page.h"
 
@@ -14,7 +19,10 @@
 #include "live/records.h"
 #include "live/uffd.h"
 
-/* Why the page at @addr did not move, and how many bytes share its fate. */
+/*
+ * Set the reason why the first page not taken stays, and how many bytes stay
+ * for the same reason.
+ */
 static void take_refused(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
 {
 	uintptr_t addr = t->start + t->done_bytes;
@@ -34,8 +42,8 @@ static void take_refused(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
 }
 
 /*
- * The kernel moves what is in swap, and refuses guards and poison (RF24): they
- * stay. False: nothing is marked there, so the mapping is changing.
+ * The kernel moves swapped pages, but no guards and no poisoned pages (RF24):
+ * they stay. False: the page is none of these, so the mapping is changing.
  */
 static bool take_marked(struct hmmu_live *l, struct hmmu_mm_take *t)
 {
@@ -49,7 +57,7 @@ static bool take_marked(struct hmmu_live *l, struct hmmu_mm_take *t)
 	    !n || run.start != addr || run.flags & HMMU__PAGE_PRESENT)
 		return false;
 	t->why = HMMU_STAY_PROTECTED;
-	/* What is marked behind poison may be in swap. */
+	/* Pages behind a poisoned one may be in swap: only this one stays. */
 	t->stay_bytes = run.flags & HMMU__PAGE_GUARD ? run.end - addr :
 						       HMMU_PAGE_BYTES;
 	return true;
@@ -68,10 +76,12 @@ static int take_result(struct hmmu_live *l, struct hmmu_mm_take *t, int err)
 		/* fall through */
 	case -ENOENT:
 	case -ESRCH:
-		/* Not mapped any more: the walk looks again. */
+		/*
+		 * Not mapped any more: the caller looks up the mapping again.
+		 */
 		return -EAGAIN;
 	case -EEXIST:
-		/* The place is not empty, which is ours to answer for. */
+		/* The device's place is not empty. Empty it. */
 		(void)hmmu__live_empty(&l->mm,
 				       (uint8_t *)t->host + t->done_bytes,
 				       t->bytes - t->done_bytes);
@@ -99,7 +109,10 @@ static int take_moves(struct hmmu_live *l, struct hmmu_mm_take *t)
 {
 	int err;
 
-	/* Locked memory stays; between two that are locked the kernel moves. */
+	/*
+	 * Locked memory stays, but the kernel would move pages from one locked
+	 * mapping to another: unlock the pool.
+	 */
 	(void)hmmu__pool_unlock(l, (uintptr_t)t->host, t->bytes);
 	err = hmmu__uffd_move(l, (uintptr_t)t->host, t->start, t->bytes,
 			      &t->done_bytes);
@@ -115,7 +128,10 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 	/* Acquire: as in hmmu__must_wait_for_events(). */
 	if (atomic_load_explicit(&l->unprocessed, memory_order_acquire))
 		return -EAGAIN;
-	/* Not armed (any more): a page taken now would read as zeroes. */
+	/*
+	 * A page that is taken from a mapping that is not armed would read as
+	 * zeroes.
+	 */
 	if (!hmmu__watch_is_armed(l, t->start, t->start + t->bytes))
 		return -EAGAIN;
 	err = take_moves(l, t);
@@ -127,9 +143,9 @@ int hmmu__live_take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 /* --- back to system memory ----------------------------------------------------- */
 
 /*
- * The kernel looks for the mapping before it looks whether one is being changed:
- * it may have moved a moment ago, and then the page belongs elsewhere, as its
- * event will tell.
+ * ENOENT is not final: the kernel looks up the mapping before it checks for a
+ * change in progress. If the mapping has just moved, its pages belong to the
+ * new address, and a pending event reports that.
  */
 static int vma_gone_error(const struct hmmu_live *l, uintptr_t at)
 {
@@ -137,7 +153,7 @@ static int vma_gone_error(const struct hmmu_live *l, uintptr_t at)
 
 	if (hmmu__uffd_is_changing(l))
 		return -EAGAIN;
-	/* Asked of the kernel once more: pages are dropped for this. */
+	/* Ask the kernel once more: the caller drops pages on -ENOENT. */
 	return hmmu__syscall(SYS_mincore, (long)at, (long)HMMU_PAGE_BYTES,
 			     (long)&vec, 0, 0, 0) == -ENOMEM ?
 		       -ENOENT :
@@ -145,8 +161,8 @@ static int vma_gone_error(const struct hmmu_live *l, uintptr_t at)
 }
 
 /*
- * One page that can not be moved home: the mapping lost its write permission,
- * is locked, or somebody holds the page. -ENOENT: there is no mapping.
+ * Copy one page that cannot be moved back: the mapping lost its write
+ * permission or is locked, or the page is pinned. -ENOENT: there is no mapping.
  */
 static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 {
@@ -154,7 +170,7 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 	uintptr_t src = (uintptr_t)p->host + p->done_bytes;
 	int err = 0;
 
-	/* An absent page of the device is a hole: it stays one. */
+	/* A page that is absent in the pool is a hole, and stays one. */
 	if (!hmmu__is_absent(l, src, src + HMMU_PAGE_BYTES)) {
 		err = hmmu__uffd_copy_page(l, dst, src);
 		if (err && err != -EEXIST)
@@ -168,7 +184,7 @@ static int put_copy(struct hmmu_live *l, struct hmmu_mm_put *p)
 	return hmmu__live_empty(&l->mm, (void *)src, HMMU_PAGE_BYTES);
 }
 
-/* The page is present already; what the device has of it is old. */
+/* A page is present at the destination. The device's copy is old: drop it. */
 static int put_present(struct hmmu_live *l, struct hmmu_mm_put *p)
 {
 	uint8_t *src = (uint8_t *)p->host + p->done_bytes;
@@ -194,9 +210,9 @@ static int put_rest(struct hmmu_live *l, struct hmmu_mm_put *p, int err)
 }
 
 /*
- * A move must lie in one mapping. Several were one when the pages left, or are
- * neighbours: @limit becomes the end of the one at hand. False: it was that
- * already, so something else is in the way.
+ * One move must lie in one mapping, and the range has several: one was split,
+ * or neighbours are put at once. Set @limit to the end of the first. False: the
+ * range was in one mapping already, so the error has another cause.
  */
 static bool put_clip(struct hmmu_live *l, const struct hmmu_mm_put *p,
 		     uintptr_t *limit)
@@ -210,7 +226,9 @@ static bool put_clip(struct hmmu_live *l, const struct hmmu_mm_put *p,
 	return true;
 }
 
-/* Large pages of the device before they go: what moved as one. */
+/*
+ * Count the large pages in the pool before they move, to know what moved whole.
+ */
 static size_t large_before(const struct hmmu_live *l,
 			   const struct hmmu_mm_put *p)
 {
@@ -263,9 +281,9 @@ int hmmu__live_put(struct hmmu_mm *mm, struct hmmu_mm_put *p)
 	else if (p->copied)
 		hmmu__count(&mm->counters.thp_lost, large);
 	/*
-	 * Moving wakes by itself; what was not moved is woken for here. Not for
-	 * what is still away: it would fault again, and faults are read before
-	 * events.
+	 * UFFDIO_MOVE wakes waiting threads by itself. Wake those whose pages
+	 * were not moved. Do not wake threads that wait for pages still on the
+	 * device: they would fault again, and faults are read before events.
 	 */
 	if (p->done_bytes && p->unmoved)
 		hmmu__uffd_wake(l, p->start, p->start + p->done_bytes);

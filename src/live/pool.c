@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device memory that pages are moved to: registered, emptied, unlocked.
+ * Device memory that pages are moved to: register, empty and unlock it
+ *
+ * Locking: any lock may be held. None is taken.
  */
 #include "live/pool.h"
 
@@ -11,7 +13,10 @@
 #include "live/look.h"
 #include "live/uffd.h"
 
-/* Refused for locked memory, and nothing else but a look at the mappings. */
+/*
+ * msync(MS_INVALIDATE) fails on locked memory. On other memory it only looks up
+ * the mappings.
+ */
 static bool is_locked_memory(uintptr_t start, size_t bytes)
 {
 	return hmmu__syscall(SYS_msync, (long)start, (long)bytes, MS_INVALIDATE,
@@ -19,11 +24,11 @@ static bool is_locked_memory(uintptr_t start, size_t bytes)
 }
 
 /*
- * A program that locks all its memory, mlockall(MCL_CURRENT), locks a device's
- * memory with it. That can not be emptied then, and nothing moves between it
- * and memory that is not locked. True: it was so, and is not any more.
+ * mlockall(MCL_CURRENT) of the program also locks device memory. Locked memory
+ * cannot be emptied, and the kernel does not move pages between locked and
+ * unlocked memory. True: the memory was locked, and is unlocked now.
  *
- * The mappings are unlocked as a whole: nothing moves across two.
+ * Whole mappings are unlocked, because a move cannot cross the border of two.
  */
 bool hmmu__pool_unlock(struct hmmu_live *l, uintptr_t start, size_t bytes)
 {
@@ -38,8 +43,8 @@ bool hmmu__pool_unlock(struct hmmu_live *l, uintptr_t start, size_t bytes)
 }
 
 /*
- * A guard empties its page, and neither it nor its end is told as an event.
- * Installed in part, for want of memory: what was comes off again.
+ * A guard empties its page, and neither its installation nor its removal raises
+ * an event. After an error the guards that were installed are removed again.
  */
 static int empty_by_guards(uintptr_t start, size_t bytes)
 {
@@ -49,7 +54,7 @@ static int empty_by_guards(uintptr_t start, size_t bytes)
 	return err ? err : end_err;
 }
 
-/* Registered again in any case: else nothing could move there any more. */
+/* Register again also after an error: no page could move there otherwise. */
 static int empty_unregistered(struct hmmu_live *l, uintptr_t start,
 			      size_t bytes)
 {
@@ -65,11 +70,11 @@ static int empty_unregistered(struct hmmu_live *l, uintptr_t start,
 }
 
 /*
- * Device memory is registered, for only then can pages be moved into it. So
- * its madvise would be told to the service, which may be the caller. Where there
- * are guards, less than a large page goes by them; else the range is not
- * registered while it is emptied, which also gives page tables back, and so
- * lets a large page move in again.
+ * Device memory is registered, because pages can be moved only into registered
+ * memory. So madvise(2) on it would raise an event for the service, which may
+ * be the caller. Where the kernel has guards, they empty less than a large
+ * page. Otherwise the range is unregistered while it is emptied. That also
+ * frees its page tables, so that a large page can move in again.
  */
 int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
 {
@@ -83,7 +88,10 @@ int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes)
 	err = empty_unregistered(l, start, bytes);
 	if (err == -EINVAL && hmmu__pool_unlock(l, start, bytes))
 		err = empty_unregistered(l, start, bytes);
-	/* A large one costs a mapping, of which there may be no more. */
+	/*
+	 * Unregistering a part splits the mapping, and the process may have too
+	 * many.
+	 */
 	if (err && l->pages.have_guard)
 		err = empty_by_guards(start, bytes);
 	return err;

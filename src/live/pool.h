@@ -11,7 +11,10 @@ int hmmu__live_empty(struct hmmu_mm *mm, void *host, size_t bytes);
 int hmmu__live_add_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 void hmmu__live_remove_pool(struct hmmu_mm *mm, void *host, size_t bytes);
 
-/* True: the pool was locked with the program's memory, and is so no more. */
+/*
+ * True: the pool was locked together with the program's memory, and is unlocked
+ * now.
+ */
 bool hmmu__pool_unlock(struct hmmu_live *l, uintptr_t start, size_t bytes);
 
 #endif
