@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The records of what is registered: see watch.c.
+ * The records of registered mappings: see records.h, and watch.c for their use
+ *
+ * Locking: the watch lock, and inside it the arena's.
  */
 #include "live/records.h"
 
@@ -39,7 +41,7 @@ static void remove_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	hmmu__free(w, sizeof(*w));
 }
 
-/* A record of nothing yet, with what is noted of @old; NULL: no memory. */
+/* A new record without a range, with the flags of @old. NULL: no memory. */
 static struct hmmu_watch *record_like(const struct hmmu_watch *old)
 {
 	struct hmmu_watch *w = hmmu__alloc(sizeof(*w));
@@ -52,7 +54,7 @@ static struct hmmu_watch *record_like(const struct hmmu_watch *old)
 	return w;
 }
 
-/* What is left of a record beside a cut. */
+/* Insert a record for what is left of @old beside a cut. */
 static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 			uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock)
@@ -62,12 +64,15 @@ static void rest_locked(struct hmmu_live *l, const struct hmmu_watch *old,
 	if (start >= end)
 		return;
 	w = record_like(old);
-	/* Without a record it stays armed; who arms it registers it anew. */
+	/*
+	 * Without a record the mapping stays armed, and is registered anew the
+	 * next time it is armed.
+	 */
 	if (w)
 		insert_locked(l, w, start, end);
 }
 
-/* Nothing of the range has a record any more. @heir, or NULL, gets what was noted. */
+/* Remove the records of the range. @heir, if not NULL, gets their flags. */
 static void cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 		       struct hmmu_watch *heir) HMMU_REQUIRES(&l->watch_lock)
 {
@@ -85,10 +90,6 @@ static void cut_locked(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 	}
 }
 
-/*
- * A record for exactly what was registered: a part of an older record that
- * lies beside it may have been registered in another way, or be mapped anew.
- */
 void hmmu__watch_replace_locked(struct hmmu_live *l, struct hmmu_watch *w,
 				uintptr_t start, uintptr_t end)
 	HMMU_REQUIRES(&l->watch_lock)
@@ -186,9 +187,9 @@ void hmmu__watch_moved(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 }
 
 /*
- * A mapping that has grown is registered as a whole, and told to be unmapped as a
- * whole; one record for it, so that whatever comes there next is known to come
- * after it (events.c). The new part is empty.
+ * A mapping that has grown is registered as a whole, and its unmap event will
+ * report it as a whole. Give it one record, so that a mapping which comes to
+ * the address later is known to be newer (events.c). The new part is empty.
  */
 void hmmu__watch_extend(struct hmmu_live *l, uintptr_t end, uintptr_t new_end)
 {

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Watching and arming mappings.
+ * Watch and arm mappings: register them with the userfaultfd
  *
- * Whole mappings are registered, never fragments: a fragment splits the
- * mapping, and then the program's own mremap fails (E3). A watched mapping is
- * registered for write protection only, which nobody uses there: its page faults
- * and large pages are as before, and its changes arrive as events. An armed one is
- * registered for missing pages.
+ * Overview: whole mappings are registered, never parts. Registering a part
+ * splits the mapping, and then the program's own mremap fails (E3). A watched
+ * mapping is registered for write protection, which is never used there: its
+ * page faults and large pages are as before, and its changes raise events. An
+ * armed mapping is registered for missing pages.
  *
- * The record is what we registered; the truth is the kernel's. A mapping that
- * has grown or merged since is registered again as a whole when it is next
- * looked at, and its records become one.
+ * A record has what was registered; only the kernel knows what is registered
+ * now. A mapping that has grown or merged since is registered again as a whole
+ * the next time, and gets one record.
+ *
+ * Locking: the watch lock guards the records. watch and arm also take the
+ * events lock shared, release takes it exclusively.
  */
 #include "live/watch.h"
 
@@ -30,7 +33,7 @@
 
 #define MODE_ARMED ((uint64_t)UFFDIO_REGISTER_MODE_MISSING)
 
-/* The service may be asleep: it looks at the flag before that. */
+/* The service may be asleep: it checks the flag before it sleeps. */
 static void release_later(struct hmmu_live *l)
 {
 	uint64_t one = 1;
@@ -41,16 +44,17 @@ static void release_later(struct hmmu_live *l)
 }
 
 /*
- * The mapping at hand is still what was looked at, as a whole. Looked at when it
- * has been registered, for then nothing of it can go without being told; what
- * went before is no part of what was registered, and what has come there since:
+ * True if the mapping is still as it was looked up, as a whole. Check it after
+ * it has been registered: from then on no part can go without an event. A part
+ * that went before was not registered, and neither is a mapping that has taken
+ * its place:
  *
- *      here                                program
- *      looks up mapping V, which nobody
- *        is told of
- *                                          munmap(a part of V)
- *      registers V: what is left of it
- *                                          mmap(that part): not registered
+ *	here                                program
+ *	looks up mapping V, which is not
+ *	  registered
+ *	                                    munmap(a part of V)
+ *	registers V: only the rest
+ *	                                    mmap(that part): not registered
  */
 static bool is_whole(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 {
@@ -61,13 +65,13 @@ static bool is_whole(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	       now.flags == vma->flags;
 }
 
-/* Only what may have pages on a device is ever armed. */
+/* Only mappings whose pages can migrate to a device are armed. */
 static uint64_t mode_for(const struct hmmu_vma_info *vma, bool armed)
 {
 	return armed && vma->flags & HMMU_VMA_ANON ? MODE_ARMED : MODE_WATCH;
 }
 
-/* False: something has changed between the look and the kernel's call. */
+/* False: a mapping changed between the lookup and its registration. */
 static bool register_round(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_vma_info vma;
@@ -87,13 +91,16 @@ static bool register_round(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	return same;
 }
 
-/* Whoever changes something that is registered waits here for being told. */
+/*
+ * Few are needed: a thread that changes registered memory waits until its event
+ * is read.
+ */
 #define REGISTER_ROUNDS 16
 
 /*
- * A mapping was registered that was not what had been looked at. Each that is
- * there is registered as it may need to be: an armed one may have moved here,
- * with pages away; a file must not be armed, for its holes are no zeroes.
+ * The range has other mappings than the one that was looked up. Register each
+ * of them as it may need to be: one that is armed may have moved here with
+ * device pages. A file must not be armed, because its holes are not zeroes.
  */
 static void register_each(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
@@ -105,8 +112,8 @@ static void register_each(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 }
 
 /*
- * -EAGAIN: the mapping has changed. What of it is registered now has no record,
- * or a smaller one, and gets one when it is next looked at.
+ * -EAGAIN: the mapping has changed. What is registered now has no record, or a
+ * smaller one, and gets one the next time it is looked up.
  */
 static int register_whole(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 			  bool armed)
@@ -128,7 +135,7 @@ static int register_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 
 	if (!w)
 		return -ENOMEM;
-	/* Never less than what pages that are away need. */
+	/* A mapping with device pages stays armed. */
 	armed |= hmmu__watch_armed_locked(l, vma->start, vma->end) ||
 		 hmmu__core_is_away(l->mm.space, vma->start, vma->end);
 	w->armed = armed && vma->flags & HMMU_VMA_ANON;
@@ -148,10 +155,11 @@ static bool is_watchable(const struct hmmu_vma_info *vma)
 }
 
 /*
- * What is registered here for changes only is registered for nothing else: an
- * armed mapping that has just moved here, with pages away, would lose them. So
- * not while something changes; and what began meanwhile, armed in case of need,
- * shows afterwards, because nobody can read its event now.
+ * A mapping that is registered here for changes only loses its registration for
+ * missing pages. If it is armed and has just moved here, its device pages would
+ * be lost. So do not register while a change is in progress. A change that
+ * began meanwhile is visible afterwards, because its event cannot be read now:
+ * then arm the mapping in case it is needed.
  */
 static int watch_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	HMMU_REQUIRES(&l->watch_lock)
@@ -203,9 +211,9 @@ int hmmu__live_watch(struct hmmu_mm *mm,
 }
 
 /*
- * An ordinary user's userfaultfd does not serve the kernel: a read(2) into an
- * absent page of an armed mapping would fail. So nothing stays absent there,
- * and stacks, which the kernel writes without asking, are left alone.
+ * In user mode a read(2) into an absent page of an armed mapping would fail. So
+ * an armed mapping has no holes, and stacks, which the kernel writes at any
+ * time, are not armed.
  */
 static int user_mode_check(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 			   enum hmmu_stay *why)
@@ -220,7 +228,7 @@ static int user_mode_check(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 	return hmmu__holds_thread(vma->start, vma->end) ? -EBUSY : 0;
 }
 
-/* So often a hole is tried while mappings change. */
+/* Attempts to fill one hole while mappings change. */
 #define FILL_ROUNDS 64
 
 static void fill_one(struct hmmu_live *l, uintptr_t at)
@@ -233,9 +241,9 @@ static void fill_one(struct hmmu_live *l, uintptr_t at)
 }
 
 /*
- * Zeroes for every absent page of the mapping but those that are on a device.
- * Pages may be taken meanwhile only in another mapping's record, which this one
- * did not hold when it was armed.
+ * Fill all absent pages of the mapping that are not on a device. Pages that are
+ * taken meanwhile belong to the record of another mapping, which was not part
+ * of this one when it was armed.
  */
 static void fill_all(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 {
@@ -252,8 +260,8 @@ static void fill_all(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 }
 
 /*
- * Registered anew each time: the record may be older than the mapping. A hole
- * in a record that is mapped again raises no event.
+ * Register again each time, because the record can be older than the mapping:
+ * no event is raised when an unmapped part of a record is mapped again.
  */
 static int arm_locked(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		      bool *fresh) HMMU_REQUIRES(&l->watch_lock)
@@ -289,10 +297,11 @@ static void pinned_add(void *arg, uintptr_t lo, uintptr_t hi)
 }
 
 /*
- * A system call may be waiting with a hole of the mapping in its hands, to fill
- * it at any time. From then on the kernel would fail there, so nothing that is
- * lent is absent. Who lends from now on sees that we are about to arm. (Of more
- * loans than there is room for, fill_all() fills the rest, a moment later.)
+ * A system call may be in progress with a hole of the mapping as its buffer.
+ * Once the mapping is armed, the call would fail there: fault in all buffers
+ * that are pinned. A thread that pins a buffer from now on sees that a mapping
+ * is about to be armed. If there are more pins than room, fill_all() fills the
+ * rest a moment later.
  */
 static void fill_pinned(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 {
@@ -307,7 +316,7 @@ static void fill_pinned(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 					  false);
 }
 
-/* Who arms it fills them, where he has to; without success the next one does. */
+/* In user mode the armer fills the holes. If it fails, the next one does. */
 static void note_holes_locked(struct hmmu_live *l,
 			      const struct hmmu_vma_info *vma, bool has_holes)
 	HMMU_REQUIRES(&l->watch_lock)
@@ -320,8 +329,9 @@ static void note_holes_locked(struct hmmu_live *l,
 }
 
 /*
- * Not while something changes: a record made now of what has just come here
- * would be taken for that of what has left (events.c).
+ * Do not arm while a change is in progress: a record made now, of a mapping
+ * that has just come here, would be taken for that of the mapping that has left
+ * (events.c).
  */
 static int arm_vma(struct hmmu_live *l, const struct hmmu_vma_info *vma,
 		   bool *fresh) HMMU_NO_TSA
@@ -370,7 +380,7 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 		return err;
 	err = l->platform.user_mode_only ? arm_and_fill(l, vma) :
 					   arm_vma(l, vma, &fresh);
-	/* Droppable memory: no userfaultfd may watch it. */
+	/* Droppable memory cannot be registered with a userfaultfd. */
 	*why = HMMU_STAY_KIND;
 	if (err == -EINVAL && is_whole(l, vma))
 		return -EBUSY;
@@ -379,9 +389,9 @@ int hmmu__live_arm(struct hmmu_mm *mm, const struct hmmu_vma_info *vma,
 }
 
 /*
- * What the record is a part of, when that has grown in place: a mapping that is
- * registered in two ways is two, and the program could not move it any more
- * (E3). False: it can not be disarmed as a whole.
+ * Get the whole mapping of a record, which may have grown in place. A mapping
+ * that is registered in two modes is two mappings, and the program could not
+ * move it any more (E3). False: it cannot be disarmed as a whole.
  */
 static bool find_whole_vma_locked(struct hmmu_live *l,
 				  const struct hmmu_watch *w,
@@ -405,9 +415,9 @@ static bool find_whole_vma_locked(struct hmmu_live *l,
 }
 
 /*
- * After each page that comes home somebody asks this of a mapping that may have
- * many blocks: the look begins where the last one found something, and what
- * comes home in the order of addresses is found in a few steps.
+ * This is called for each page that migrates back, and a mapping can have many
+ * blocks. So the search starts where the last one found a device page. If pages
+ * migrate back in the order of addresses, it takes a few steps.
  */
 static bool is_away_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	HMMU_REQUIRES(&l->watch_lock)
@@ -420,7 +430,10 @@ static bool is_away_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	       hmmu__core_next_away(l->mm.space, start, from, &w->away_at);
 }
 
-/* Back to an ordinary mapping; who waits for a hole finds it by itself. */
+/*
+ * Watch the mapping only. Threads that wait for a hole are woken; the kernel
+ * fills it.
+ */
 static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	HMMU_REQUIRES(&l->watch_lock)
 {
@@ -429,8 +442,9 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 	if (!w->armed || is_away_locked(l, w))
 		return;
 	/*
-	 * While a change is under way the record may be old: something else,
-	 * with pages away, may have moved to the address. Later, then.
+	 * While a change is in progress the record may be out of date: another
+	 * mapping with device pages may have moved to the address. Try again
+	 * later.
 	 */
 	if (hmmu__live_is_changing(l)) {
 		release_later(l);
@@ -450,8 +464,8 @@ static void disarm_locked(struct hmmu_live *l, struct hmmu_watch *w)
 }
 
 /*
- * Exclusively: between the look at the blocks and the kernel's call no page
- * may be taken, for it would read as zeroes.
+ * The caller holds the events lock exclusively: no page may be taken between
+ * the check of the blocks and the kernel's call, for it would read as zeroes.
  */
 void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 				   uintptr_t end)
@@ -466,7 +480,7 @@ void hmmu__watch_release_exclusive(struct hmmu_live *l, uintptr_t start,
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
-/* A look without the events lock: is there anything to disarm? */
+/* Check without the events lock: is there a mapping to disarm? */
 static bool may_release(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_itree_node *n;
@@ -497,10 +511,10 @@ void hmmu__live_release(struct hmmu_mm *mm, uintptr_t start,
 }
 
 /*
- * For a hook that is about to unmap the range: without a registration the
- * kernel has no event to wait for. Ending a registration for write protection
- * walks every page, one for missing pages does not: so that first, from so many
- * bytes on.
+ * For a hook that is about to unmap the range: without registration the kernel
+ * sends no event to wait for. Ending a registration for write protection walks
+ * every page, and one for missing pages does not: change the mode first, for
+ * more than this many bytes.
  */
 #define SUSPEND_BYTES (4 * HMMU_PAGE_BYTES)
 
@@ -525,7 +539,7 @@ bool hmmu__watch_suspend(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	return any;
 }
 
-/* The unmapping failed: what is mapped there is registered as it was. */
+/* The unmapping failed: register what is mapped there as before. */
 void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
 	struct hmmu_vma_info vma;
@@ -542,7 +556,7 @@ void hmmu__watch_resume(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	hmmu__mutex_unlock(&l->watch_lock);
 }
 
-/* A hole that the kernel is to fill by itself; the record is not asked. */
+/* Let the kernel fill a hole. The record stays as it is. */
 void hmmu__watch_demote_page(struct hmmu_live *l, uintptr_t page)
 {
 	hmmu__mutex_lock(&l->watch_lock);
@@ -551,10 +565,10 @@ void hmmu__watch_demote_page(struct hmmu_live *l, uintptr_t page)
 }
 
 /*
- * Something has come under an armed record, or under what was armed in case of
- * need, that has no zeroes to be filled with. Nobody would ever serve a fault
- * there, so it is watched for changes only, as a whole: in parts the program
- * could not move it any more (E3).
+ * The mapping of @page has an armed record, or was armed in case it was needed,
+ * but its holes must not be filled with zeroes. No fault there would ever be
+ * served. Watch it only, as a whole: in parts the program could not move it any
+ * more (E3).
  */
 void hmmu__watch_demote_vma(struct hmmu_live *l, uintptr_t page)
 {
