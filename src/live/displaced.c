@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Device pages that are put aside: see displaced.h.
- */
+/* Orphaned pages: see displaced.h. */
 #include "live/displaced.h"
 
 #include "base/arena.h"
@@ -35,10 +33,13 @@ static void displace_one(struct hmmu_live *l, const struct hmmu_lifted *run)
 {
 	struct hmmu_displaced *d = hmmu__alloc(sizeof(*d));
 
-	/* Without memory the page is lost with its old mapping, which is most
-	 * often gone. */
+	/*
+	 * Without memory the pages are lost with their old mapping, which in
+	 * most cases is gone.
+	 */
 	if (!d) {
-		hmmu__log(HMMU_LOG_ERROR, "no memory: device pages are lost");
+		hmmu__log(HMMU_LOG_ERROR,
+			  "out of memory: device pages are lost");
 		hmmu__core_lifted_drop(l->mm.space, run);
 		return;
 	}
@@ -57,7 +58,7 @@ void hmmu__displace(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	}
 }
 
-/* The first part of a displaced run that lies in [start, end), cut out of it. */
+/* Take the first part of an orphaned run that lies in [start, end). */
 static bool displaced_take(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 			   struct hmmu_lifted *part)
 {

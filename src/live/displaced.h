@@ -3,12 +3,14 @@
 #define HMMU_LIVE_DISPLACED_H
 
 /*
- * Device pages that are put aside
+ * Orphaned pages: device pages whose mapping is gone, but its event is pending
  *
- * Something has moved to [start, end) before the event came that what stood
- * there has left: its device pages are put aside. When that event comes, they
- * are dropped, or follow where their mapping went. What is left in the end is
- * dropped. All by the service with the events lock held exclusively.
+ * Another mapping has moved to [start, end) before the unmap or remap event of
+ * the old mapping there was read. The old mapping's device pages are put aside.
+ * When the event comes, they are dropped or follow their mapping. Pages that
+ * remain in the end are dropped.
+ *
+ * Locking: only the service calls these, with the events lock held exclusively.
  */
 
 #include <stddef.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events: what has become of a mapping that was changed behind the hooks.
+ * Apply an event: the program's mapping was changed without a hook
  *
- * Applied by the service with the events lock held exclusively.
+ * Locking: the service holds the events lock exclusively. Block locks and the
+ * watch lock are taken inside.
  */
 #include "live/events.h"
 
@@ -27,31 +28,32 @@ static void apply_change(struct hmmu_live *l, uintptr_t start, uintptr_t end,
 	hmmu__core_drop(l->mm.space, start, end);
 	if (event == HMMU_EVENT_UNMAP)
 		hmmu__watch_cut(l, start, end);
-	/* The rest of a mapping may have nothing away any more. */
+	/* The rest of the mapping may have no device page any more. */
 	hmmu__watch_release_exclusive(l, start ? start - 1 : 0, end + 1);
 	hmmu__core_invalidate_end(l->mm.space, &call);
 }
 
-/* --- what is still to be told --------------------------------------------------- */
+/* --- pending events ----------------------------------------------------------- */
 
 /*
- * The departure of what stood at an address may be told after what has come
- * there since:
+ * The unmap or remap event of an old mapping may be read after the event of a
+ * mapping that came to its address later:
  *
- *      one thread                          another
- *      munmap(R): the mapping is gone
- *                                          mremap(P) lands in R
- *                                          event: P moved to R
- *      event: R was unmapped
+ *	one thread                          another
+ *	munmap(R): the mapping is gone
+ *	                                    mremap(P) moves P to R
+ *	                                    event: P moved to R
+ *	event: R was unmapped
  *
- * Required: the second event does not drop what has landed. A record of ours
- * at R when the landing is told means that its end has not been: it is awaited.
- * The first unmapping told of such a page is the one that is awaited; if it was
- * the newer one after all, the other one does the same to the same pages.
+ * Required: the second event does not drop the pages of the newer mapping. If R
+ * still has a record when the event of the move to R is applied, the end of the
+ * old mapping is pending: R is awaited. The first unmap event of such a page
+ * counts as the awaited one. If it belonged to the newer mapping after all, the
+ * other event does the same to the same pages.
  *
- * A move away is told by two events, a move and an unmapping. The first move
- * told of an awaited page is the older one, unless nothing is mapped there: then
- * what has landed has left, too.
+ * A move away raises two events, remap and unmap. The first remap event of an
+ * awaited page belongs to the older mapping, unless nothing is mapped there:
+ * then the newer one has moved away, too.
  */
 static void await_overlapped(struct hmmu_live *l, uintptr_t start,
 			     uintptr_t end)
@@ -61,7 +63,7 @@ static void await_overlapped(struct hmmu_live *l, uintptr_t start,
 	for (; hmmu__watch_overlap(l, start, end, &lo, &hi); start = hi) {
 		if (l->awaits == HMMU_AWAITED) {
 			hmmu__log(HMMU_LOG_WARN,
-				  "too many mappings change at once");
+				  "too many unmap events are pending");
 			return;
 		}
 		l->awaited[l->awaits++] = (struct hmmu_awaited){
@@ -73,7 +75,10 @@ static void await_overlapped(struct hmmu_live *l, uintptr_t start,
 	}
 }
 
-/* The part of [at, end) that is awaited as a whole or not at all. */
+/*
+ * The awaited range that has @at, or NULL. *@end is clipped so that [at, *end)
+ * is awaited as a whole or not at all.
+ */
 static struct hmmu_awaited *awaited_at(struct hmmu_live *l, uintptr_t at,
 				       uintptr_t *end)
 {
@@ -92,7 +97,7 @@ static struct hmmu_awaited *awaited_at(struct hmmu_live *l, uintptr_t at,
 	return NULL;
 }
 
-/* [start, end) of @w has been told. */
+/* The event of [start, end), a part of @w, has arrived. */
 static void awaited_told(struct hmmu_live *l, struct hmmu_awaited *w,
 			 uintptr_t start, uintptr_t end)
 {
@@ -103,7 +108,10 @@ static void awaited_told(struct hmmu_live *l, struct hmmu_awaited *w,
 		l->awaited[l->awaits] = rest;
 		l->awaited[l->awaits++].end = start;
 	}
-	/* Two from one: without room the last part counts as told. */
+	/*
+	 * A cut makes two ranges of one. Without room the last is no longer
+	 * awaited.
+	 */
 	if (end < rest.end && l->awaits < HMMU_AWAITED) {
 		l->awaited[l->awaits] = rest;
 		l->awaited[l->awaits++].start = end;
@@ -121,7 +129,10 @@ void hmmu__events_forget_awaited(struct hmmu_live *l)
 	hmmu__displaced_drop(l, 0, UINTPTR_MAX);
 }
 
-/* A move of the awaited [at, *end), all mapped or all not: is it the older? */
+/*
+ * True if the move of the awaited range [at, *end) is one of the older mapping.
+ * *@end is clipped so that the range is all mapped or all not.
+ */
 static bool move_is_older(struct hmmu_live *l, struct hmmu_awaited *w,
 			  uintptr_t at, uintptr_t *end)
 {
@@ -140,7 +151,7 @@ static bool move_is_older(struct hmmu_live *l, struct hmmu_awaited *w,
 	return true;
 }
 
-/* A part of what moved away: of what stood there before a landing, or not. */
+/* A part has moved away. @stale: it is a part of the older mapping. */
 static void move_part(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 		      size_t bytes, bool stale)
 {
@@ -151,8 +162,8 @@ static void move_part(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 }
 
 /*
- * Something moved to where another mapping was a moment ago, and that one's
- * leaving may be told after this: its pages are put aside.
+ * A mapping has moved to an address whose old mapping may still have an event
+ * pending: put the old mapping's device pages aside.
  */
 static void apply_remap(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 			size_t bytes)
@@ -171,7 +182,9 @@ static void apply_remap(struct hmmu_live *l, uintptr_t from, uintptr_t to,
 	uintptr_t at, next;
 	bool stale;
 
-	/* What stood there is gone, whenever that is told. */
+	/*
+	 * The old mapping there is gone, whether its event has arrived or not.
+	 */
 	hmmu__core_invalidate_begin(l->mm.space, &over);
 	hmmu__displace(l, to, to + bytes);
 	hmmu__core_invalidate_begin(l->mm.space, &call);
@@ -206,22 +219,22 @@ static void apply_unmap(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 
 /* --- discards -------------------------------------------------------------------- */
 
-/* So long the discard itself may come after its event was read. */
+/* Longest time from the event of a discard to the discard itself. */
 #define DISCARD_DELAY_NS 200000000ull
 
 /*
- * A discard is told before it is made:
+ * The event of a discard is sent before the discard:
  *
- *      service                             program
- *                                          madvise(R, MADV_DONTNEED)
- *      event: R is discarded; read           goes on
- *      drops device pages of R
- *      somebody migrates R                   empties R
+ *	service                             program
+ *	                                    madvise(R, MADV_DONTNEED)
+ *	event: R is discarded; read           continues
+ *	drops device pages of R
+ *	another thread migrates R             empties R
  *
- * Forbidden: a page that left between the two: it would come home with what was
- * to be discarded. Linux does not tell when the discard is over. So pages of R
- * stay for a time, unless a hook made the call: that one is an invalidation
- * under way, which migrations keep clear of.
+ * Forbidden: a page migrates between the two: it would come back with the
+ * content that was to be discarded. Linux does not report the end of the
+ * discard. So pages of R stay for a while, unless a hook made the call: then
+ * its invalidation is still active, and migrations wait for that.
  */
 static void note_discard(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 {
@@ -233,7 +246,7 @@ static void note_discard(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 		return;
 	for (i = 0; i < HMMU_DISCARDS && d->until_ns > now; i++)
 		d = &l->discard[i];
-	/* No room: one range for two. */
+	/* No room: merge two ranges. */
 	if (d->until_ns > now) {
 		start = start < d->start ? start : d->start;
 		end = end > d->end ? end : d->end;
@@ -249,7 +262,7 @@ static void apply_discard(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 	apply_change(l, start, end, HMMU_EVENT_CLEAR);
 }
 
-/* --- all ------------------------------------------------------------------------- */
+/* --- the switch --------------------------------------------------------------- */
 
 void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
 {
@@ -270,8 +283,11 @@ void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg)
 		break;
 	case UFFD_EVENT_REMAP:
 		hmmu__count(&c->events_remap, 1);
-		/* Of no length: shared memory has got a second mapping. Nothing
-		 * has left, and what stood there was told by itself. */
+		/*
+		 * Length 0: shared memory got a second mapping. Nothing has
+		 * moved away, and the old mapping at the address has an event
+		 * of its own.
+		 */
 		if (msg->arg.remap.len)
 			apply_remap(l, msg->arg.remap.from, msg->arg.remap.to,
 				    hmmu_round_up(msg->arg.remap.len,

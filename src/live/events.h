@@ -7,11 +7,14 @@
 struct hmmu_live;
 struct uffd_msg;
 
-/* All by the service with the events lock held exclusively. */
+/*
+ * Apply the events of the userfaultfd. Only the service calls these, with the
+ * events lock held exclusively.
+ */
 void hmmu__event_apply(struct hmmu_live *l, const struct uffd_msg *msg);
-/* An older change is still to be told: read on while one is under way. */
+/* An older event is pending: read more while a change is in progress. */
 bool hmmu__events_awaited(const struct hmmu_live *l);
-/* Everything has been told. */
+/* No event is pending any more. */
 void hmmu__events_forget_awaited(struct hmmu_live *l);
 
 #endif

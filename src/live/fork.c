@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Around fork: every page is home while the process is copied.
+ * Around fork(3): every page is in system memory while the process is copied
  *
- * The child gets no userfaultfd registration, so a page that is away would
- * read as zeroes there. Before the fork everything comes home, and nothing
- * leaves until it is over. The child keeps its data and has no space; it may
- * open its own.
+ * The child inherits no userfaultfd registration, so a device page would read
+ * as zeroes there. Before the fork all pages migrate back, and none migrates to
+ * a device until the fork is over. The child keeps its data and has no space.
+ * It may open its own.
+ *
+ * Locking: the thread lock and the arena's lock are held over the fork; the
+ * events lock is not, see migrate_all_back().
  */
 #include "live/fork.h"
 
@@ -23,19 +26,20 @@
 #include "live/stack.h"
 
 /*
- * What prepare() holds. Of the thread: the C library (from 2.36 on) lets several
- * threads be in their handlers at a time, and only the locks taken last make
- * one fork wait for the other.
+ * State that prepare() leaves for the two handlers after it. It is per thread:
+ * since glibc 2.36 several threads can be in their handlers at the same time,
+ * and only the locks taken last make one fork wait for another.
  */
 static HMMU_TLS struct hmmu_live *forking;
 static HMMU_TLS struct hmmu_thread *forking_thread;
-/* Copied pages become read-only (FK3); which ones the kernel does not say. */
+/* Copied pages become read-only (FK3). The kernel does not say which ones. */
 static HMMU_TLS struct hmmu_invalidate_call forking_call;
 
 /*
- * Home, and nothing leaves again: a migration meets the call that is begun while
- * the events lock is ours. The lock is not held over the fork, for other
- * libraries' handlers run meanwhile.
+ * Migrate all pages back and begin an invalidation that keeps them there. The
+ * invalidation begins while the events lock is held, so every later migration
+ * meets it. The lock itself is not held over the fork, because handlers of
+ * other libraries run meanwhile.
  */
 static void migrate_all_back(struct hmmu_live *l)
 {
@@ -46,7 +50,9 @@ static void migrate_all_back(struct hmmu_live *l)
 		int err = hmmu__core_all_home(s);
 
 		if (err)
-			hmmu__log(HMMU_LOG_ERROR, "fork: pages stay away: %d",
+			hmmu__log(HMMU_LOG_ERROR,
+				  "fork: pages did not migrate back (%d): the "
+				  "child reads zeroes there",
 				  err);
 		hmmu__events_begin(l);
 		done = !hmmu__core_device_pages(s) || err;
@@ -94,7 +100,7 @@ static void after_parent(void)
 
 static void files_close(struct hmmu_live *l)
 {
-	/* Another thread of the parent may have held it. */
+	/* Another thread of the parent may have held the lock. */
 	hmmu__mutex_init(&l->vmas.lock, HMMU_RANK_LEAF, "maps");
 	hmmu__sys_close(l->fdinfo_fd);
 	hmmu__sys_close(l->wake_fd);
@@ -114,7 +120,7 @@ static void after_child(void)
 	hmmu__arena_fork_after();
 	hmmu__threads_fork_after_child();
 	hmmu__log_fork_after_child();
-	/* The space is the parent's: who holds a pointer to it gets -ECHILD. */
+	/* The space is the parent's. Calls on it return -ECHILD. */
 	atomic_store_explicit(&l->mm.forked, true, memory_order_release);
 	hmmu__live_forget();
 	hmmu__armed_forget();
@@ -137,7 +143,10 @@ int hmmu__fork_install(void)
 	return atfork_err;
 }
 
-/* Forks are counted from the start: pages shared then may be shared now. */
+/*
+ * Count forks from the start of the process: a page that was shared then may be
+ * shared now.
+ */
 static __attribute__((constructor)) void count_from_start(void)
 {
 	(void)hmmu__fork_install();

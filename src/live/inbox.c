@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the userfaultfd: messages that were read and wait, the events lock,
- * and what other threads do while they wait for the service.
+ * Read the userfaultfd: the inbox, the events lock, and waiting for the service
  */
 #include "live/inbox.h"
 
@@ -20,7 +19,7 @@ static struct uffd_msg *inbox_slot(const struct hmmu_inbox_queue *s, uint32_t i)
 	return &s->msg[(s->head + i) % HMMU_INBOX_MESSAGES];
 }
 
-/* For an event; a fault always finds a place. */
+/* Faults need no room: one that finds none is woken. */
 bool hmmu__inbox_has_room(struct hmmu_live *l)
 {
 	bool room;
@@ -32,8 +31,8 @@ bool hmmu__inbox_has_room(struct hmmu_live *l)
 }
 
 /*
- * A thread waits in one fault at a time, and one that gets signals leaves it
- * and faults again: its latest message is the one that counts.
+ * A thread waits in one fault at a time. After a signal it can fault again, and
+ * then its newest message replaces the older one.
  */
 static struct uffd_msg *fault_of_same_thread(const struct hmmu_inbox_queue *s,
 					     const struct uffd_msg *msg)
@@ -47,7 +46,7 @@ static struct uffd_msg *fault_of_same_thread(const struct hmmu_inbox_queue *s,
 	return NULL;
 }
 
-/* False: there are more threads than places. */
+/* False: more threads wait than there is room for. */
 static bool inbox_put_fault_locked(struct hmmu_live *l,
 				   const struct uffd_msg *msg)
 	HMMU_REQUIRES(&l->inbox_lock)
@@ -69,14 +68,10 @@ static void inbox_put_event_locked(struct hmmu_live *l,
 	struct hmmu_inbox_queue *s = &l->inbox_events;
 
 	*inbox_slot(s, s->count++) = *msg;
-	/* Relaxed: who takes or puts pages looks with the events lock held. */
+	/* Relaxed: take and put check it with the events lock held. */
 	atomic_fetch_add_explicit(&l->unprocessed, 1, memory_order_relaxed);
 }
 
-/*
- * The caller has seen room and holds the events lock exclusively, so that an
- * event is not applied before one that was read earlier.
- */
 void hmmu__inbox_put(struct hmmu_live *l, const struct uffd_msg *msg)
 {
 	uintptr_t page = msg->arg.pagefault.address & ~(HMMU_PAGE_BYTES - 1);
@@ -89,14 +84,13 @@ void hmmu__inbox_put(struct hmmu_live *l, const struct uffd_msg *msg)
 	else
 		inbox_put_event_locked(l, msg);
 	hmmu__mutex_unlock(&l->inbox_lock);
-	/* It faults again, and is read again. */
+	/* The thread faults again, and its message is read again. */
 	if (!placed)
 		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
 	if (!hmmu__is_service(l))
 		(void)hmmu__sys_write(l->wake_fd, &one, sizeof(one));
 }
 
-/* The fault at place @i; it is taken out if it is @tid's. */
 bool hmmu__inbox_fault(struct hmmu_live *l, uint32_t i, int tid,
 		       struct uffd_msg *msg)
 {
@@ -130,19 +124,20 @@ static bool inbox_get(struct hmmu_live *l, struct hmmu_inbox_queue *s,
 }
 
 /*
- * Whoever has stopped inside a section can not end it, and who has read that may
- * be waiting for the section. With the events lock held exclusively nobody puts
- * a page where he stands, so while it is absent he stays. But a page may be
- * there and he not woken:
+ * A thread that waits in a CPU fault inside a section cannot end the section,
+ * and the reader of the fault may wait for that section. The events lock is
+ * held exclusively, so nobody puts a page at the address: while the page is
+ * absent, the thread waits, and its section can be aborted. But the page can be
+ * present and the thread not woken:
  *
- *      program                             owner of the section
- *      MADV_GUARD_INSTALL of P:
- *        its page goes
- *                                          touches P, and stops
- *        the guard comes
+ *	program                             owner of the section
+ *	MADV_GUARD_INSTALL of P:
+ *	  removes the page
+ *	                                    touches P and waits
+ *	  installs the guard
  *
- * mremap() to where he waits does it, too. He is woken, and goes on, or gets
- * a signal, or stops again and is read again.
+ * mremap() to the address does the same. Then wake the thread: it continues, or
+ * gets a signal, or faults again and its message is read again.
  */
 static void break_faulting_section(struct hmmu_live *l,
 				   const struct uffd_msg *msg)
@@ -158,7 +153,6 @@ static void break_faulting_section(struct hmmu_live *l,
 		hmmu__uffd_wake(l, page, page + HMMU_PAGE_BYTES);
 }
 
-/* With the events lock held exclusively. */
 bool hmmu__inbox_read(struct hmmu_live *l, struct uffd_msg *msg)
 {
 	if (hmmu__sys_read(hmmu__uffd(l), msg, sizeof(*msg)) != sizeof(*msg))
@@ -168,7 +162,7 @@ bool hmmu__inbox_read(struct hmmu_live *l, struct uffd_msg *msg)
 	return true;
 }
 
-/* Faults nobody has read; 1 when it can not be known. */
+/* The number of faults that nobody has read; 1 if it cannot be read. */
 unsigned long hmmu__inbox_pending_faults(const struct hmmu_live *l)
 {
 	char text[256];
@@ -201,14 +195,14 @@ bool hmmu__inbox_is_readable(const struct hmmu_live *l)
 void hmmu__events_begin(struct hmmu_live *l) HMMU_NO_TSA
 {
 	hmmu__rw_write_lock(&l->events);
-	/* seq_cst: before the read that lets a thread go on. */
+	/* seq_cst: before the read that lets a thread continue. */
 	atomic_store_explicit(&l->events_owner, hmmu__thread_id(),
 			      memory_order_seq_cst);
 }
 
 void hmmu__events_end(struct hmmu_live *l) HMMU_NO_TSA
 {
-	/* Release: what was applied or counted. */
+	/* Release: the events that were applied or counted. */
 	atomic_store_explicit(&l->events_owner, 0, memory_order_release);
 	hmmu__rw_write_unlock(&l->events);
 }
@@ -224,10 +218,10 @@ static bool has_pending_fault(const struct hmmu_live *l)
 }
 
 /*
- * The thread waits for a section; the section's owner may be waiting for us in
- * a CPU fault that nobody has read yet, for the service may be what waits. An
- * event that is read here instead (its fault vanished) is left to the service;
- * nobody takes pages until it has been applied.
+ * The owner of the section that the caller waits for may itself wait in a CPU
+ * fault that nobody has read, because the caller may be the service. If the
+ * fault has vanished, an event is read instead: it is left to the service, and
+ * nobody takes pages until it is applied.
  */
 void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 {
@@ -254,8 +248,8 @@ void hmmu__live_pump(struct hmmu_mm *mm, uint64_t timeout_ns) HMMU_NO_TSA
 
 /*
  * While the service applies an event, the thread that raised it may wait for
- * its next one to be read, and the kernel moves no page until that thread has
- * run. What is read here is applied in its turn.
+ * its next event to be read, and the kernel moves no page until that thread has
+ * run. Read the next message; it is applied in its turn.
  */
 void hmmu__live_drain(struct hmmu_mm *mm)
 {
@@ -269,8 +263,9 @@ void hmmu__live_drain(struct hmmu_mm *mm)
 }
 
 /*
- * Who reads events says so before, and what he leaves unapplied is counted
- * before he stops saying so. Not by the lock: who only disarms takes that, too.
+ * A thread that reads events sets events_owner first, and counts the events
+ * that it leaves in the inbox before it clears events_owner. Do not wait for
+ * the lock instead: threads that disarm hold it, too.
  */
 void hmmu__live_events_wait(struct hmmu_mm *mm)
 {
@@ -278,7 +273,7 @@ void hmmu__live_events_wait(struct hmmu_mm *mm)
 	unsigned int round = 0;
 	int owner;
 
-	/* Acquire, the owner first: pairs with hmmu__events_end(). */
+	/* Acquire, and the owner first: pairs with hmmu__events_end(). */
 	while (((owner = atomic_load_explicit(&l->events_owner,
 					      memory_order_acquire)) &&
 		owner != hmmu__thread_id()) ||
@@ -309,8 +304,10 @@ bool hmmu__inbox_take_event(struct hmmu_live *l, struct uffd_msg *msg)
 {
 	if (!inbox_get(l, &l->inbox_events, msg))
 		return false;
-	/* Relaxed: the lock that is held keeps everybody out until it is
-	 * applied. */
+	/*
+	 * Relaxed: nobody checks it before the event is applied, because the
+	 * caller holds the events lock.
+	 */
 	atomic_fetch_sub_explicit(&l->unprocessed, 1, memory_order_relaxed);
 	return true;
 }

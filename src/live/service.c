@@ -1,34 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fault service: one thread that reads the userfaultfd.
+ * The fault service: the thread that reads the userfaultfd
  *
- * Two kinds of messages come out of it. A CPU fault: its thread waits until
- * the page is there. An event - a mapping was changed behind the hooks: its
- * thread waits until the event is read, no longer, so by then no device may be
- * using the memory. read() hands out faults before events and does not say
- * beforehand which comes (E4):
+ * Two kinds of messages arrive. A CPU fault: its thread waits until the page is
+ * present. An event: a mapping was changed without a hook. Its thread waits
+ * only until the event is read, so by then no device may use the memory. read()
+ * returns faults before events and does not say in advance which comes (E4):
  *
- *      service                             program
- *      readable                            munmap() by a raw system call
- *        no port is open, or no fault        pages are gone
- *        pending: an event is next           waits for the read
- *      stop all sections, then read        munmap returns
- *      invalidate, drop, start sections
+ *	service                             program
+ *	readable                            munmap() by a raw system call
+ *	  no port is open, or no fault        the pages are gone
+ *	  is pending: an event is next        waits for the read
+ *	stop all sections, then read        munmap returns
+ *	invalidate, drop, start sections
  *
- * Required: a section, a device fault or a snapshot that begins when munmap has
- * returned sees it. A section can not begin before the drop; the other two wait
- * for the events lock first (hmmu__live_events_wait()), which is held from
- * before the read.
+ * Required: a section, a device fault or a snapshot that begins after munmap
+ * has returned sees the change. A section cannot begin before the drop. The
+ * other two first wait for the events lock (hmmu__live_events_wait()), which is
+ * held from before the read.
  *
- * A fault that is pending may vanish before the read (its thread took a
- * signal), and then an event is read with sections running: counted as late.
+ * A pending fault can vanish before the read (its thread took a signal). Then
+ * an event is read while sections run. Such events are counted as late.
  *
- * While an event is unread the kernel refuses to move pages, and for a little
- * longer, until the thread that made the change has run. So a CPU fault that
- * meets such a change is put aside, events are read, and it is tried again.
+ * While an event is unread, and until the thread that made the change has run,
+ * the kernel refuses to move pages. A CPU fault that meets such a change waits
+ * in the inbox; events are read, and the fault is served again.
  *
- * The thread's stack, and with it its TLS, lies in the arena. It calls nothing
- * that allocates from the program's heap or changes its mappings (E1, E5).
+ * Locking: no lock is held at the head of the loop. The events lock is held
+ * exclusively while messages are read and events are applied.
+ *
+ * The thread's stack, and with it its TLS, is in the arena. The thread calls
+ * nothing that allocates from the program's heap or changes its mappings (E1,
+ * E5).
  */
 #include "live/service.h"
 
@@ -50,7 +53,7 @@
 
 /* --- reading -------------------------------------------------------------------- */
 
-/* The next event that was put aside; false: there is none. */
+/* Apply the oldest event of the inbox. False: there is none. */
 static bool apply_next_event(struct hmmu_live *l)
 {
 	struct uffd_msg msg;
@@ -66,19 +69,18 @@ static bool apply_next_event(struct hmmu_live *l)
 static void read_messages(struct hmmu_live *l, bool only_events);
 
 /*
- * mremap(2) of a locked mapping that grows fills the new part before it tells
- * where it has gone, and until then nobody may put a page there:
+ * mremap(2) of a locked mapping that grows populates the new part before its
+ * event is sent, and until then the kernel refuses to put a page there:
  *
- *      program                             service
- *      mremap: a change is under way
- *        touches the new part, stops       CPU fault: refused (EAGAIN)
- *                                          no event to be read
+ *	program                             service
+ *	mremap: a change is in progress
+ *	  accesses the new part, waits      CPU fault: refused (EAGAIN)
+ *	                                    no event to read
  *
- * Forbidden: both wait for ever. What mremap itself touches is new and on no
- * device, so the kernel is let fill it. Of a message that is old - its thread
- * has been woken, touched something else since and stopped in mremap - nobody
- * knows that. So the thread is woken first: if the message is true it comes a
- * second time.
+ * Forbidden: both wait forever. The page that mremap accesses is new and on no
+ * device, so let the kernel fill it. A message can be old: its thread was
+ * woken, accessed another page and now waits in mremap. To find out, wake the
+ * thread first. If the message is true, it comes a second time.
  */
 static bool serve_mremap_populate(struct hmmu_live *l,
 				  const struct uffd_msg *msg)
@@ -99,10 +101,10 @@ static bool serve_mremap_populate(struct hmmu_live *l,
 	return true;
 }
 
-/* So often a fault is refused before somebody asks why. */
+/* Refusals of a fault until it is checked for mremap. */
 #define POPULATE_TRIES 16
 
-/* The second message of a page, or the first of the page behind it. */
+/* True for the second message of a page, or the first of the page after it. */
 static bool is_next_mremap_populate(const struct hmmu_live *l,
 				    const struct uffd_msg *msg)
 {
@@ -114,7 +116,7 @@ static bool is_next_mremap_populate(const struct hmmu_live *l,
 	       next == hmmu__page_of(msg->arg.pagefault.address);
 }
 
-/* The thread in mremap may be one whose fault was put aside behind this one. */
+/* The thread in mremap may be one whose fault waits in the inbox. */
 static void serve_all_mremap_populates(struct hmmu_live *l)
 {
 	struct uffd_msg msg;
@@ -145,9 +147,12 @@ static void serve_fault(struct hmmu_live *l, const struct uffd_msg *msg)
 			break;
 		if (++tries == 10000)
 			hmmu__log(HMMU_LOG_ERROR,
-				  "CPU fault at %lx can not be served: %d",
+				  "CPU fault at %lx cannot be served yet: %d",
 				  (unsigned long)addr, err);
-		/* The moment in which nothing changes may be right after that. */
+		/*
+		 * Retry soon: after the event is read there may be a moment
+		 * without a change.
+		 */
 		if (hmmu__inbox_is_readable(l))
 			round = 0;
 		read_messages(l, true);
@@ -159,7 +164,10 @@ static void serve_fault(struct hmmu_live *l, const struct uffd_msg *msg)
 			return;
 		serve_all_mremap_populates(l);
 	}
-	/* It looks again, and finds what the kernel makes of the address. */
+	/*
+	 * The thread accesses the page again, and the kernel decides what is
+	 * mapped now.
+	 */
 	if (err)
 		hmmu__uffd_wake(l, hmmu__page_of(addr),
 				hmmu__page_of(addr) + HMMU_PAGE_BYTES);
@@ -167,10 +175,13 @@ static void serve_fault(struct hmmu_live *l, const struct uffd_msg *msg)
 
 /* --- the loop ------------------------------------------------------------------------ */
 
-/* So long a thread that made a change may take to tell it. */
+/* Longest wait for the event of a change that was made. */
 #define EVENT_WAIT_NS 2000000000ull
 
-/* With the events lock held: puts all there is behind @first, which was read. */
+/*
+ * Put @first, which was read, and all further messages into the inbox. The
+ * caller holds the events lock.
+ */
 static void read_all_messages(struct hmmu_live *l, const struct uffd_msg *first)
 {
 	struct uffd_msg msg;
@@ -182,8 +193,8 @@ static void read_all_messages(struct hmmu_live *l, const struct uffd_msg *first)
 }
 
 /*
- * With the events lock held: applies what was put aside, and where something
- * older is still to be told, reads on until no change is under way.
+ * Apply the events of the inbox. If an older event is still pending, read more
+ * until no change is in progress. The caller holds the events lock.
  */
 static void apply_pending_events(struct hmmu_live *l)
 {
@@ -204,9 +215,9 @@ static void apply_pending_events(struct hmmu_live *l)
 }
 
 /*
- * Applies what was put aside, then reads one message under the events lock and
- * applies it if it is an event. A fault comes back in @msg. False: nothing was
- * there.
+ * Apply the events of the inbox, then read one message with the events lock
+ * held, and apply it if it is an event. A fault is returned in @msg. False:
+ * there was no message.
  */
 static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 		     bool stopped) HMMU_NO_TSA
@@ -226,14 +237,14 @@ static bool read_one(struct hmmu_live *l, struct uffd_msg *msg,
 	return any;
 }
 
-/* So many faults are put aside in a row. */
+/* Most faults that are put into the inbox in one call. */
 #define MAX_FAULTS_READ 4096
 
 /*
- * Reads until there was an event, or nothing more. Faults come first (E4), and
- * threads that get signals leave theirs and fault again all the time: one at a
- * time the event might never be reached. Never returns true: the faults wait
- * behind the one in hand.
+ * Read until an event came, or no message is left. Faults come first (E4), and
+ * threads that get signals fault again all the time: one fault for each call
+ * might never reach the event. Always returns false: the faults wait in the
+ * inbox, behind the one that is being served.
  */
 static bool read_event(struct hmmu_live *l, struct uffd_msg *msg, bool stopped)
 {
@@ -249,14 +260,15 @@ static bool read_event(struct hmmu_live *l, struct uffd_msg *msg, bool stopped)
 
 /*
  * Sections are stopped unless the next message is a fault. @only_events: a
- * fault in hand waits; other faults are put aside behind it.
+ * fault is being served; put other faults into the inbox.
  */
 static void read_messages(struct hmmu_live *l, bool only_events)
 {
 	struct hmmu_space *space = l->mm.space;
 	/*
-	 * A change under way means an event, whatever comes first. While no
-	 * port is open to be waited for, it costs nothing to let none begin.
+	 * A change in progress means that an event comes, perhaps after faults.
+	 * If no port is open, there is no section to wait for, and stopping
+	 * costs nothing.
 	 */
 	bool stop = hmmu__core_ports_idle(space) ||
 		    !hmmu__inbox_pending_faults(l) || hmmu__uffd_is_changing(l);
@@ -290,10 +302,10 @@ static void process_inbox(struct hmmu_live *l) HMMU_NO_TSA
 		serve_fault(l, &msg);
 }
 
-/* So long after a change what could not be disarmed then is tried again. */
+/* Time after which a mapping is disarmed that could not be disarmed at once. */
 #define DISARM_DELAY_NS 5000000u
 
-/* How long until there is something to do that nobody tells; UINT64_MAX: never. */
+/* The next timer deadline, from now; UINT64_MAX: none. */
 static uint64_t next_deadline_ns(const struct hmmu_live *l)
 {
 	return l->disarm_later ? DISARM_DELAY_NS : UINT64_MAX;
@@ -307,7 +319,7 @@ static void disarm_idle(struct hmmu_live *l)
 	hmmu__live_release(&l->mm, 0, UINTPTR_MAX);
 }
 
-/* True: a message, or somebody has woken it. */
+/* True: there is a message, or another thread has woken the service. */
 static bool wait_for_message(const struct hmmu_live *l, struct pollfd *fds)
 {
 	uint64_t ns = next_deadline_ns(l);
@@ -330,7 +342,10 @@ static void *service_main(void *arg)
 	atomic_store_explicit(&l->service_tid, hmmu__sched_gettid(),
 			      memory_order_relaxed);
 	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
-		/* What is put aside from here on by others wakes the poll. */
+		/*
+		 * What other threads put into the inbox from here on wakes the
+		 * poll.
+		 */
 		process_inbox(l);
 		any = wait_for_message(l, fds);
 		if (!any) {
@@ -343,10 +358,11 @@ static void *service_main(void *arg)
 			read_messages(l, false);
 	}
 	/*
-	 * Before the thread ends, for what runs then - a sanitizer's or libc's
-	 * tidying up, destructors of a callback's thread-specific data - may
-	 * unmap memory that is registered, and nobody would read that event.
-	 * Closing ends every registration and wakes all who wait.
+	 * Close the userfaultfd before the thread ends. Code that runs at its
+	 * end - the clean-up of a sanitizer or of libc, destructors of a
+	 * callback's thread-specific data - may unmap registered memory, and
+	 * nobody would read that event. Closing ends all registrations and
+	 * wakes all waiting threads.
 	 */
 	hmmu__platform_close(&l->platform);
 	return NULL;

@@ -2,6 +2,8 @@
 #ifndef HMMU_LIVE_SERVICE_H
 #define HMMU_LIVE_SERVICE_H
 
+/* The fault service: see service.c. */
+
 struct hmmu_live;
 
 int hmmu__service_start(struct hmmu_live *l);
