@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hooks of the break, which ends the heap: where it goes down, memory is
- * unmapped.
+ * Hooks of brk(2) and sbrk(2), which move the end of the heap: lowering it
+ * unmaps memory
  *
- * The C library has the break in a word, __curbrk, and malloc goes by that. So
- * it is the one word here, too: brk() does what the C library's does, which has
- * no other name to be called by, and sbrk() calls the C library's by its other
- * name, __sbrk. Both names are to be had in libc.so and in libc.a, before any
- * constructor has run.
+ * The C library keeps the break in the word __curbrk, and malloc relies on it.
+ * So these hooks use the same word. brk() does what the C library's does,
+ * because that has no second name to be called by. sbrk() calls the C library's
+ * by its second name, __sbrk. Both names are in libc.so and in libc.a, and
+ * valid before any constructor has run.
  *
- * malloc calls __sbrk itself: what free() and malloc_trim(3) give back arrives
- * as an event, as with a raw system call.
+ * Not supported: memory that free() and malloc_trim(3) give back. malloc calls
+ * __sbrk directly, so it raises an event, as a raw system call does.
  */
 #include <errno.h>
 #include <sys/syscall.h>
@@ -23,7 +23,7 @@
 extern void *__curbrk;
 void *__sbrk(intptr_t increment);
 
-/* The break that results, which is the old one where that is refused. */
+/* Returns the resulting break, which is the old one if the kernel refuses. */
 static uintptr_t kernel_brk(uintptr_t to)
 {
 	return (uintptr_t)hmmu__syscall(SYS_brk, (long)to, 0, 0, 0, 0, 0);
@@ -41,8 +41,8 @@ static int set_break(uintptr_t to)
 }
 
 /*
- * The kernel knows best where the break is: a raw system call may have moved it.
- * 0 is no place for it, but a way to ask for it.
+ * Ask the kernel for the break: a raw system call may have moved it. 0 is not a
+ * break; it asks for the break.
  */
 static bool lower_begin(struct hmmu_hook *h, uintptr_t to)
 {
@@ -59,9 +59,9 @@ static bool lower_begin(struct hmmu_hook *h, uintptr_t to)
 }
 
 /*
- * What is mapped there keeps its registration, and only its event drops what a
- * device has of it: the call may be refused - by RLIMIT_DATA, or for an address
- * below the heap, and the C library calls neither a failure.
+ * The mapping keeps its registration, and only its event drops device pages:
+ * the call may be refused, because of RLIMIT_DATA or for an address below the
+ * heap, and the C library reports neither as a failure.
  */
 static void lower_end(struct hmmu_hook *h)
 {

@@ -1,38 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hooks: the C library's calls that change mappings, with an invalidation
- * around them.
+ * Hooks: C library calls that change mappings, with an invalidation around them
  *
- * The library exports functions of these names; a program that is linked with
- * it, and every library it loads, is bound to them before the C library's. The
- * C library's own calls among themselves, and raw system calls, are not: those
- * arrive as events (service.c).
+ * Overview: libhmmu exports functions with the names of the C library's. A
+ * program that is linked with libhmmu, and each library it loads, is bound to
+ * them. Calls inside the C library and raw system calls are not; they raise
+ * events (service.c).
  *
- * A hook costs a program that shares nothing one load. Memory that no device
- * used costs a walk of a few words.
+ * If no space is open, a hook costs one load. For memory that no device has
+ * used, it costs a walk of a few words.
  *
- *      hook                                device
- *      invalidate begin: mirrors emptied,
- *        sections ended                    fault: waits
- *      no page is held: end the
- *        registration (no event)
- *      munmap
- *      some were: the event of it has
- *        dropped them
- *      invalidate end                      looks: nothing is mapped: -EFAULT
+ *	hook                                device
+ *	invalidate begin: empty mirrors,
+ *	  end sections                      fault: waits
+ *	no device page: end the
+ *	  registration (no event)
+ *	munmap
+ *	some device pages: its event has
+ *	  dropped them
+ *	invalidate end                      looks up: not mapped: -EFAULT
  *
- * A hook drops no device pages by its own word. Whose they are only the events
- * know, in their order:
+ * A hook drops no device pages itself. Only the events, in their order, show
+ * which mapping a page belongs to:
  *
- *      one thread                          another
- *      mremap(R to Q), raw: R's pages
- *        are recorded at R until told
- *                                          mmap: R, by the kernel's choice
- *                                          munmap(R): nothing of R's is dropped
- *      tells: R has moved to Q
+ *	one thread                          another
+ *	mremap(R to Q), raw: R's pages
+ *	  stay recorded at R until its
+ *	  event is applied
+ *	                                    mmap: R, chosen by the kernel
+ *	                                    munmap(R): drops nothing
+ *	event: R has moved to Q
+ *
+ * Locking: the caller holds none. Hooks take the events lock exclusively to
+ * suspend a registration.
+ *
+ * Not supported: mprotect and shmdt by raw system calls, and raw system calls
+ * on mappings that cannot be watched (files). They raise no event (E6).
  */
 
-/* Both names of mmap are defined here; the headers are not to rename one. */
+/* Both names of mmap are defined here: the headers must not rename one. */
 #undef _FILE_OFFSET_BITS
 #include <dlfcn.h>
 #include <errno.h>
@@ -67,13 +73,19 @@ long hmmu__hook_errno(long ret)
 	return -1;
 }
 
-/* NULL: he may not, or there is no memory; the events remain. */
+/*
+ * NULL: the thread may not enter, or there is no memory. The call then raises
+ * events.
+ */
 static struct hmmu_thread *try_enter(void)
 {
 	return hmmu__thread_may_enter() ? hmmu__enter() : NULL;
 }
 
-/* True: the range is used, and h is begun. The caller may have begun another. */
+/*
+ * True: the range is in use, and @h has begun. The caller may have begun
+ * another.
+ */
 static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 			    enum hmmu_event event)
 {
@@ -93,7 +105,10 @@ static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 		hmmu__leave(h->self);
 		return false;
 	}
-	/* What follows waits for sections of others who may wait for his. */
+	/*
+	 * The calls below wait for sections of other threads, which may wait
+	 * for the section of this one.
+	 */
 	hmmu__core_break_own(h->space);
 	h->suspended = false;
 	h->call = (struct hmmu_invalidate_call){
@@ -103,7 +118,7 @@ static bool hook_begin_more(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 	return true;
 }
 
-/* Calls of HMMU's own are no changes of the program. */
+/* HMMU's own calls are no changes of the program's memory. */
 bool hmmu__hook_begin(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 		      enum hmmu_event event)
 {
@@ -117,13 +132,13 @@ void hmmu__hook_end(struct hmmu_hook *h)
 }
 
 /*
- * The mapping goes, and where no device holds a page of it no event is needed. Its
- * record goes before it, for behind it another mapping may stand at the same
- * address. Exclusively: pages that are being taken are in it still, or see that
- * it is gone.
+ * If no device has a page of the mapping, no event is needed. Remove its record
+ * before the mapping: afterwards another mapping may be at the address. The
+ * lock is held exclusively: a take that is running finishes before, and a later
+ * one finds no record.
  *
- * With pages away it keeps its registration: the call may fail, and who waits
- * for such a page must go on waiting.
+ * A mapping with device pages keeps its registration: the call may fail, and
+ * then threads that wait for these pages must wait on.
  */
 void hmmu__hook_suspend(struct hmmu_hook *h) HMMU_NO_TSA
 {
@@ -148,7 +163,7 @@ void hmmu__hook_unmapped(struct hmmu_hook *h, bool done)
 	else if (!done)
 		hmmu__watch_resume(h->live, start, end);
 	hmmu__core_invalidate_end(h->space, &h->call);
-	/* The rest of a mapping may have nothing away any more. */
+	/* The rest of the mapping may have no device page any more. */
 	hmmu__live_release(&h->live->mm, start ? start - 1 : 0, end + 1);
 	hmmu__leave(h->self);
 }
@@ -174,13 +189,13 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd,
 		(uintptr_t)addr, length, prot, flags, fd, offset));
 }
 
-/* So often somebody may migrate what has just come home. */
+/* Attempts: other threads may migrate the pages to a device again. */
 #define HOME_ROUNDS 8
 
 /*
- * A mapping over others may be refused (RLIMIT_AS, overcommit), and Linux tells
- * of it as if it had been made. What stands there is to be as it was: its pages
- * come home first, so that nothing is dropped for what is told.
+ * A mapping over others can be refused (RLIMIT_AS, overcommit) after the kernel
+ * has sent the unmap event. The old mapping must then be unchanged: migrate its
+ * pages back first, so that the event drops nothing.
  */
 void hmmu__hook_home_before(struct hmmu_hook *h)
 {
@@ -233,9 +248,9 @@ static bool discards(int advice)
 #define RUNS 64u
 
 /*
- * Guards were installed up to where it was refused: what is away behind a guard
- * is dropped, the rest stays. A kernel that does not tell guards apart shows
- * them as swapped, which a page that is away is not.
+ * Guards were installed up to the page that was refused: drop device pages
+ * under guards and keep the others. A kernel that does not report guards
+ * reports them as swapped, and a device page is not swapped.
  */
 static void drop_guarded(struct hmmu_hook *h)
 {
@@ -257,9 +272,9 @@ static void drop_guarded(struct hmmu_hook *h)
 }
 
 /*
- * A discard is told as an event, too, which the call waits for and which drops
- * what is away. A guard is not: this must drop it, after what is still to be
- * told of what stood there before.
+ * A discard raises an event, which the call waits for and which drops device
+ * pages. A guard raises none: drop the pages here, after pending events of
+ * mappings that were at the address before.
  */
 static void finish_discard(struct hmmu_hook *h, int advice, bool done)
 {
@@ -284,13 +299,16 @@ HMMU_API int madvise(void *addr, size_t length, int advice)
 			hmmu__sys_madvise(start, length, advice));
 	ret = hmmu__sys_madvise(start, length, advice);
 	finish_discard(&h, advice, !ret);
-	/* Its event is known as this call's only while the call is active. */
+	/*
+	 * The event is known to be this call's only while the invalidation is
+	 * active.
+	 */
 	hmmu__live_events_wait(&h.live->mm);
 	hmmu__hook_end(&h);
 	return (int)hmmu__hook_errno(ret);
 }
 
-/* Events know nothing of it: told by the hook alone (E6). */
+/* mprotect raises no event: only the hook reports it (E6). */
 HMMU_API int mprotect(void *addr, size_t length, int prot)
 {
 	uintptr_t start = (uintptr_t)addr;
@@ -313,10 +331,10 @@ static void *remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
 }
 
 /*
- * Several mappings are not moved as one while one of them is registered, and
- * but for that they might be one (E3). So they are, for this call: what a device
- * has of them comes home, and nobody watches. Before it is tried: Linux 6.17
- * moves the ones before the one that is registered, and then refuses.
+ * While one of several mappings is registered, mremap does not move them as
+ * one, though without registration they may be one (E3). So for this call
+ * device pages migrate back and the registration ends. Do this before the call:
+ * Linux 6.17 moves the mappings before the registered one, and then fails.
  */
 static bool is_several(const struct hmmu_hook *h)
 {
@@ -340,9 +358,9 @@ static void *remap_unwatched(struct hmmu_hook *h, void *old, size_t old_bytes,
 }
 
 /*
- * What has grown, in place or elsewhere, has one record again: also where nothing
- * of it is used any more, for it is still registered. Before the call returns
- * nobody may change what it has made.
+ * A mapping that has grown, in place or elsewhere, gets one record again. Also
+ * if nobody uses it any more: it is still registered. No other thread may
+ * change the new mapping before the call returns.
  */
 static void record_growth(uintptr_t to, size_t old_bytes, size_t new_bytes)
 {
@@ -354,9 +372,12 @@ static void record_growth(uintptr_t to, size_t old_bytes, size_t new_bytes)
 	self = try_enter();
 	if (!self)
 		return;
-	/* What follows waits for sections of others who may wait for his. */
+	/*
+	 * The calls below wait for sections of other threads, which may wait
+	 * for the section of this one.
+	 */
 	hmmu__core_break_own(l->mm.space);
-	/* Where it has moved, that is known first. */
+	/* First apply the event of its move. */
 	hmmu__live_events_wait(&l->mm);
 	hmmu__watch_extend(l, hmmu_round_up(to + old_bytes, HMMU_PAGE_BYTES),
 			   hmmu_round_up(to + new_bytes, HMMU_PAGE_BYTES));
@@ -364,9 +385,9 @@ static void record_growth(uintptr_t to, size_t old_bytes, size_t new_bytes)
 }
 
 /*
- * The kernel tells by events where registered memory went, and the call waits
- * for the service to read them; what is added here is that subscribers are
- * told before, and that everything is recorded when the call returns.
+ * Events report where registered memory has moved, and the call waits until the
+ * service has read them. The hook adds that subscribers are notified before the
+ * call, and that all events are applied when it returns.
  */
 HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 		      ...)
@@ -404,9 +425,7 @@ HMMU_API void *mremap(void *old_addr, size_t old_len, size_t new_len, int flags,
 	return ret;
 }
 
-/*
- * Asked as the program would ask: the first munmap in the order of symbols.
- */
+/* Looked up as for the program: the first munmap in the order of symbols. */
 int hmmu__hooks_bound(void)
 {
 	Dl_info info, own;

@@ -3,13 +3,13 @@
 #define HMMU_LIVE_HOOKS_H
 
 /*
- * What the hooks share: an invalidation around a system call of the program's.
+ * An invalidation around a system call of the program, for all hooks
  *
- *      if (!hmmu__hook_begin(&h, ...))
- *              return the call;
- *      hmmu__hook_suspend(&h);                 where a mapping goes
- *      ret = the call;
- *      hmmu__hook_unmapped(&h, it did);        or hmmu__hook_end(&h)
+ *	if (!hmmu__hook_begin(&h, ...))
+ *		return the call;
+ *	hmmu__hook_suspend(&h);                 if it unmaps
+ *	ret = the call;
+ *	hmmu__hook_unmapped(&h, success);       or hmmu__hook_end(&h)
  */
 
 #include "live/state.h"
@@ -22,29 +22,32 @@ struct hmmu_hook {
 	bool suspended;
 };
 
-/* The space whose memory the hooks look after; NULL: there is none. */
+/* The space whose memory the hooks watch. NULL: there is none. */
 struct hmmu_live *hmmu__hooked(void);
 
 /*
- * False: nobody uses the range, or the call is HMMU's own. True: the hook is
- * begun, and owes an end.
+ * False: nobody uses the range, or HMMU itself makes the call. True: the
+ * invalidation has begun and must be ended.
  */
 bool hmmu__hook_begin(struct hmmu_hook *h, uintptr_t start, size_t bytes,
 		      enum hmmu_event event);
 void hmmu__hook_end(struct hmmu_hook *h);
 
-/* What a device holds comes home first: the call may be refused. */
+/* Migrate device pages of the range back first: the call may be refused. */
 void hmmu__hook_home_before(struct hmmu_hook *h);
 
-/* The mapping goes: without an event where that can be. */
+/*
+ * Before a mapping is unmapped: end its registration, so that no event is
+ * raised, unless it has device pages.
+ */
 void hmmu__hook_suspend(struct hmmu_hook *h);
-/* The end after it; false: the call failed. */
+/* End the invalidation after suspend. @done false: the call failed. */
 void hmmu__hook_unmapped(struct hmmu_hook *h, bool done);
 
 /* Non-zero if the program's calls of munmap() reach HMMU's. */
 int hmmu__hooks_bound(void);
 
-/* As a system call of the C library returns: -1 and errno. */
+/* Convert the result of a system call as the C library does: -1 and errno. */
 long hmmu__hook_errno(long ret);
 
 #endif

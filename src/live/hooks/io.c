@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hooks of read(2), write(2) and their kin: what they work on is home until
- * they return (lend.h).
+ * Hooks of read(2), write(2), pread, pwrite, readv, writev and their variants:
+ * their buffers are in system memory, and pinned, until the call returns
+ * (lend.h)
  *
- * Weak: a program that is linked statically may have functions of these names,
- * and a sanitizer's runtime has.
+ * The functions are weak: a statically linked program may define functions of
+ * these names, and a sanitizer's runtime does.
  */
 
-/* Both names of pread are defined here; the headers are not to rename one. */
+/* Both names of pread are defined here: the headers must not rename one. */
 #undef _FILE_OFFSET_BITS
-/* Nor to define them. */
+/* Nor define one. */
 #undef _FORTIFY_SOURCE
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -55,8 +56,8 @@ static __attribute__((constructor)) void find_io_functions(void)
 }
 
 /*
- * One buffer, at an offset or where the file stands: @at is not looked at then.
- * By its address, since what is to be filled need not have been written.
+ * One buffer, with or without the offset @at. The buffer is passed as an
+ * address because it need not be initialised.
  */
 static ssize_t io_buffer_call(int which, int fd, uintptr_t buf, size_t bytes,
 			      off_t at)
@@ -76,8 +77,8 @@ static ssize_t io_buffer_call(int which, int fd, uintptr_t buf, size_t bytes,
 }
 
 /*
- * The system call of the calls with flags has one argument more, the upper half
- * of the offset, before them.
+ * The system calls with flags have one argument more, the upper half of the
+ * offset, before the flags.
  */
 static ssize_t call_vector(int which, int fd, const struct iovec *iov,
 			   int count, off_t at, int flags)
@@ -104,7 +105,7 @@ static ssize_t io_vector_call(int which, int fd, const struct iovec *iov,
 	return ret;
 }
 
-/* Into memory -------------------------------------------------------------- */
+/* To memory ---------------------------------------------------------------- */
 
 HOOK ssize_t read(int fd, void *buf, size_t bytes)
 {
@@ -141,7 +142,7 @@ ALIAS(preadv2)
 ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t at,
 		   int flags);
 
-/* Out of memory ------------------------------------------------------------ */
+/* From memory -------------------------------------------------------------- */
 
 HOOK ssize_t write(int fd, const void *buf, size_t bytes)
 {
@@ -179,7 +180,7 @@ ALIAS(pwritev2)
 ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t at,
 		    int flags);
 
-/* Of programs that are compiled with checks of their buffers' room --------- */
+/* Names that _FORTIFY_SOURCE uses ------------------------------------------ */
 
 void __chk_fail(void) __attribute__((noreturn));
 HMMU_API ssize_t __read_chk(int fd, void *buf, size_t bytes, size_t room);

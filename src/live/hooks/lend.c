@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Pin the buffers of system calls: see lend.h
+ */
 #include "live/hooks/lend.h"
 
 #include <errno.h>
@@ -11,16 +14,19 @@
 #include "live/look.h"
 #include "live/touch.h"
 
-/* More the kernel takes from nobody: MAX_RW_COUNT. */
+/* The kernel transfers at most MAX_RW_COUNT bytes. */
 #define MAX_BYTES (INT_MAX & ~(HMMU_PAGE_BYTES - 1))
-/* No address of a program is above: 57 bits of page tables, half of them. */
+/* User addresses are lower: half of the 57 bits of page tables. */
 #define MAX_END	  (1ul << 56)
 
 HMMU_NOINLINE bool hmmu__lend_begin_slow(struct hmmu_lending *l)
 {
 	int saved = errno;
 
-	/* Calls of HMMU's own, or of a callback, work on memory that is home. */
+	/*
+	 * Buffers of calls inside HMMU, and of callbacks, are never on a
+	 * device.
+	 */
 	if (hmmu__is_inside() || !hmmu__process_is_ours() ||
 	    !hmmu__thread_may_enter())
 		return false;
@@ -29,7 +35,7 @@ HMMU_NOINLINE bool hmmu__lend_begin_slow(struct hmmu_lending *l)
 	if (!l->self)
 		return false;
 	l->error_number = saved;
-	/* Right below the hook's. */
+	/* Just below the hook's frame. */
 	l->frame = (uintptr_t)__builtin_frame_address(0);
 	l->mark = hmmu__loans_begin(&l->self->loans, l->frame,
 				    l->self->bounds.stack_lo,
@@ -68,8 +74,9 @@ void hmmu__lend_vector(struct hmmu_lending *l, const struct iovec *iov,
 #define LOOK_PAGES 256u
 
 /*
- * Nothing of it is absent. Not which mappings are armed: by what realloc(3) has
- * added to one no event comes, and none yet of what it has just moved.
+ * True if no page is absent. Check pages, not records: memory that realloc(3)
+ * has added to a mapping raises no event, and the event of a move may be
+ * pending.
  */
 static bool is_present(uintptr_t start, uintptr_t end)
 {
@@ -103,28 +110,28 @@ static void fault_in_holes(struct hmmu_live *l, uintptr_t start, uintptr_t end)
 }
 
 /*
- * For reading only, for it is not known what the call will do: the kernel
- * makes a page writable by itself, and what is present stays present.
+ * Fault in for reading only, because it is not known what the call will do: the
+ * kernel makes a page writable by itself, and a present page stays present.
  */
 static void migrate_loan_back(struct hmmu_live *l, uintptr_t start,
 			      uintptr_t end)
 {
 	struct hmmu_space *s = l->mm.space;
 
-	/* What it comes home for may wait for the caller's section. */
+	/* The migration may wait for the caller's section. */
 	hmmu__core_break_own(s);
 	if (hmmu__core_is_away(s, start, end))
 		(void)hmmu__core_home(s, start, end);
 	fault_in_holes(l, start, end);
 }
 
-/* Loan @i of the call, from its mark on; false: there is none any more. */
+/* Get loan @i of the call, from its mark on. False: there are no more. */
 static bool get_loan(const struct hmmu_lending *l, uint32_t i, uintptr_t *start,
 		     uintptr_t *end)
 {
 	const struct hmmu_loans *loans = &l->self->loans;
 
-	/* Relaxed: the caller's own. */
+	/* Relaxed: the loans are the caller's own. */
 	return l->mark + i < atomic_load_explicit(&loans->count,
 						  memory_order_relaxed) &&
 	       hmmu__loan_get(loans, l->mark + i, start, end);

@@ -3,38 +3,41 @@
 #define HMMU_LIVE_LEND_H
 
 /*
- * What the hooks around I/O share
+ * Pin the buffers of system calls, for the I/O hooks in user mode
  *
- * An ordinary user's userfaultfd does not serve the kernel: a system call that
- * is given memory on a device fails with EFAULT. So a hook lends the call what
- * it works on: brings it home, and keeps it from leaving until the call returns.
+ * Overview: in user mode the userfaultfd does not serve the kernel. A system
+ * call with a buffer on a device fails with EFAULT. So the hook migrates the
+ * buffer back and pins it until the call returns. base/loan.h has the list of
+ * pinned ranges, called loans.
  *
- *      struct hmmu_lending l;
+ *	struct hmmu_lending l;
  *
- *      if (!hmmu__lend_begin(&l))
- *              return the call;
- *      hmmu__lend(&l, buf, bytes);
- *      hmmu__lend_done(&l);
- *      ret = the call;
- *      hmmu__lend_end(&l);
+ *	if (!hmmu__lend_begin(&l))
+ *		return the call;
+ *	hmmu__lend(&l, buf, bytes);
+ *	hmmu__lend_done(&l);
+ *	ret = the call;
+ *	hmmu__lend_end(&l);
  *
- * Nothing here fails: what can not be brought home, because nothing is mapped
- * there for example, the kernel is given as it is, and says so in its own words.
- * Where nothing is armed, or nothing of it absent, that is a few stores, a fence
- * and a look.
+ * No function here fails. A buffer that cannot be migrated back, for example
+ * because nothing is mapped there, is passed to the kernel as it is, and the
+ * call returns the kernel's error. If no mapping is armed, or no page of the
+ * buffer is absent, the cost is a few stores, a fence and one check.
  *
- * Not known are calls that were in the kernel already when the space was opened:
- * to record those, too, every call of every program would have to.
- *
- *      who lends                           who arms a mapping, and migrates
- *      records the loan                    arming += 1
- *      fence                               fence
- *      arming, or anything armed?          lent? then no hole is left in it
- *        then home, and no hole            arms, records that, fills
- *      the call                            arming -= 1
- *                                          lent? then it stays
+ *	thread that pins                    thread that arms and migrates
+ *	records the pin                     arming += 1
+ *	fence                               fence
+ *	arming, or a mapping is armed?      pinned? then fill its holes
+ *	  then migrate back                 arm, record that, fill
+ *	the call                            arming -= 1
+ *	                                    pinned? then the page stays
  *
  * Forbidden: neither sees the other.
+ *
+ * Locking: the caller holds none.
+ *
+ * Not supported: calls that were already running when the space was opened. To
+ * pin their buffers, every call of every program would have to record them.
  */
 
 #include <stdbool.h>
@@ -48,28 +51,28 @@
 
 struct hmmu_lending {
 	struct hmmu_thread *self;
-	/* Of the call, see loan.h. */
+	/* The frame of the call, see loan.h. */
 	uintptr_t frame;
 	uint32_t mark;
 	int error_number;
 };
 
-/* False: this call lends nothing, and owes nothing. */
+/* False: this call pins nothing; do not call the other functions. */
 bool hmmu__lend_begin_slow(struct hmmu_lending *l);
 static inline bool hmmu__lend_begin(struct hmmu_lending *l)
 {
-	/* Relaxed: what is behind it is asked again. */
+	/* Relaxed: begin_slow checks again. */
 	return hmmu_unlikely(atomic_load_explicit(&hmmu__lends,
 						  memory_order_relaxed)) &&
 	       hmmu__lend_begin_slow(l);
 }
 
-/* Any address and any number of bytes: the program's own. */
+/* Pin a buffer. The program may pass any address and length. */
 void hmmu__lend(struct hmmu_lending *l, const void *memory, size_t bytes);
-/* The array, and what it points to. */
+/* Pin the array and the buffers in it. */
 void hmmu__lend_vector(struct hmmu_lending *l, const struct iovec *iov,
 		       size_t count);
-/* All is home. errno is what it was at the begin. */
+/* Migrate the pinned buffers back. Restores errno to its value at begin. */
 void hmmu__lend_done(struct hmmu_lending *l);
 void hmmu__lend_end(struct hmmu_lending *l);
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Call the function that a hook replaces: see next.h
+ */
 #include "live/hooks/next.h"
 
 #include <dlfcn.h>
@@ -16,8 +19,8 @@ void hmmu__next_find(struct hmmu_next *next, size_t count)
 }
 
 /*
- * As the C library does it: who is cancelled at any instruction is in the
- * system call, or has not begun it.
+ * As in the C library: a thread that is cancelled at any instruction here is in
+ * the system call or has not begun it.
  */
 static long cancellable(long nr, long a, long b, long c, long d, long e, long f)
 {

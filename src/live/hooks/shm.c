@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hooks of System V shared memory. Linux raises no event when such a mapping
- * goes, so these are all there is: a raw system call is not noticed.
+ * Hooks of System V shared memory
+ *
+ * Not supported: raw shmdt(2). Linux raises no event when such a mapping is
+ * unmapped, so HMMU does not notice it.
  */
 #include <errno.h>
 #include <sys/ipc.h>
@@ -20,9 +22,9 @@ static bool is_shared(uint32_t flags)
 }
 
 /*
- * From @addr on to the end of what may be of one segment: a part of it may have
- * been protected in another way, and what lies behind it looks the same. To
- * tell of more than goes is harmless.
+ * The size from @addr to the end of what may be one segment. A part of the
+ * segment may have another protection, and a neighbour looks the same. To
+ * invalidate too much is harmless.
  */
 static size_t segment_bytes(struct hmmu_live *l, uintptr_t addr)
 {
@@ -30,7 +32,7 @@ static size_t segment_bytes(struct hmmu_live *l, uintptr_t addr)
 	struct hmmu_vma_info vma;
 	uintptr_t end = addr;
 
-	/* Where mappings are asked by text, that takes a lock. */
+	/* Looking up mappings by text takes a lock. */
 	while (self && !hmmu__live_describe(&l->mm, end, &vma) &&
 	       is_shared(vma.flags) && vma.end > end)
 		end = vma.end;
@@ -53,7 +55,7 @@ HMMU_API int shmdt(const void *addr)
 			hmmu__syscall(SYS_shmdt, (long)start, 0, 0, 0, 0, 0));
 	hmmu__hook_suspend(&h);
 	ret = hmmu__syscall(SYS_shmdt, (long)start, 0, 0, 0, 0, 0);
-	/* The rest of what was told of is there still. */
+	/* Neighbours that were invalidated, too, are still mapped. */
 	hmmu__hook_unmapped(&h, false);
 	return (int)hmmu__hook_errno(ret);
 }
@@ -64,7 +66,7 @@ static void *attach(int id, const void *addr, int flags)
 		hmmu__syscall(SYS_shmat, id, (long)addr, flags, 0, 0, 0));
 }
 
-/* Over what is mapped there. */
+/* SHM_REMAP replaces the mappings there. */
 HMMU_API void *shmat(int id, const void *addr, int flags)
 {
 	struct shmid_ds ds;

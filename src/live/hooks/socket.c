@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hooks of send(2), recv(2) and their kin, as those of hooks_io.c: messages,
- * where they go, and what comes with them.
+ * Hooks of send(2), recv(2), sendto, recvfrom, sendmsg, recvmsg, sendmmsg and
+ * recvmmsg, as in io.c: the messages, their addresses and their control data
+ * are pinned
  */
 
-/* The headers are not to define them. */
+/* The headers must not define the functions. */
 #undef _FORTIFY_SOURCE
 #include <limits.h>
 #include <string.h>
@@ -30,7 +31,9 @@ enum {
 	NEXTS,
 };
 
-/* What is not given to the function is 0, and so given to the system call. */
+/*
+ * Arguments that the function does not have are 0, as the system call expects.
+ */
 static struct hmmu_next next[NEXTS] = {
 	[RECV] = { "recv", SYS_recvfrom, NULL },
 	[RECVFROM] = { "recvfrom", SYS_recvfrom, NULL },
@@ -88,7 +91,7 @@ HOOK ssize_t recvfrom(int fd, void *buf, size_t bytes, int flags,
 				       (long)bytes, flags, (long)address,
 				       (long)from_bytes);
 	hmmu__lend(&l, buf, bytes);
-	/* No kind of address is longer, and no kernel writes more. */
+	/* No address type is longer, and the kernel writes no more. */
 	hmmu__lend(&l, address, sizeof(struct sockaddr_storage));
 	hmmu__lend(&l, from_bytes, sizeof(*from_bytes));
 	hmmu__lend_done(&l);
@@ -120,7 +123,7 @@ HOOK ssize_t sendto(int fd, const void *buf, size_t bytes, int flags,
 
 /* Messages --------------------------------------------------------------------- */
 
-/* A message that can not be read is the kernel's to refuse. */
+/* The kernel returns the error for a message that cannot be read. */
 static void lend_message(struct hmmu_lending *l, const struct msghdr *msg)
 {
 	struct msghdr m;
@@ -146,7 +149,7 @@ static long message_call(int which, size_t count, size_t each_bytes, int fd,
 	if (hmmu_likely(!hmmu__lend_begin(&l)))
 		return hmmu__next_call(&next[which], fd, (long)msg, c, d,
 				       (long)timeout, 0);
-	/* The kernel takes no more in one call. */
+	/* The kernel sends or receives no more in one call. */
 	count = hmmu_min(count, IOV_MAX);
 	hmmu__lend(&l, timeout, sizeof(*timeout));
 	hmmu__lend(&l, msg, count * each_bytes);
@@ -170,7 +173,7 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return message_call(SENDMSG, 1, sizeof(*msg), fd, msg, flags, 0, NULL);
 }
 
-/* Each begins with its message. */
+/* Each struct begins with its message. */
 HOOK int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int flags,
 		  struct timespec *timeout)
 {
@@ -184,7 +187,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int flags)
 				 (long)count, flags, NULL);
 }
 
-/* Of programs that are compiled with checks of their buffers' room ------------- */
+/* Names that _FORTIFY_SOURCE uses ---------------------------------------------- */
 
 void __chk_fail(void) __attribute__((noreturn));
 HMMU_API ssize_t __recv_chk(int fd, void *buf, size_t bytes, size_t room,
