@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hmmu_platform_query(): which facilities the kernel has, which are missing and
- * why, and what HMMU does instead.
+ * hmmu_platform_query(): the facilities of the kernel, which are missing and
+ * why, and what HMMU does instead
  *
- * Each call probes anew, with a userfaultfd of its own. No lock is held.
+ * Each call probes again, with a userfaultfd of its own.
+ *
+ * Locking: none.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,7 +21,7 @@
 
 /* --- small files of the kernel -------------------------------------------- */
 
-/* Reads the beginning of @path as a string: "" if it can not be read. */
+/* Read the beginning of @path as a string: "" if it cannot be read. */
 static void read_start(const char *path, char *buf, size_t bytes)
 {
 	int fd = hmmu__sys_open(path, O_RDONLY | O_CLOEXEC, 0);
@@ -33,17 +35,17 @@ static void read_start(const char *path, char *buf, size_t bytes)
 	buf[got > 0 ? got : 0] = '\0';
 }
 
-/* A decimal number other than 0. */
+/* True for a decimal number other than 0. */
 static bool is_positive(const char *text)
 {
 	return text[strspn(text, "0")] >= '1' && text[strspn(text, "0")] <= '9';
 }
 
-/* --- words ---------------------------------------------------------------- */
+/* --- the facilities ------------------------------------------------------ */
 
 /*
- * One facility. @force is its own switch, HMMU__FORCE_COUNT if it has none.
- * @refine, where there is one, replaces sentences that depend on more.
+ * One facility. @force is the variable that disables it, or HMMU__FORCE_COUNT.
+ * @refine, if not NULL, replaces sentences that depend on more.
  */
 struct facility_row {
 	const char *name;
@@ -68,7 +70,8 @@ static void refine_uffd(const struct hmmu__platform *p,
 	if (!out->available)
 		out->reason = p->why;
 	else if (p->user_mode_only)
-		out->reason = "user mode: faults of the program's own accesses";
+		out->reason = "user mode: serves faults of the program, not of "
+			      "system calls";
 }
 
 static bool has_kernel_faults(const struct hmmu__platform *p)
@@ -138,7 +141,7 @@ static bool has_membarrier(const struct hmmu__platform *p)
 
 #define THP_MODE_BYTES 64u
 
-/* "always [madvise] never": the bracket marks what is chosen. */
+/* "always [madvise] never": the brackets mark the chosen mode. */
 static void read_thp_mode(char mode[THP_MODE_BYTES])
 {
 	read_start("/sys/kernel/mm/transparent_hugepage/enabled", mode,
@@ -162,10 +165,10 @@ static void refine_thp(const struct hmmu__platform *p,
 	(void)p;
 	read_thp_mode(mode);
 	if (strstr(mode, "[always]"))
-		out->reason = "mode always: all private memory that can";
+		out->reason = "mode always: all private anonymous memory";
 	else if (mode[0] == '\0')
-		out->reason = "the kernel is built without "
-			      "CONFIG_TRANSPARENT_HUGEPAGE";
+		out->reason = "the kernel has no huge pages: build it with "
+			      "CONFIG_TRANSPARENT_HUGEPAGE=y";
 }
 
 static bool has_hugetlb(const char *pool, const char *overcommit)
@@ -202,24 +205,23 @@ static bool has_hooks(const struct hmmu__platform *p)
 	return p->hooks_allowed && hmmu__hooks_bound();
 }
 
-#define NO_FEATURE "the kernel's userfaultfd does not offer it"
+#define NEEDS_LINUX(version) "userfaultfd has it since Linux " version
 
-#define NO_EVENT                                                              \
-	"such a change is seen only where it goes through HMMU's hooks, not " \
-	"when made by a raw system call or inside the C library"
+#define NO_EVENT                                                        \
+	"such changes are noticed only if the program makes them by a " \
+	"hooked function, not by raw system calls or inside the C library"
 
 #define NO_SPACE "no space can be opened"
 
-#define NO_POOL                                                            \
-	"a program can have no mapping of this kind; other memory is not " \
-	"affected"
+#define NO_HUGETLB \
+	"programs cannot map such pages; other memory is not affected"
 
 static const struct facility_row rows[] = {
 	{
 		.name = "userfaultfd",
 		.force = HMMU__FORCE_NO_UFFD,
 		.has = has_uffd,
-		.yes = "full: also faults of system calls",
+		.yes = "full: also serves faults of system calls",
 		.instead = NO_SPACE,
 		.refine = refine_uffd,
 	},
@@ -228,22 +230,22 @@ static const struct facility_row rows[] = {
 		.force = HMMU__FORCE_USER_MODE,
 		.needs_uffd = true,
 		.has = has_kernel_faults,
-		.yes = "system calls may be given memory that is on a device",
+		.yes = "system calls can use memory that is on a device",
 		.no = "needs CAP_SYS_PTRACE, or read and write access to "
 		      "/dev/userfaultfd, or the sysctl "
 		      "vm.unprivileged_userfaultfd=1",
-		.instead = "with hooks read(2), write(2), send(2), recv(2) and "
-			   "their kin bring home what they are given; another "
-			   "system call that is given memory on a device fails "
-			   "with EFAULT: hmmu_populate() first",
+		.instead = "hooks migrate the buffers of read, write, send, "
+			   "recv and their variants back; other system calls "
+			   "on device memory fail with EFAULT: call "
+			   "hmmu_populate() first",
 	},
 	{
 		.name = "event-unmap",
 		.force = HMMU__FORCE_COUNT,
 		.needs_uffd = true,
 		.has = has_event_unmap,
-		.yes = "unmapping behind the hooks is told",
-		.no = NO_FEATURE " (Linux 4.11)",
+		.yes = "unmapping without a hook is reported",
+		.no = NEEDS_LINUX("4.11"),
 		.instead = NO_EVENT,
 	},
 	{
@@ -251,8 +253,8 @@ static const struct facility_row rows[] = {
 		.force = HMMU__FORCE_COUNT,
 		.needs_uffd = true,
 		.has = has_event_remove,
-		.yes = "discarding behind the hooks is told",
-		.no = NO_FEATURE " (Linux 4.11)",
+		.yes = "discarding without a hook is reported",
+		.no = NEEDS_LINUX("4.11"),
 		.instead = NO_EVENT,
 	},
 	{
@@ -260,8 +262,8 @@ static const struct facility_row rows[] = {
 		.force = HMMU__FORCE_COUNT,
 		.needs_uffd = true,
 		.has = has_event_remap,
-		.yes = "moving behind the hooks is told",
-		.no = NO_FEATURE " (Linux 4.11)",
+		.yes = "moving without a hook is reported",
+		.no = NEEDS_LINUX("4.11"),
 		.instead = NO_EVENT,
 	},
 	{
@@ -269,18 +271,18 @@ static const struct facility_row rows[] = {
 		.force = HMMU__FORCE_COUNT,
 		.needs_uffd = true,
 		.has = has_thread_id,
-		.yes = "a fault tells which thread it stopped",
-		.no = NO_FEATURE " (Linux 4.14)",
-		.instead = "a port section whose own thread touches device "
-			   "memory is not recognised",
+		.yes = "a fault reports the thread that waits",
+		.no = NEEDS_LINUX("4.14"),
+		.instead = "a port section is not aborted when its own thread "
+			   "touches device memory",
 	},
 	{
 		.name = "move",
 		.force = HMMU__FORCE_NO_MOVE,
 		.needs_uffd = true,
 		.has = has_move,
-		.yes = "UFFDIO_MOVE works: pages migrate without being copied",
-		.no = "UFFDIO_MOVE does not work here (Linux 6.8)",
+		.yes = "UFFDIO_MOVE works: pages migrate without a copy",
+		.no = "UFFDIO_MOVE does not work: it needs Linux 6.8",
 		.instead = HMMU__WITHOUT_MOVE,
 	},
 	{
@@ -289,26 +291,27 @@ static const struct facility_row rows[] = {
 		.needs_uffd = true,
 		.has = has_write_protect,
 		.yes = "pages can be watched for writes",
-		.no = NO_FEATURE " (Linux 5.7)",
-		.instead = "memory of which no page is on a device is not "
-			   "watched behind the hooks",
+		.no = NEEDS_LINUX("5.7"),
+		.instead = "mappings without device pages are not watched: "
+			   "only hooks report their changes",
 	},
 	{
 		.name = "sigbus",
 		.force = HMMU__FORCE_COUNT,
 		.needs_uffd = true,
 		.has = has_sigbus,
-		.yes = "offered: a fault can be served in the thread it stops",
-		.no = NO_FEATURE " (Linux 4.14)",
+		.yes = "the kernel can deliver a fault to the thread that "
+		       "waits",
+		.no = NEEDS_LINUX("4.14"),
 		.instead = "faults are served by HMMU's thread",
 	},
 	{
 		.name = "pagemap-scan",
 		.force = HMMU__FORCE_NO_PAGEMAP_SCAN,
 		.has = has_pagemap_scan,
-		.yes = "page tables are read in runs by PAGEMAP_SCAN",
-		.no = "the ioctl PAGEMAP_SCAN does not work here (Linux 6.7)",
-		.instead = "/proc/self/pagemap is read page by page; large "
+		.yes = "PAGEMAP_SCAN reads page tables in runs",
+		.no = "PAGEMAP_SCAN does not work: it needs Linux 6.7",
+		.instead = "/proc/self/pagemap is read page by page; huge "
 			   "pages and the zero page are reported as ordinary "
 			   "ones",
 	},
@@ -316,36 +319,37 @@ static const struct facility_row rows[] = {
 		.name = "procmap-query",
 		.force = HMMU__FORCE_NO_PROCMAP_QUERY,
 		.has = has_procmap_query,
-		.yes = "mappings are asked one by one by PROCMAP_QUERY",
-		.no = "the ioctl PROCMAP_QUERY does not work here (Linux 6.11)",
+		.yes = "PROCMAP_QUERY looks up single mappings",
+		.no = "PROCMAP_QUERY does not work: it needs Linux 6.11",
 		.instead = "the text of /proc/self/maps is read",
 	},
 	{
 		.name = "madvise-populate",
 		.force = HMMU__FORCE_NO_POPULATE,
 		.has = has_populate,
-		.yes = "device faults populate ranges by MADV_POPULATE",
-		.no = "madvise(2) does not know MADV_POPULATE_READ and _WRITE "
-		      "(Linux 5.14)",
-		.instead = "pages are faulted in by touching each of them",
+		.yes = "device faults populate ranges with MADV_POPULATE",
+		.no = "MADV_POPULATE_READ and MADV_POPULATE_WRITE need Linux "
+		      "5.14",
+		.instead = "pages are faulted in by accessing each of them",
 	},
 	{
 		.name = "madvise-collapse",
 		.force = HMMU__FORCE_COUNT,
 		.has = has_collapse,
-		.yes = "small pages can be made large by MADV_COLLAPSE",
-		.no = "madvise(2) does not know MADV_COLLAPSE (Linux 6.1, with "
-		      "CONFIG_TRANSPARENT_HUGEPAGE)",
-		.instead = "large pages that were split stay small until the "
+		.yes = "MADV_COLLAPSE makes huge pages of small ones",
+		.no = "MADV_COLLAPSE needs Linux 6.1 with "
+		      "CONFIG_TRANSPARENT_HUGEPAGE=y",
+		.instead = "huge pages that were split stay small until the "
 			   "kernel joins them",
 	},
 	{
 		.name = "membarrier",
 		.force = HMMU__FORCE_NO_MEMBARRIER,
 		.has = has_membarrier,
-		.yes = "port sections begin and end without a fence",
-		.no = "membarrier(2) has no private expedited barrier (Linux "
-		      "4.14), or a seccomp filter refuses it",
+		.yes = "port sections need no fence",
+		.no = "membarrier(2) has no private expedited barrier: it "
+		      "needs Linux 4.14, and the seccomp filter must allow "
+		      "the call",
 		.instead = "each port section executes a fence",
 	},
 	{
@@ -355,38 +359,38 @@ static const struct facility_row rows[] = {
 		.yes = "mode madvise: memory with MADV_HUGEPAGE",
 		.no = "mode never: write madvise or always to "
 		      "/sys/kernel/mm/transparent_hugepage/enabled",
-		.instead = "everything moves in pages of 4 KiB",
+		.instead = "memory migrates in pages of 4 KiB",
 		.refine = refine_thp,
 	},
 	{
 		.name = "hugetlb-2m",
 		.force = HMMU__FORCE_COUNT,
 		.has = has_hugetlb_2m,
-		.yes = "pages of 2 MiB are reserved or may be overcommitted",
-		.no = "no page of 2 MiB is reserved: write a number to the "
-		      "sysctl vm.nr_hugepages",
-		.instead = NO_POOL,
+		.yes = "pages of 2 MiB are reserved or can be overcommitted",
+		.no = "no page of 2 MiB is reserved: set the sysctl "
+		      "vm.nr_hugepages",
+		.instead = NO_HUGETLB,
 	},
 	{
 		.name = "hugetlb-1g",
 		.force = HMMU__FORCE_COUNT,
 		.has = has_hugetlb_1g,
-		.yes = "pages of 1 GiB are reserved or may be overcommitted",
+		.yes = "pages of 1 GiB are reserved or can be overcommitted",
 		.no = "no page of 1 GiB is reserved: write a number to "
 		      "/sys/kernel/mm/hugepages/hugepages-1048576kB/"
 		      "nr_hugepages",
-		.instead = NO_POOL,
+		.instead = NO_HUGETLB,
 	},
 	{
 		.name = "hooks",
 		.force = HMMU__FORCE_NO_HOOKS,
 		.has = has_hooks,
-		.yes = "munmap() and its like of the program pass through HMMU",
-		.no = "munmap() of the program does not resolve to HMMU's: "
-		      "link libhmmu before the C library, or preload it",
-		.instead = "changes of mappings are told by events, after the "
-			   "fact and more slowly; mprotect() and shmdt() are "
-			   "not told",
+		.yes = "the program's calls of munmap() and the other hooked "
+		       "functions reach HMMU",
+		.no = "the program's calls of munmap() do not reach HMMU: "
+		      "link libhmmu before the C library, or use LD_PRELOAD",
+		.instead = "changes of mappings are reported later, by "
+			   "events; mprotect() and shmdt() are not reported",
 	},
 };
 
@@ -430,7 +434,7 @@ static void describe_facility(const struct facility_row *row,
 		out->instead = NULL;
 }
 
-/* Record @index of an array whose records are @stride bytes apart. */
+/* Write element @index of an array whose elements are @stride bytes apart. */
 static void write_facility(struct hmmu_facility *out, size_t index,
 			   size_t stride, const struct hmmu_facility *record)
 {

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Probe what the kernel and the privileges of the process allow: see probe.h
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +20,9 @@ static const struct {
 	const char *variable;
 	const char *sentence;
 } forces[] = {
-#define FORCE(name)                         \
-	{                                   \
-		name, "taken away by " name \
+#define FORCE(name)                       \
+	{                                 \
+		name, "disabled by " name \
 	}
 	[HMMU__FORCE_NO_UFFD] = FORCE("HMMU_FORCE_NO_UFFD"),
 	[HMMU__FORCE_USER_MODE] = FORCE("HMMU_FORCE_USER_MODE"),
@@ -56,10 +59,12 @@ const char *hmmu__force_sentence(enum hmmu__force which)
 	 UFFD_FEATURE_EVENT_REMAP)
 
 /*
- * What HMMU asks for where it exists. Not EVENT_FORK: it needs a capability,
- * and excludes that the child registers its memory anew (E10). Not WP_ASYNC: a
- * write would split large pages. Not WP_UNPOPULATED: markers defeat them. Not
- * EXACT_ADDRESS: faults are told by page.
+ * The features that HMMU enables if the kernel has them. Not enabled:
+ * - EVENT_FORK: it needs a capability, and then the child cannot register its
+ *   memory anew (E10).
+ * - WP_ASYNC: a write would split large pages.
+ * - WP_UNPOPULATED: its markers prevent large pages.
+ * - EXACT_ADDRESS: the page of a fault is enough.
  */
 #define WANTED_FEATURES                                                     \
 	(EVENTS | UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID | \
@@ -71,7 +76,10 @@ static int open_by_call(int flags)
 	return (int)hmmu__syscall(SYS_userfaultfd, flags, 0, 0, 0, 0, 0);
 }
 
-/* The file's permissions say who may (Linux 6.1); the result is always full. */
+/*
+ * Permissions of the file decide who may open it (Linux 6.1). The userfaultfd
+ * is never limited to user mode.
+ */
 static int open_by_device(void)
 {
 	int device = hmmu__sys_open("/dev/userfaultfd", O_RDWR | O_CLOEXEC, 0);
@@ -85,7 +93,10 @@ static int open_by_device(void)
 	return fd;
 }
 
-/* The fullest that is granted, with hands not shaken yet. */
+/*
+ * Open the userfaultfd with the most rights that are granted. Its features are
+ * not negotiated yet.
+ */
 static int open_uffd(bool *user_mode_only)
 {
 	int fd = -EPERM;
@@ -106,7 +117,7 @@ static int open_uffd(bool *user_mode_only)
 	return open_by_call(UFFD_FLAGS | UFFD_USER_MODE_ONLY);
 }
 
-/* Replaces *@features by all that the kernel offers. */
+/* Negotiate features. Replaces *@features by all that the kernel offers. */
 static int negotiate_features(int fd, uint64_t *features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = *features };
@@ -117,8 +128,8 @@ static int negotiate_features(int fd, uint64_t *features)
 }
 
 /*
- * Hands are shaken once per file, and one unknown feature refuses all: a first
- * file asks what there is, a second one asks for it.
+ * Features are negotiated once for each file, and one unknown feature makes the
+ * call fail: ask one file what there is, and another one for it.
  */
 static int learn_features(uint64_t *ret_supported)
 {
@@ -162,8 +173,8 @@ static int open_with_features(struct hmmu__platform *p)
 }
 
 /*
- * Why there is none at all. User mode is open to everybody since Linux 5.11,
- * so a refusal of that is a filter's.
+ * Why there is no userfaultfd at all. Since Linux 5.11 every process may open
+ * one for user mode, so a refusal comes from a filter.
  */
 static const char *why_refused(int err)
 {
@@ -171,23 +182,23 @@ static const char *why_refused(int err)
 		return forces[HMMU__FORCE_NO_UFFD].sentence;
 	switch (err) {
 	case -ENOSYS:
-		return "userfaultfd(2) does not exist: build the kernel with "
-		       "CONFIG_USERFAULTFD=y, or let the seccomp filter pass "
-		       "the call";
+		return "the kernel has no userfaultfd(2): build it with "
+		       "CONFIG_USERFAULTFD=y, or allow the call in the seccomp "
+		       "filter";
 	case -EINVAL:
-		return "the kernel is too old for userfaultfd without "
-		       "privileges (Linux 5.11): set the sysctl "
-		       "vm.unprivileged_userfaultfd=1 or grant CAP_SYS_PTRACE";
+		return "userfaultfd(2) without privileges needs Linux 5.11: "
+		       "set the sysctl vm.unprivileged_userfaultfd=1, or grant "
+		       "CAP_SYS_PTRACE";
 	case -EMFILE:
 	case -ENFILE:
 		return "no file descriptor is left: raise RLIMIT_NOFILE or "
 		       "the sysctl fs.file-max";
 	case -ENOMEM:
-		return "the kernel has no memory for userfaultfd";
+		return "the kernel has no memory for a userfaultfd";
 	default:
-		return "userfaultfd(2) is refused even for faults of the "
-		       "program itself: let the seccomp filter or security "
-		       "module of the container pass the call, set the sysctl "
+		return "userfaultfd(2) is not permitted, not even in user "
+		       "mode: allow the call in the seccomp filter or security "
+		       "module of the container, set the sysctl "
 		       "vm.unprivileged_userfaultfd=1, or grant "
 		       "CAP_SYS_PTRACE";
 	}
@@ -196,8 +207,8 @@ static const char *why_refused(int err)
 /* --- UFFDIO_MOVE ---------------------------------------------------------- */
 
 /*
- * Another thread's fork() shares the page for a moment: it is written again,
- * which unshares it, before each attempt.
+ * The fork of another thread shares the page for a moment. Write it before each
+ * attempt, which unshares it.
  */
 #define MOVE_ATTEMPTS 8
 
@@ -220,8 +231,8 @@ static int move_page(int uffd, uintptr_t dst, uintptr_t src)
 }
 
 /*
- * Moves one page. The file has events on, and nobody reads them: unmapping
- * memory that is still registered would wait for ever, so it is unregistered.
+ * Move one page. Events are enabled for the file and nobody reads them, so
+ * unmapping registered memory would block forever: unregister it first.
  */
 static bool try_move(int uffd, uintptr_t scratch)
 {
@@ -239,7 +250,9 @@ static bool try_move(int uffd, uintptr_t scratch)
 	return moved && *(volatile char *)reg.range.start == 1;
 }
 
-/* The program may have locked what is mapped from now on: there are pages. */
+/*
+ * After mlockall(MCL_FUTURE) new mappings are locked and populated: undo both.
+ */
 static void scratch_empty(uintptr_t scratch)
 {
 	(void)hmmu__sys_munlock(scratch, 2 * HMMU_PAGE_BYTES);
@@ -264,7 +277,7 @@ static int probe_move(struct hmmu__platform *p)
 
 /* --- the rest ------------------------------------------------------------- */
 
-/* Of no memory, madvise(2) checks only whether it knows the advice. */
+/* With a length of 0, madvise(2) only checks whether it knows the advice. */
 static bool knows_advice(int advice)
 {
 	return hmmu__sys_madvise(0, 0, advice) == 0;

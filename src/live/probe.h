@@ -3,13 +3,15 @@
 #define HMMU_LIVE_PROBE_H
 
 /*
- * What this kernel and these privileges allow, found out by trying.
+ * Which facilities the kernel and the privileges of the process allow
  *
- * Overview: nothing is concluded from a version number. Each facility is used
- * once on scratch memory. Environment switches HMMU_FORCE_NO_* take a facility
- * away, so that every fallback can be tested on one machine; they are ignored
- * in a set-user-ID program. A switch is on if it is set and neither empty
+ * Overview: each facility is used once, on scratch memory. Nothing is concluded
+ * from a version number. The environment variables HMMU_FORCE_NO_* disable a
+ * facility, so that every fallback can be tested on one machine. They are
+ * ignored in a set-user-ID program. A variable is set if it is neither empty
  * nor "0".
+ *
+ * Locking: none.
  */
 
 #include <errno.h>
@@ -17,11 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What HMMU does without UFFDIO_MOVE, and how to get it. */
-#define HMMU__WITHOUT_MOVE                                                    \
-	"no migration to host-private memory and no exclusive access "        \
-	"(-EOPNOTSUPP): both need Linux 6.8 (Debian 12: apt install "         \
-	"linux-image-6.12-amd64); notifiers, ranges, page tables, ports and " \
+/* The consequence of a kernel without UFFDIO_MOVE, and how to get one. */
+#define HMMU__WITHOUT_MOVE                                                 \
+	"migration to host-private memory and exclusive access fail with " \
+	"EOPNOTSUPP: install Linux 6.8 or newer (Debian 12: apt install "  \
+	"linux-image-6.12-amd64); notifiers, ranges, mirrors, ports and "  \
 	"coherent memory work"
 
 enum hmmu__force {
@@ -36,25 +38,25 @@ enum hmmu__force {
 	HMMU__FORCE_COUNT,
 };
 
-/* Reads the environment anew; for use at start, not in the fault service. */
+/* Reads the environment each time. Do not call it in the fault service. */
 bool hmmu__force_is_set(enum hmmu__force which);
-/* A static sentence that says that the switch took something away. */
+/* A static sentence that names the variable which disabled a facility. */
 const char *hmmu__force_sentence(enum hmmu__force which);
 
 /*
- * @uffd is a userfaultfd, close-on-exec and non-blocking, that has shaken hands
- * with @features; or -errno, and then @why is a static sentence that says what
- * to change. @supported is all that the kernel offers, FORK and others that
- * HMMU does not ask for included.
+ * @uffd is a userfaultfd, close-on-exec and non-blocking, with @features
+ * enabled; or it is -errno, and @why is a static sentence that says what to
+ * change. @supported has all features that the kernel offers, including those
+ * that HMMU does not enable.
  */
 struct hmmu__platform {
 	int uffd;
 	const char *why;
 	uint64_t features;
 	uint64_t supported;
-	/* Touches by the kernel itself (read(2) ...) give EFAULT. */
+	/* System calls on device pages fail with EFAULT. */
 	bool user_mode_only;
-	/* Events of all three kinds arrive: unmap, remove, remap. */
+	/* Unmap, remove and remap events arrive. */
 	bool have_events;
 	bool have_move;
 	bool have_pagemap_scan;
@@ -66,13 +68,13 @@ struct hmmu__platform {
 };
 
 /*
- * Fills @out. 0 even where userfaultfd is refused: see @out->uffd. On success
- * the caller owns the file and gives it to hmmu__platform_close().
+ * Fill @out. Returns 0 also if userfaultfd is refused: check @out->uffd. On
+ * success the caller owns the file and passes it to hmmu__platform_close().
  */
 int hmmu__platform_open(struct hmmu__platform *out);
 void hmmu__platform_close(struct hmmu__platform *platform);
 
-/* An error that a second way of asking does not change. */
+/* An error that another way to open the file does not avoid. */
 static inline bool hmmu__is_exhausted(int err)
 {
 	return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
