@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names of 0.1 as functions of the library, for programs that were built
- * against it and for those that load it without a compiler (ctypes). Each is
- * the inline function of the header; nothing declares it before.
+ * The names of version 0.1 as functions of the library, for programs that were
+ * built against it and for those that load it without a compiler (ctypes)
+ *
+ * Each is the inline function of the header. No header declares it.
  */
 #define HMMU_NAME_OF_0_1 HMMU_API
-/* Of this one the library has its own, below. */
+/* The library has its own hmmu_port_open(), below. */
 #define hmmu_port_open	 port_open_of_header
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -14,7 +15,7 @@
 
 #undef hmmu_port_open
 
-/* The inline code of 0.1, which is in the programs that call this. */
+/* The layout that the inline code of 0.1 has in programs which call this. */
 #define LAYOUT_0_1     1u
 #define HEAD_BYTES_0_1 (40 + (64 + 256) * 3 * 8)
 

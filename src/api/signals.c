@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGSEGV and SIGBUS: the handler, and hmmu_port_run().
+ * The handler of SIGSEGV and SIGBUS, and hmmu_port_run()
  *
- * A fault of an instruction that has an entry in a table of exceptions goes on
- * where the entry says. A fault in a function that hmmu_port_run() called jumps
- * back to that. Every other signal goes to the handler that was installed
- * before HMMU's.
+ * An instruction with an entry in an exception table continues where the entry
+ * says. A fault in a function that hmmu_port_run() has called jumps back to
+ * hmmu_port_run(). Every other signal is passed to the handler that was
+ * installed before HMMU's.
+ *
+ * Locking: none.
  */
 #include "api/signals.h"
 
@@ -26,7 +28,9 @@
 
 /* Guards --------------------------------------------------------------------- */
 
-/* On the stack of hmmu_port_run(); the innermost one of the thread counts. */
+/*
+ * On the stack of hmmu_port_run(). The innermost one of the thread is in use.
+ */
 struct guard {
 	sigjmp_buf env;
 	struct hmmu_port_full *full;
@@ -35,7 +39,7 @@ struct guard {
 
 static HMMU_TLS struct guard *guard;
 
-/* Bit 1 of the error code of a page fault: it was a write. */
+/* Bit 1 of the error code of a page fault: it is a write. */
 #define PAGE_FAULT_WRITE 2
 
 static enum hmmu_access access_of(const ucontext_t *uc)
@@ -46,23 +50,23 @@ static enum hmmu_access access_of(const ucontext_t *uc)
 }
 
 /*
- * A fault of the function itself, in memory of the program. Not one inside of
- * HMMU, which may hold locks, and not what kill(2) sends. The lowest page is no
- * memory: a NULL pointer is the function's mistake and none of the program's
- * memory.
+ * True for a fault of the function itself on memory of the program. Not for a
+ * fault inside HMMU, which may hold locks, and not for a signal that kill(2)
+ * has sent. The lowest page is never mapped: a NULL pointer is a bug in the
+ * function, not a fault of the program's memory.
  */
 static bool is_guarded(const struct guard *g, const siginfo_t *info)
 {
 	uintptr_t va = (uintptr_t)info->si_addr;
 
-	/* Relaxed: the thread's own port. */
+	/* Relaxed: the port is the thread's own. */
 	return g && info->si_code > 0 && va >= HMMU_PAGE_BYTES &&
 	       !hmmu__arena_contains(va) && !hmmu__is_inside() &&
 	       atomic_load_explicit(&g->full->state, memory_order_relaxed) !=
 		       PORT_SLOW;
 }
 
-/* What a longjmp over the function's begin()s leaves open. */
+/* End the sections that are open when a longjmp has left the function. */
 static void sections_end(struct hmmu_port *port)
 {
 	if (!port->depth)
@@ -84,7 +88,7 @@ int hmmu_port_run(struct hmmu_port *port,
 	/* 0: the handler blocks no signal, so there is no mask to restore. */
 	if (sigsetjmp(g.env, 0) == 0) {
 		guard = &g;
-		/* The jump out of the handler finds all of it in memory. */
+		/* The jump out of the handler must find all of it in memory. */
 		hmmu__barrier();
 		ret = fn(port, arg);
 	} else {
@@ -98,7 +102,7 @@ int hmmu_port_run(struct hmmu_port *port,
 
 /* The handler ---------------------------------------------------------------- */
 
-/* What was installed before: for SIGSEGV and for SIGBUS. */
+/* The handlers installed before. */
 static struct sigaction before_segv;
 static struct sigaction before_bus;
 
@@ -123,20 +127,22 @@ int hmmu_signal_handle(int signal, void *info, void *context)
 		return 0;
 	(void)hmmu__port_set_fault(g->full, (uintptr_t)si->si_addr,
 				   access_of(uc), -EFAULT);
-	/* A program's handler that calls this may have blocked the signal. */
+	/*
+	 * A handler of the program that calls this may have blocked the signal.
+	 */
 	(void)hmmu__sys_sigprocmask(SIG_SETMASK,
 				    (const uint64_t *)&uc->uc_sigmask, NULL);
 	siglongjmp(g->env, 1);
 }
 
-/* An instruction that is done again raises the signal again. */
+/* True if the instruction raises the signal again when it is repeated. */
 static bool comes_again(const siginfo_t *info)
 {
 	return info->si_code > 0 &&
 	       !(info->si_signo == SIGBUS && info->si_code == BUS_MCEERR_AO);
 }
 
-/* As if HMMU were not there: the signal kills, with the right core file. */
+/* As without HMMU: the signal kills the process, with a correct core file. */
 static void die(int signal, const siginfo_t *info)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
@@ -147,7 +153,9 @@ static void die(int signal, const siginfo_t *info)
 				    signal, 0, 0, 0);
 }
 
-/* The mask that the program's handler asked for; ours asks for none. */
+/*
+ * Block the signals that the program's handler asked for. HMMU's blocks none.
+ */
 static void mask_for(const struct sigaction *before, int signal)
 {
 	uint64_t set;
@@ -155,7 +163,7 @@ static void mask_for(const struct sigaction *before, int signal)
 	memcpy(&set, &before->sa_mask, sizeof(set));
 	if (!(before->sa_flags & SA_NODEFER))
 		set |= 1ull << (signal - 1);
-	/* The kernel restores the mask of before when our handler returns. */
+	/* The kernel restores the old mask when HMMU's handler returns. */
 	(void)hmmu__sys_sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -165,7 +173,9 @@ static void hand_on(int signal, siginfo_t *info, void *context)
 						       &before_bus;
 	struct sigaction now = *before;
 
-	/* The kernel lets nobody ignore what an instruction raised. */
+	/*
+	 * The kernel does not let a program ignore a signal of an instruction.
+	 */
 	if (now.sa_handler == SIG_IGN && !comes_again(info))
 		return;
 	if (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) {
@@ -197,7 +207,7 @@ static void install_handlers(void)
 	};
 
 	(void)sigemptyset(&sa.sa_mask);
-	/* Known before it can be needed: the handler may run at once. */
+	/* Read them first: the handler may run at once. */
 	if (sigaction(SIGSEGV, NULL, &before_segv) ||
 	    sigaction(SIGBUS, NULL, &before_bus) ||
 	    sigaction(SIGSEGV, &sa, NULL) || sigaction(SIGBUS, &sa, NULL))

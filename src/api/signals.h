@@ -3,8 +3,8 @@
 #define HMMU_API_SIGNALS_H
 
 /*
- * Installs the SIGSEGV and SIGBUS handler once per process; what was installed
- * before gets the signals that are not HMMU's. 0 or -EOPNOTSUPP.
+ * Install the handler of SIGSEGV and SIGBUS, once per process. Signals that are
+ * not HMMU's are passed to the handler installed before. 0 or -EOPNOTSUPP.
  */
 int hmmu__signals_install(void);
 

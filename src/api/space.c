@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Open and close of a space, and the end of the process.
+ * Open and close the space, and the end of the process
  *
- * A process has one space. Each open of it is paired with a close; the last
- * close ends it.
+ * A process has one space. Each open is paired with a close, and the last close
+ * ends the space.
  *
- * Locking: open_lock, outermost of all.
+ * Locking: open_lock, the outermost of all locks.
  *
- * Not supported: a second space in one process. There is one hook for each of
- * the C library's calls and one handler for each signal.
+ * Not supported: a second space in one process. There is only one hook for each
+ * C library call and one handler for each signal.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,47 +25,47 @@
 
 static struct hmmu_mutex open_lock =
 	HMMU_MUTEX_INITIALIZER(HMMU_RANK_SPACE, "open");
-/* The space of this process, and how often it was opened. */
+/* The space of this process, and the number of opens without a close. */
 static struct hmmu_space *open_space HMMU_GUARDED_BY(&open_lock);
 static unsigned int opens HMMU_GUARDED_BY(&open_lock);
 
 /* --- open ----------------------------------------------------------------------- */
 
-/* What to do about @err, where nobody below has said more. */
+/* What to do about @err, if no lower function has set a reason. */
 static const char *why_not_open(int err)
 {
 	switch (err) {
 	case -EINVAL:
-		return "an argument is wrong: ret_space must not be NULL, and "
-		       "options->size must be the size of the struct";
+		return "an argument is invalid: ret_space must not be NULL, "
+		       "and options->size must be the size of the struct";
 	case -E2BIG:
 		return "options has a field that this libhmmu does not know: "
 		       "set it to 0, or install the version that has it";
 	case -ECHILD:
-		return "this child was made without fork(3), and its parent has "
-		       "a space: use fork(3), or call execve(2) first";
+		return "the parent has a space and this child was not made by "
+		       "fork(3): use fork(3), or call execve(2) first";
 	case -ENOMEM:
-		return "there is no memory or address space: raise RLIMIT_AS, "
+		return "no memory or address space is left: raise RLIMIT_AS, "
 		       "RLIMIT_MEMLOCK (after mlockall(2) with MCL_FUTURE) or "
 		       "the memory limit of the control group";
 	case -EAGAIN:
-		return "no thread can be started: raise RLIMIT_NPROC or the "
+		return "no more threads are allowed: raise RLIMIT_NPROC or the "
 		       "pids limit of the control group";
 	case -EMFILE:
 		return "the process has no file descriptor left: close some, "
 		       "or raise RLIMIT_NOFILE";
 	case -ENFILE:
-		return "the system has no open file left: raise the sysctl "
-		       "fs.file-max";
+		return "the system has no file descriptor left: raise the "
+		       "sysctl fs.file-max";
 	case -ENOENT:
 	case -EACCES:
 	case -EPERM:
-		return "maps, pagemap or fdinfo of /proc/self can not be "
-		       "opened: mount /proc, and do not make the process "
-		       "undumpable";
+		return "maps, pagemap or fdinfo in /proc/self cannot be "
+		       "opened: mount /proc, and keep the process dumpable "
+		       "(prctl(2), PR_SET_DUMPABLE)";
 	default:
-		return "HMMU can not be used here: `hmmu info` says what is "
-		       "missing";
+		return "a facility is missing: run `hmmu info`, which lists "
+		       "facilities and how to get them";
 	}
 }
 
@@ -78,8 +78,8 @@ static int space_make(const struct hmmu_space_options *o, const char **why,
 
 	err = hmmu__signals_install();
 	if (err)
-		*why = "no handler of SIGSEGV and SIGBUS can be installed: let "
-		       "the seccomp filter pass rt_sigaction(2)";
+		*why = "no handler for SIGSEGV and SIGBUS can be installed: "
+		       "allow rt_sigaction(2) in the seccomp filter";
 	if (!err)
 		err = hmmu__process_mark();
 	if (!err)
@@ -115,8 +115,8 @@ static int open_locked(const struct hmmu_space_options *o, const char **why,
 /* --- the end of the process ----------------------------------------------------- */
 
 /*
- * IN24. Ports are not waited for: they end with the process, and one of them may
- * be in a section for ever.
+ * IN24. Ports are not waited for: they end with the process, and one may be in
+ * a section forever.
  */
 static void release_locked(void) HMMU_REQUIRES(&open_lock)
 {
@@ -130,14 +130,16 @@ static void release_locked(void) HMMU_REQUIRES(&open_lock)
 	if (!s)
 		return;
 	hmmu__notifiers_begin(&s->notifiers, &call);
-	/* Who removes his subscription later, while the process ends, waits for
-	 * no invalidation. */
+	/*
+	 * A subscription that is removed later, while the process ends, must
+	 * not wait for an invalidation.
+	 */
 	hmmu__notifiers_end(&s->notifiers, &call);
 }
 
 /*
- * Who ends the process from a callback holds what telling would wait for: he is
- * inside, or a thread of HMMU's own.
+ * A thread that ends the process from a callback may hold what the notification
+ * would wait for. It is inside, or it is a thread of HMMU.
  */
 static bool is_in_callback(void)
 {
@@ -145,7 +147,7 @@ static bool is_in_callback(void)
 	       hmmu__arena_contains((uintptr_t)__builtin_frame_address(0));
 }
 
-/* At exit(3), with other threads running. */
+/* Called by exit(3), while other threads run. */
 static void release(void)
 {
 	struct hmmu_thread *self;
@@ -163,7 +165,10 @@ static void release(void)
 
 static int release_err;
 
-/* Another thread of the parent may have held it; the space is the parent's. */
+/*
+ * Another thread of the parent may have held the lock. The space is the
+ * parent's.
+ */
 static void forget_in_child(void)
 {
 	hmmu__mutex_init(&open_lock, HMMU_RANK_SPACE, "open");
@@ -180,8 +185,8 @@ static void release_install(void)
 }
 
 /*
- * Not a destructor of the library: what the program has made before it opens a
- * space is there still when its subscribers are told.
+ * atexit(3), not a destructor of the library: objects that the program has made
+ * before it opened the space still exist when subscribers are notified.
  */
 static int release_at_exit(void)
 {
@@ -229,7 +234,7 @@ static int open_outside(const struct hmmu_space_options *options,
 	return err;
 }
 
-/* The caller's memory is not touched under the lock. */
+/* The caller's memory is accessed without the lock. */
 int hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 		    struct hmmu_space **ret_space)
 {
