@@ -13,7 +13,7 @@
  *
  *      allocate, under the lock           free
  *      listed = false                     set the bit
- *      look at all bits again             listed?
+ *      load all bits again                load listed
  *
  * Required: the allocating thread sees the bit, or the freeing thread sees that
  * the slab is not listed. Otherwise no thread would find the slab again. Each
@@ -166,7 +166,7 @@ static void *word_take(struct slab *slab, unsigned int w)
 
 static void hint_set(struct slab *slab, unsigned int w)
 {
-	/* Relaxed: any value is correct. Threads share the cache line. */
+	/* Relaxed: any value is valid. Store rarely: the line is shared. */
 	if (atomic_load_explicit(&slab->hint, memory_order_relaxed) != w)
 		atomic_store_explicit(&slab->hint, (uint16_t)w,
 				      memory_order_relaxed);

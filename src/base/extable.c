@@ -137,9 +137,10 @@ void hmmu__extable_add(const void *start, const void *end)
 		return;
 	table = table_claim();
 	if (!table) {
-		hmmu__log(HMMU_LOG_WARN,
-			  "too many modules with port accesses: a fault in "
-			  "one more of them is a signal");
+		hmmu__log(
+			HMMU_LOG_WARN,
+			"too many modules access memory through ports: "
+			"a bad access in this one raises a signal. Load fewer");
 		return;
 	}
 	atomic_store_explicit(&table->end, (uintptr_t)end,

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device memory of the library's own: address space of the arena, which the
- * address space of the program can move pages to. Coherent memory has none: the
- * CPU keeps the pages, and they are only counted.
+ * Host-private device memory: a region of the arena
+ *
+ * Overview: the program's address space moves pages to the region and back.
+ * Coherent memory has no region: the CPU keeps the pages in place, and the pool
+ * only counts them.
+ *
+ * Locking: none. No other thread uses a memory while it is created or
+ * destroyed.
  */
 #include "memory/host.h"
 

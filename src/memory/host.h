@@ -2,6 +2,8 @@
 #ifndef HMMU_MEMORY_HOST_H
 #define HMMU_MEMORY_HOST_H
 
+/* Creating and destroying the library's own device memories. */
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,12 +11,12 @@ struct hmmu_memory;
 struct hmmu_mm;
 
 /*
- * A device memory of @bytes, a multiple of 2 MiB, for pages of @mm: 0, -ENOMEM,
- * or what the address space says.
+ * Creates a device memory for pages of @mm. @bytes is a multiple of 2 MiB.
+ * -ENOMEM, or an error of the address space.
  */
 int hmmu__memory_make(struct hmmu_mm *mm, uint32_t kind, size_t bytes,
 		      struct hmmu_memory **ret);
-/* No page of it is used. */
+/* Destroys a device memory, of which no page is in use. */
 void hmmu__memory_end(struct hmmu_memory *m);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool of a device memory: which pages are free.
+ * The pool of a device memory: allocation of chunks and pages
+ *
+ * Locking: the pool's mutex is taken inside.
  */
 #include "memory/pool.h"
 
@@ -15,7 +17,7 @@ static bool is_free(const struct hmmu_memory *m, uint32_t c)
 	return !m->chunk[c].used_pages;
 }
 
-/* The first free chunk from the cursor on, around the end; chunks if none. */
+/* The first free chunk at or after the cursor, cyclic; @m->chunks if none. */
 static uint32_t free_from_cursor(const struct hmmu_memory *m)
 	HMMU_REQUIRES(&m->lock)
 {
@@ -94,7 +96,7 @@ static void use_page(struct hmmu_memory *m, uint32_t page)
 	m->used_pages++;
 }
 
-static bool has_room(const struct hmmu_chunk *k)
+static bool chunk_has_room(const struct hmmu_chunk *k)
 {
 	return k->used_pages && k->used_pages < PER_CHUNK;
 }
@@ -106,21 +108,21 @@ static uint32_t room_anywhere(const struct hmmu_memory *m, bool split)
 
 	hmmu__mutex_assert_held(&m->lock);
 	for (c = 0; c < m->chunks; c++)
-		if (has_room(&m->chunk[c]) && m->chunk[c].split == split)
+		if (chunk_has_room(&m->chunk[c]) && m->chunk[c].split == split)
 			break;
 	return c;
 }
 
 /*
- * A chunk to take a single page from, chunks if there is none: one that has
- * been split already, else a free one, else what a block's own chunk has left.
+ * Find a chunk for a single page; @m->chunks if the memory is full. Prefer a
+ * split chunk, then a free one, then the rest of a chunk that a block uses.
  */
 static uint32_t split_chunk(struct hmmu_memory *m) HMMU_REQUIRES(&m->lock)
 {
 	uint32_t c = m->split_hint;
 
 	hmmu__mutex_assert_held(&m->lock);
-	if (c < m->chunks && m->chunk[c].split && has_room(&m->chunk[c]))
+	if (c < m->chunks && m->chunk[c].split && chunk_has_room(&m->chunk[c]))
 		return c;
 	c = room_anywhere(m, true);
 	if (c == m->chunks) {

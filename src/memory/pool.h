@@ -5,11 +5,14 @@
 /*
  * The pool of a device memory: chunks of 2 MiB, pages of 4 KiB
  *
- * Pages are numbers from 0. A chunk is given out whole, for a block that moves
- * as one, or page by page. It is free again when its last page is.
+ * Overview: pages are numbers from 0. A chunk is allocated as a whole, for a
+ * block that migrates as a whole, or page by page. It is free when its last
+ * page is.
  *
- * Locking: everything under the pool's mutex (HMMU_RANK_MEMORY), except the
- * host address of a page, which never changes.
+ * Locking: the pool's mutex (HMMU_RANK_MEMORY) guards all but the host address
+ * of a page, which never changes. It is taken inside.
+ *
+ * Not supported: changing the size of a memory. Devices hold addresses in it.
  */
 
 #include <stdatomic.h>
@@ -26,16 +29,19 @@ struct hmmu_mm;
 
 #define HMMU_NO_PAGE	      UINT32_MAX
 
-/* Beside those of enum hmmu_memory_kind: what a device has exclusively. */
+/* A kind beside enum hmmu_memory_kind: a device's exclusive pages. */
 #define HMMU_MEMORY_EXCLUSIVE 2u
 
 struct hmmu_chunk {
 	struct hmmu_bitmap512 used;
 	uint16_t used_pages;
-	/* Given out page by page: the rest of it may be given out too. */
+	/* Allocated page by page: its free pages may be allocated. */
 	bool split;
-	/* Once held single pages: its page table has to go before a large
-	 * page can be moved into it whole (platform.md section 1). */
+	/*
+	 * It has held single pages, so the kernel has a table of small pages
+	 * for it. The caller removes that table before it moves a huge page to
+	 * the chunk without splitting it.
+	 */
 	bool tainted;
 };
 
@@ -43,15 +49,15 @@ struct hmmu_memory {
 	struct hmmu_mm *mm;
 	struct hmmu_device *owner;
 	uint32_t kind;
-	/* NULL for a coherent one, whose pages stay where the CPU has them. */
+	/* NULL for coherent memory, whose pages the CPU keeps in place. */
 	uint8_t *host;
 	size_t bytes;
 	uint32_t chunks;
 	struct hmmu_mutex lock;
 	struct hmmu_chunk *chunk HMMU_GUARDED_BY(&lock);
-	/* Where the search for free chunks goes on. */
+	/* The search for free chunks begins here. */
 	uint32_t cursor HMMU_GUARDED_BY(&lock);
-	/* The chunk the last single page came from. */
+	/* The chunk of the last single page. */
 	uint32_t split_hint HMMU_GUARDED_BY(&lock);
 	uint32_t free_chunks HMMU_GUARDED_BY(&lock);
 	uint64_t used_pages HMMU_GUARDED_BY(&lock);
@@ -59,7 +65,7 @@ struct hmmu_memory {
 	_Atomic bool fail_large;
 };
 
-/* Where the page stands; NULL for a coherent one. */
+/* The host address of a page; NULL for coherent memory. */
 static inline void *hmmu__memory_host(const struct hmmu_memory *m,
 				      uint32_t page)
 {
@@ -67,25 +73,25 @@ static inline void *hmmu__memory_host(const struct hmmu_memory *m,
 }
 
 /*
- * Up to @want chunks in a row: returns how many, 0 when none is free, and the
- * first page in *@ret_page. Chunks in @ret_tainted terms: those that must be
- * emptied first are emptied by the caller: *@ret_tainted says if any is.
+ * Allocates up to @want consecutive chunks. Returns their number, 0 if none is
+ * free, and the first page in *@ret_page. *@ret_tainted: at least one of them
+ * is tainted, so the caller must empty them first.
  */
 uint32_t hmmu__memory_take_chunks(struct hmmu_memory *m, uint32_t want,
 				  uint32_t *ret_page, bool *ret_tainted);
 
-/* Is a place of 2 MiB to be refused? One call is told so. */
+/* True after hmmu_memory_fail_large() (MV24); the second call clears it. */
 bool hmmu__memory_is_failing(const struct hmmu_memory *m);
 bool hmmu__memory_fails_large(struct hmmu_memory *m);
 
-/* One page of a split chunk; splits one if need be. HMMU_NO_PAGE: full. */
+/* Allocates one page, mostly of a split chunk. HMMU_NO_PAGE: full. */
 uint32_t hmmu__memory_take_page(struct hmmu_memory *m);
 
-/* The given page, if it is free and its chunk is in use. */
+/* Allocates pages [@page, @page + @n) if they are free in a chunk in use. */
 bool hmmu__memory_take_pages_at(struct hmmu_memory *m, uint32_t page,
 				uint32_t n);
 
-/* Gives [page, page + n) back. @small: they left or stayed as small pages. */
+/* Frees pages [@page, @page + @n). @small: they were used as small pages. */
 void hmmu__memory_give(struct hmmu_memory *m, uint32_t page, uint32_t n,
 		       bool small);
 

@@ -3,24 +3,27 @@
 #define HMMU_PAGETABLE_ENTRY_H
 
 /*
- * The entries of a mirror's tables.
+ * The entries of a mirror's tables
  *
- * Words used here:
+ * Terms:
  *
- *   level   0 is the table of 4 KiB pages, 1 of 2 MiB, 2 of 1 GiB; 3 is the
- *           root of a 48-bit mirror, 4 that of a 57-bit one. An entry (slot)
- *           of level L spans 1 << (12 + 9 L) bytes.
- *   slot    address of an entry within its table.
- *   live    number of entries of a table that are not 0; kept in the entry
- *           that points to the table, for there is no room beside a table.
- *   grave   a table that was unlinked and waits for the readers in it.
+ *   level    0 is the table of 4 KiB pages, 1 of 2 MiB, 2 of 1 GiB; 3 is the
+ *            root of a 48-bit mirror, 4 that of a 57-bit mirror. An entry of
+ *            level L spans 1 << (12 + 9 L) bytes.
+ *   slot     the address of an entry in its table.
+ *   live     the number of entries of a table that are not 0. The entry that
+ *            points to the table holds it, because a table fills its page.
+ *   retired  an unlinked table whose readers have not left it yet.
  *
- * An entry is one of
+ * An entry is one of these:
  *
- *   0                           nothing is mapped
+ *   0                           not mapped
  *   payload | flags | VALID     a leaf; the bits are those of <hmmu/mirror.h>
  *   table | live << 2 | TABLE | VALID
- *   next grave | GRAVE          in slot 511 of a grave only
+ *   next retired table | RETIRED
+ *                               only in slot 511 of a retired table
+ *
+ * Locking: the caller's; state.h names the locks.
  */
 
 #include <stdbool.h>
@@ -29,21 +32,21 @@
 #include <hmmu/mirror.h>
 
 #define MIRROR_SLOTS	  512u
-#define MIRROR_GRAVE	  (1ull << 3)
+#define MIRROR_RETIRED	  (1ull << 3)
 #define MIRROR_LIVE_SHIFT 2
 #define MIRROR_LIVE	  (0x3ffull << MIRROR_LIVE_SHIFT)
 #define MIRROR_HUGE_LEVEL 2u
 #define MIRROR_LEVELS_MAX 5u
 
-_Static_assert(!(MIRROR_GRAVE & (HMMU_MIRROR_VALID | HMMU_MIRROR_TABLE)),
-	       "lookups must see a grave's mark as a page that is not mapped");
+_Static_assert(!(MIRROR_RETIRED & (HMMU_MIRROR_VALID | HMMU_MIRROR_TABLE)),
+	       "a lookup must read a retired mark as an unmapped page");
 _Static_assert((MIRROR_LIVE | HMMU_MIRROR_VALID | HMMU_MIRROR_TABLE) == 0xfff,
 	       "0 to 512 live entries take 10 bits");
 
 /*
- * Updates of a slot are plain stores under a lock; what readers need is that a
- * table is filled before it can be found, and that the owner's data is written
- * before the leaf that leads to it.
+ * An update of a slot is a store under a lock. Its release makes a table's
+ * content visible before the table, and the owner's data before the leaf that
+ * leads to it.
  */
 static inline uint64_t entry_load(const uint64_t *slot)
 {
@@ -68,7 +71,7 @@ static inline bool entry_is_leaf(uint64_t entry)
 	       HMMU_MIRROR_VALID;
 }
 
-static inline bool entry_is_grave(uint64_t entry)
+static inline bool entry_is_retired(uint64_t entry)
 {
 	return entry && !(entry & HMMU_MIRROR_VALID);
 }
@@ -112,7 +115,7 @@ static inline unsigned int level_index(unsigned int level, uintptr_t va)
 	return (va >> level_lg2(level)) % MIRROR_SLOTS;
 }
 
-/* Entry of the @i-th slot below @leaf, a leaf of level @level; 0 below 0. */
+/* The @i-th entry of a table that replaces @leaf, of @level; 0 if that is 0. */
 static inline uint64_t leaf_split(uint64_t leaf, unsigned int level,
 				  unsigned int i)
 {

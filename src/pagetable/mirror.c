@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mirrors: life cycle, readers, and updates from the caller's side: check the
- * arguments, take the locks, get the tables, edit, look after the graves.
+ * Mirrors: life cycle, readers, and the frame of an edit
+ *
+ * Overview: an edit checks its arguments, locks its regions, allocates tables,
+ * changes the tables, unlocks, and hands the retired tables over.
+ *
+ * Locking: see state.h. The caller of an edit holds no lock of the mirror.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,13 +20,13 @@
 #include "pagetable/mirror_table.h"
 #include "pagetable/state.h"
 
-/* Entries that are copied to the stack; more are copied to the arena. */
+/* Up to this many entries are copied to the stack, more to the arena. */
 #define ENTRIES_ON_STACK 64u
 
-/* The flags an owner may pass in. */
+/* The flags that an owner may pass. */
 #define FLAGS_IN	 (HMMU_MIRROR_FLAGS | HMMU_MIRROR_VALID)
 
-/* Check the caller's options @in and return the address bits. */
+/* Check the caller's options @in and get the address bits. */
 static int mirror_options_read(const struct hmmu_mirror_options *in,
 			       unsigned int *ret_va_bits)
 {
@@ -40,8 +44,10 @@ static int mirror_options_read(const struct hmmu_mirror_options *in,
 	return *ret_va_bits == 48 || *ret_va_bits == 57 ? 0 : -EOPNOTSUPP;
 }
 
-/* Regions and statistics bring their own reader: whoever holds the lock may
- * open the section, so updaters need not be registered. */
+/*
+ * Regions and statistics have their own reader. The holder of the lock uses it,
+ * so a thread that edits needs no reader.
+ */
 static void region_init(struct hmmu_mirror *mirror,
 			struct hmmu_mirror_region *region, const char *name)
 {
@@ -65,8 +71,8 @@ static void mirror_init(struct hmmu_mirror *mirror, unsigned int va_bits)
 	mirror->top_level = (va_bits - HMMU_PAGE_LG2) / 9 - 1;
 	hmmu__epoch_domain_init(&mirror->epoch);
 	hmmu__mutex_init(&mirror->upper, HMMU_RANK_MIRROR, "mirror upper");
-	hmmu__mutex_init(&mirror->graves.lock, HMMU_RANK_MIRROR,
-			 "mirror graves");
+	hmmu__mutex_init(&mirror->retired.lock, HMMU_RANK_MIRROR,
+			 "mirror retired");
 	region_init(mirror, &mirror->stats, "mirror statistics");
 	for (i = 0; i < MIRROR_REGIONS; i++)
 		region_init(mirror, &mirror->region[i], "mirror region");
@@ -103,13 +109,13 @@ void hmmu_mirror_destroy(struct hmmu_mirror *mirror)
 
 	if (!mirror)
 		return;
-	/* The item of the graves must not be pending when the domain ends. */
-	hmmu__mirror_graves_drain(mirror);
+	/* The domain must not end while the item is pending. */
+	hmmu__mirror_retired_drain(mirror);
 	for (i = 0; i < MIRROR_REGIONS; i++)
 		region_fini(mirror, &mirror->region[i]);
 	region_fini(mirror, &mirror->stats);
 	hmmu__epoch_domain_fini(&mirror->epoch);
-	hmmu__mutex_fini(&mirror->graves.lock);
+	hmmu__mutex_fini(&mirror->retired.lock);
 	hmmu__mutex_fini(&mirror->upper);
 	hmmu__mirror_tree_free(mirror->root, mirror->top_level);
 	hmmu__free_inside(mirror, sizeof(*mirror));
@@ -139,8 +145,10 @@ void hmmu_mirror_reader_destroy(struct hmmu_mirror *mirror,
 	hmmu__free_inside(reader, sizeof(*reader));
 }
 
-/* Not inline in the header: that would freeze the layout of a reader, and the
- * call is less than a nanosecond beside the walk it covers. */
+/*
+ * Not inline in the header: that would fix the layout of a reader. The call
+ * costs less than a nanosecond, much less than the walk.
+ */
 void hmmu_mirror_read_begin(struct hmmu_mirror *mirror,
 			    struct hmmu_mirror_reader *reader)
 {
@@ -155,12 +163,12 @@ void hmmu_mirror_read_end(struct hmmu_mirror *mirror,
 
 void hmmu_mirror_synchronize(struct hmmu_mirror *mirror)
 {
-	/* The drain alone would not wait when there are no graves. */
+	/* The drain alone does not wait if no table is retired. */
 	hmmu__epoch_synchronize(&mirror->epoch);
-	hmmu__mirror_graves_drain(mirror);
+	hmmu__mirror_retired_drain(mirror);
 }
 
-/* Set of the region locks for [start, end), one bit each. */
+/* The region locks for [@start, @end), one bit for each. */
 static unsigned int regions_of(uintptr_t start, uintptr_t end)
 {
 	const unsigned int all = (1u << MIRROR_REGIONS) - 1;
@@ -181,8 +189,10 @@ static struct hmmu_mirror_region *region_of(struct hmmu_mirror *mirror,
 	return &mirror->region[(va >> HMMU_HUGE_LG2) % MIRROR_REGIONS];
 }
 
-/* In ascending order of the locks: two updates that share several of them meet
- * at the first. The analysis can not follow a loop over locks; nor below. */
+/*
+ * In ascending order, so that two edits cannot deadlock. Thread-safety analysis
+ * does not support loops over locks, here and below.
+ */
 static HMMU_NO_TSA void regions_lock(struct hmmu_mirror *mirror,
 				     unsigned int set)
 {
@@ -212,7 +222,7 @@ static void upper_unlock(struct hmmu_mirror *mirror)
 	hmmu__mutex_unlock(&mirror->upper);
 }
 
-/* The table of level 2 over @va if its slot for @va is set, else NULL. */
+/* Find the table of level 2 for @va; NULL if its slot for @va is not set. */
 static uint64_t *region_find(const struct hmmu_mirror *mirror, uintptr_t va)
 {
 	unsigned int level = mirror->top_level;
@@ -230,9 +240,9 @@ static uint64_t *region_find(const struct hmmu_mirror *mirror, uintptr_t va)
 }
 
 /*
- * The same for the holder of the region's lock. The section covers the look at
- * tables that may just be on their way out; if the slot is set, the lock alone
- * keeps it and all above it, see state.h.
+ * The same for the holder of the region's lock. The section keeps tables
+ * readable that are being retired. If the slot is set, the lock alone keeps it
+ * and the tables above it; see state.h.
  */
 static uint64_t *region_find_locked(struct hmmu_mirror *mirror,
 				    struct hmmu_mirror_region *region,
@@ -247,8 +257,10 @@ static uint64_t *region_find_locked(struct hmmu_mirror *mirror,
 	return table;
 }
 
-/* The region of @edit, whose lock the caller holds, has just gone. Until the
- * count follows it only seems too high, and a table lives a little longer. */
+/*
+ * Count the removal of the region of @edit, whose lock the caller holds. Until
+ * then the count is one too high, which only keeps a table a little longer.
+ */
 static void upper_drop(struct hmmu_mirror_edit *edit)
 {
 	upper_lock(edit->mirror);
@@ -268,13 +280,13 @@ static int upper_edit(struct hmmu_mirror_edit *edit)
 	return err;
 }
 
-/* All other edits have nothing to do in a region that does not exist. */
+/* The other edits skip a region that does not exist. */
 static bool edit_makes_regions(const struct hmmu_mirror_edit *edit)
 {
 	return edit->kind == MIRROR_MAP || edit->kind == MIRROR_ENTRIES;
 }
 
-/* The usual case: the range lies within one region. */
+/* The usual case: the range is in one region. */
 static int update_region(struct hmmu_mirror_edit *edit)
 {
 	struct hmmu_mirror_region *region =
@@ -297,9 +309,11 @@ static int update_region(struct hmmu_mirror_edit *edit)
 	return err;
 }
 
-/* The range crosses from one region into the next. With all locks of its
- * regions held the edit is atomic, and its need for tables cannot change
- * between counting and editing. */
+/*
+ * The range is in several regions. With all their locks held, the edit is
+ * atomic, and the number of tables that it needs does not change before it is
+ * done.
+ */
 static int update_regions(struct hmmu_mirror_edit *edit)
 {
 	unsigned int set = regions_of(edit->start, edit->end);
@@ -311,7 +325,7 @@ static int update_regions(struct hmmu_mirror_edit *edit)
 	return err;
 }
 
-static int update(struct hmmu_mirror_edit *edit)
+static int update_range(struct hmmu_mirror_edit *edit)
 {
 	int err;
 
@@ -319,14 +333,14 @@ static int update(struct hmmu_mirror_edit *edit)
 		err = update_regions(edit);
 	else
 		err = update_region(edit);
-	/* The need was exact. */
+	/* The edit has used all tables it had allocated. */
 	HMMU_ASSERT(!edit->spare);
-	if (edit->dead)
-		hmmu__mirror_graves_take(edit);
+	if (edit->retired)
+		hmmu__mirror_retired_take(edit);
 	return err;
 }
 
-/* The pages of @edit, rounded outwards; false: none, or not of this mirror. */
+/* Set the pages of @edit, rounded outwards; false: the range is invalid. */
 static bool edit_set_range(struct hmmu_mirror_edit *edit, uintptr_t address,
 			   size_t bytes)
 {
@@ -352,10 +366,10 @@ int hmmu_mirror_map_range(struct hmmu_mirror *mirror, uintptr_t address,
 		return -EINVAL;
 	if (flags & ~FLAGS_IN)
 		return -EOPNOTSUPP;
-	return update(&edit);
+	return update_range(&edit);
 }
 
-/* Check entries that nobody else can change any more. */
+/* Check a copy of entries, which other threads cannot change. */
 static int entries_check(const uint64_t *entries, size_t n)
 {
 	size_t i;
@@ -381,7 +395,7 @@ static int map_entries(struct hmmu_mirror *mirror, uintptr_t start,
 	};
 	int err = entries_check(entries, npages);
 
-	return err ? err : update(&edit);
+	return err ? err : update_range(&edit);
 }
 
 int hmmu_mirror_map_entries(struct hmmu_mirror *mirror, uintptr_t start,
@@ -402,7 +416,7 @@ int hmmu_mirror_map_entries(struct hmmu_mirror *mirror, uintptr_t start,
 		copy = hmmu__alloc_inside(bytes);
 	if (!copy)
 		return -ENOMEM;
-	/* Under the locks a touch of @entries could wait for ourselves. */
+	/* @entries can be on a device: read them before any lock is taken. */
 	memcpy(copy, entries, bytes);
 	err = map_entries(mirror, start, npages, copy);
 	if (copy != few)
@@ -421,7 +435,7 @@ int hmmu_mirror_unmap_range(struct hmmu_mirror *mirror, uintptr_t address,
 
 	if (!edit_set_range(&edit, address, bytes))
 		return -EINVAL;
-	err = update(&edit);
+	err = update_range(&edit);
 	if (!err && ret_unmapped_pages)
 		*ret_unmapped_pages = edit.pages;
 	return err;
@@ -442,7 +456,7 @@ int hmmu_mirror_protect_range(struct hmmu_mirror *mirror, uintptr_t address,
 		return -EOPNOTSUPP;
 	if (clear_flags & HMMU_MIRROR_VALID)
 		return -EINVAL;
-	return update(&edit);
+	return update_range(&edit);
 }
 
 int hmmu_mirror_coalesce_range(struct hmmu_mirror *mirror, uintptr_t address,
@@ -453,5 +467,6 @@ int hmmu_mirror_coalesce_range(struct hmmu_mirror *mirror, uintptr_t address,
 		.kind = MIRROR_COALESCE,
 	};
 
-	return edit_set_range(&edit, address, bytes) ? update(&edit) : -EINVAL;
+	return edit_set_range(&edit, address, bytes) ? update_range(&edit) :
+						       -EINVAL;
 }

@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Edits: how a range of a mirror changes.
+ * Edits: changing a range of a mirror
  *
- * One descent serves a whole range. At each slot that the range touches an
- * edit does one of three things (slot_action()):
+ * Overview: one descent serves the whole range. At each slot that the range
+ * overlaps, slot_action() chooses one of three actions:
  *
- *   skip     there is nothing to change in it;
- *   whole    one store gives the slot its new value, and tables that hung
- *            below it are buried;
- *   descend  into the table below. If there is none, a spare one is filled in
- *            first, with what the slot said so far: nothing, or a large leaf
- *            cut in 512. It is linked when it is finished, so that readers see
- *            each page in its old or its new state only.
+ *   skip     nothing changes.
+ *   whole    one store replaces the slot, and the tables below it are retired.
+ *   descend  into the table below. If there is none, a spare table is filled
+ *            with the slot's content: nothing, or the parts of a large leaf. It
+ *            is edited, and then linked, so that readers see each page in its
+ *            old or its new state only.
  *
- * On the way back the live count of the table goes into the slot; a table
- * whose count is 0 is unlinked and buried there and then. Counts are kept once
- * for a range, not once for a page.
+ * On the way back the table's live count is stored in the slot. A table with a
+ * count of 0 is unlinked and retired. Counts are updated once for each range,
+ * not once for each page.
  *
- * need_range() asks the same questions beforehand without changing anything;
- * the answers cannot change in between because the locks are held over both.
+ * need_range() makes the same choices beforehand to count the spare tables.
+ * The edit makes the same choices again, because the locks are held over both.
+ *
+ * Locking: the caller holds the locks of the regions, and the upper lock if the
+ * edit begins at the root.
  */
 #include "base/compiler.h"
 #include "pagetable/entry.h"
@@ -32,13 +34,13 @@ enum slot_action {
 	SLOT_DESCEND,
 };
 
-static size_t pages_of(uintptr_t lo, uintptr_t hi)
+static size_t page_count(uintptr_t lo, uintptr_t hi)
 {
 	return (hi - lo) >> HMMU_PAGE_LG2;
 }
 
-/* End of the slot of @level that holds @lo, or @hi if that comes first. */
-static uintptr_t slot_end(unsigned int level, uintptr_t lo, uintptr_t hi)
+/* The end of @lo's slot of @level, at most @hi. */
+static uintptr_t slot_end_until(unsigned int level, uintptr_t lo, uintptr_t hi)
 {
 	uintptr_t end = (lo | (level_bytes(level) - 1)) + 1;
 
@@ -53,7 +55,7 @@ static uint64_t map_payload(const struct hmmu_mirror_edit *edit, uintptr_t va)
 static const uint64_t *edit_entries(const struct hmmu_mirror_edit *edit,
 				    uintptr_t va)
 {
-	return edit->entries + pages_of(edit->start, va);
+	return edit->entries + page_count(edit->start, va);
 }
 
 static bool entries_are_zero(const uint64_t *entries, size_t n)
@@ -65,7 +67,7 @@ static bool entries_are_zero(const uint64_t *entries, size_t n)
 	return n == 0;
 }
 
-/* Do 512 entries describe one aligned large page? */
+/* True if 512 entries map one aligned large page. */
 static bool entries_are_large(const uint64_t *entries)
 {
 	size_t i;
@@ -86,8 +88,10 @@ static enum slot_action unmap_action(uint64_t old, bool full)
 	return full ? SLOT_WHOLE : SLOT_DESCEND;
 }
 
-/* A leaf needs its address and its payload aligned to its size; @full says the
- * former. Leaves are at most huge. */
+/*
+ * The address and payload of a leaf are aligned to its size; @full implies the
+ * address. The largest leaf is a huge page.
+ */
 static enum slot_action map_action(const struct hmmu_mirror_edit *edit,
 				   unsigned int level, uintptr_t lo, bool full)
 {
@@ -97,21 +101,21 @@ static enum slot_action map_action(const struct hmmu_mirror_edit *edit,
 	return SLOT_DESCEND;
 }
 
-/* Where nothing is to be mapped it is an unmap: no table may be made for it. */
+/* Entries that are all 0 unmap: they must not need a table. */
 static enum slot_action entries_action(const struct hmmu_mirror_edit *edit,
 				       uint64_t old, unsigned int level,
 				       uintptr_t lo, uintptr_t hi, bool full)
 {
 	const uint64_t *entries = edit_entries(edit, lo);
 
-	if (entries_are_zero(entries, pages_of(lo, hi)))
+	if (entries_are_zero(entries, page_count(lo, hi)))
 		return unmap_action(old, full);
 	if (full && level == 1 && entries_are_large(entries))
 		return SLOT_WHOLE;
 	return SLOT_DESCEND;
 }
 
-/* A leaf that has none of the flags is not split for nothing. */
+/* A leaf without the flags must not be split. */
 static enum slot_action protect_action(const struct hmmu_mirror_edit *edit,
 				       uint64_t old, bool full)
 {
@@ -124,8 +128,10 @@ static enum slot_action protect_action(const struct hmmu_mirror_edit *edit,
 	return full ? SLOT_WHOLE : SLOT_DESCEND;
 }
 
-/* A table of small leaves is merged as a whole; those above after the
- * descent, when their parts are large. */
+/*
+ * A table of small leaves is merged as a whole. Tables above are merged after
+ * the descent, when their leaves are large.
+ */
 static enum slot_action coalesce_action(uint64_t old, unsigned int level,
 					bool full)
 {
@@ -159,8 +165,9 @@ static enum slot_action slot_action(const struct hmmu_mirror_edit *edit,
 }
 
 /*
- * Need. Below a slot that has no table yet the recursion goes on with what the
- * table's slots would be: 0 or parts of the leaf @above.
+ * Count the tables that an edit needs. Below a slot without a table, the
+ * recursion uses the content of the table to be made: 0, or the parts of the
+ * leaf @above.
  */
 
 static size_t need_range(const struct hmmu_mirror_edit *edit,
@@ -186,7 +193,7 @@ static size_t need_range(const struct hmmu_mirror_edit *edit,
 	unsigned int i;
 
 	for (i = level_index(level, lo); level && lo < hi; lo = end, i++) {
-		end = slot_end(level, lo, hi);
+		end = slot_end_until(level, lo, hi);
 		n += need_slot(edit,
 			       table ? entry_load(&table[i]) :
 				       leaf_split(above, level + 1, i),
@@ -196,8 +203,8 @@ static size_t need_range(const struct hmmu_mirror_edit *edit,
 }
 
 /*
- * Pages: the four loops at the bottom. The stores are plain moves; each page
- * is seen by readers on its own.
+ * Edits of a table of level 0. On x86 the release stores are plain moves.
+ * Readers see each page change on its own.
  */
 
 static int pages_map(uint64_t *slot, size_t n, uint64_t entry)
@@ -247,7 +254,7 @@ static void pages_protect(uint64_t *slot, size_t n, uint64_t flags)
 static int pages_edit(struct hmmu_mirror_edit *edit, uint64_t *slot,
 		      uintptr_t lo, uintptr_t hi)
 {
-	size_t n = pages_of(lo, hi);
+	size_t n = page_count(lo, hi);
 	int delta;
 
 	switch (edit->kind) {
@@ -270,10 +277,12 @@ static int pages_edit(struct hmmu_mirror_edit *edit, uint64_t *slot,
 	return 0;
 }
 
-/* Bury the table that @entry, of @level, led to and all below it. Returns how
- * many 4 KiB pages were mapped there. */
-static size_t bury_tree(struct hmmu_mirror_edit *edit, uint64_t entry,
-			unsigned int level)
+/*
+ * Retire the table that @entry, of @level, pointed to, and all tables below it.
+ * Returns the number of 4 KiB pages that they mapped.
+ */
+static size_t tree_retire(struct hmmu_mirror_edit *edit, uint64_t entry,
+			  unsigned int level)
 {
 	uint64_t *table = entry_table(entry);
 	size_t pages = 0;
@@ -285,29 +294,31 @@ static size_t bury_tree(struct hmmu_mirror_edit *edit, uint64_t entry,
 	for (i = 0; level > 1 && i < MIRROR_SLOTS; i++) {
 		e = entry_load(&table[i]);
 		if (entry_is_table(e))
-			pages += bury_tree(edit, e, level - 1);
+			pages += tree_retire(edit, e, level - 1);
 		else if (e)
-			pages += pages_of(0, level_bytes(level - 1));
+			pages += page_count(0, level_bytes(level - 1));
 	}
-	hmmu__mirror_bury(edit, table);
+	hmmu__mirror_table_retire(edit, table);
 	return pages;
 }
 
-/* Give @slot its new value; bury what hung below the old one. */
+/* Replace the entry @old of @slot, and retire the tables below it. */
 static int slot_replace(struct hmmu_mirror_edit *edit, uint64_t *slot,
 			uint64_t old, uint64_t new, unsigned int level)
 {
-	/* First unlink, then bury: a grave's mark sends readers back to the
-	 * root, where they must not find the grave again. */
+	/*
+	 * Unlink first: a retired table's mark sends readers back to the root,
+	 * where they must not find the table again.
+	 */
 	entry_store(slot, new);
 	if (entry_is_table(old))
-		edit->pages += bury_tree(edit, old, level);
+		edit->pages += tree_retire(edit, old, level);
 	else if (old)
-		edit->pages += pages_of(0, level_bytes(level));
+		edit->pages += page_count(0, level_bytes(level));
 	return (new != 0) - (old != 0);
 }
 
-/* The large leaf that says the same as the table @old leads to, or @old. */
+/* The large leaf that can replace the table of @old, or @old. */
 static uint64_t table_merged(uint64_t old, unsigned int level)
 {
 	const uint64_t *table = entry_table(old);
@@ -344,7 +355,7 @@ static int slot_whole(struct hmmu_mirror_edit *edit, uint64_t *slot,
 		new = leaf_entry(map_payload(edit, lo), edit->flags, level);
 		break;
 	case MIRROR_ENTRIES:
-		/* All of the entries are 0, or a large page. */
+		/* The entries are all 0, or they are a large page. */
 		new = *edit_entries(edit, lo);
 		if (new)
 			new = leaf_entry(new, 0, level);
@@ -360,8 +371,10 @@ static int slot_whole(struct hmmu_mirror_edit *edit, uint64_t *slot,
 	return slot_replace(edit, slot, old, new, level);
 }
 
-/* The table to descend into: the one there is, or a spare one that says the
- * same as @old. @live: its number of entries. */
+/*
+ * The table to descend into: the table of @old, or a spare one with the same
+ * mapping. @live: its live count.
+ */
 static uint64_t *child_open(struct hmmu_mirror_edit *edit, uint64_t old,
 			    unsigned int level, int *live)
 {
@@ -379,22 +392,26 @@ static uint64_t *child_open(struct hmmu_mirror_edit *edit, uint64_t old,
 	return table;
 }
 
-/* Write the count of @table into @slot, linking the table if it is new, and
- * unlinking it if nothing is left in it. */
+/*
+ * Store the live count of @table in @slot. This links a new table, and unlinks
+ * an empty one.
+ */
 static int child_close(struct hmmu_mirror_edit *edit, uint64_t *slot,
 		       uint64_t old, uint64_t *table, int live)
 {
 	uint64_t new = live ? table_entry(table, (unsigned int)live) : 0;
 
 	HMMU_ASSERT(live >= 0 && live <= (int)MIRROR_SLOTS);
-	/* Nobody descends to clear a slot that has no table. */
+	/* No edit descends to clear a slot without a table. */
 	HMMU_ASSERT(live || entry_is_table(old));
-	/* Unchanged counts are not stored: readers share the line. The release
-	 * in the store publishes the content of a table that is new. */
+	/*
+	 * Do not store an unchanged count: readers share the cache line. The
+	 * store's release publishes the content of a new table.
+	 */
 	if (new != old)
 		entry_store(slot, new);
 	if (!new)
-		hmmu__mirror_bury(edit, table);
+		hmmu__mirror_table_retire(edit, table);
 	return (new != 0) - (old != 0);
 }
 
@@ -425,8 +442,10 @@ static int slot_edit(struct hmmu_mirror_edit *edit, uint64_t *slot,
 	return delta;
 }
 
-/* Edit [@lo, @hi) below @table, of @level. Returns by how much its number of
- * live entries has changed. */
+/*
+ * Edit [@lo, @hi) below @table, of @level. Returns the change of the table's
+ * live count.
+ */
 static int range_edit(struct hmmu_mirror_edit *edit, uint64_t *table,
 		      unsigned int level, uintptr_t lo, uintptr_t hi)
 {
@@ -437,13 +456,13 @@ static int range_edit(struct hmmu_mirror_edit *edit, uint64_t *table,
 	if (!level)
 		return pages_edit(edit, &table[i], lo, hi);
 	for (; lo < hi; lo = end, i++) {
-		end = slot_end(level, lo, hi);
+		end = slot_end_until(level, lo, hi);
 		delta += slot_edit(edit, &table[i], level, lo, end);
 	}
 	return delta;
 }
 
-/* Get the tables for the whole of @edit, and do it. */
+/* Allocate the tables for @edit and apply it below @table. */
 static int edit_below(struct hmmu_mirror_edit *edit, uint64_t *table,
 		      unsigned int level, int *delta)
 {
@@ -462,9 +481,9 @@ static int edit_below(struct hmmu_mirror_edit *edit, uint64_t *table,
 }
 
 /*
- * Most edits are small and lie below one table that exists. Go straight to the
- * lowest such table and work from there; the tables above are looked at again
- * only if it has become fuller or emptier.
+ * Most edits are small, below one table that exists. Go straight to the lowest
+ * such table and edit there. The tables above change only if its live count
+ * does.
  */
 int hmmu__mirror_edit_apply(struct hmmu_mirror_edit *edit, uint64_t *table,
 			    unsigned int top, int *delta)
@@ -478,7 +497,7 @@ int hmmu__mirror_edit_apply(struct hmmu_mirror_edit *edit, uint64_t *table,
 	for (; level; level--, table = entry_table(old)) {
 		slot[level] = &table[level_index(level, edit->start)];
 		old = entry_load(slot[level]);
-		/* Within one slot, but not the whole of it? */
+		/* Descend if the edit is a part of one slot. */
 		if (!entry_is_table(old) || differ >> level_lg2(level) ||
 		    differ == level_bytes(level) - 1)
 			break;
@@ -494,8 +513,11 @@ int hmmu__mirror_edit_apply(struct hmmu_mirror_edit *edit, uint64_t *table,
 	return 0;
 }
 
-/* The entry for the edit's start below @table has gone: count it in @table's
- * own entry, and go on upward while tables become empty. */
+/*
+ * The entry for the edit's start below @table has been removed. Count that in
+ * the slot of @table that leads to it, and go on upward while tables become
+ * empty.
+ */
 static int table_drop(struct hmmu_mirror_edit *edit, uint64_t *table,
 		      unsigned int level)
 {

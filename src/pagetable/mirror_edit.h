@@ -3,28 +3,30 @@
 #define HMMU_PAGETABLE_MIRROR_EDIT_H
 
 /*
- * The work on tables. The caller holds the locks of the regions. If the edit
- * has made graves, the caller calls hmmu__mirror_graves_take() after unlocking.
+ * Editing the tables
+ *
+ * Locking: the caller holds the locks of the regions. If the edit has retired
+ * tables, the caller unlocks and then calls hmmu__mirror_retired_take().
  */
 
 #include "pagetable/state.h"
 
 /**
- * hmmu__mirror_edit_apply() - do an edit, whole or not at all
- * @edit:  the edit.
- * @table: the root, with the upper lock held; or, for an edit within one
- *         region that exists, the table of level 2 above it.
+ * hmmu__mirror_edit_apply() - apply an edit as a whole, or fail @edit:  the
+ * edit. @table: the root, with the upper lock held; or, for an edit in one
+ * region that
+ *         exists, the table of level 2 above the region.
  * @top:   level of @table.
- * @delta: by how much its number of live entries has changed; for a table of
- *         level 2 that is 0, or -1 when the region has gone.
+ * @delta: out: the change of the table's live count; for a table of level 2
+ *         this is 0, or -1 if the region has been removed.
  *
- * Return: 0, or -ENOMEM with nothing changed.
+ * Return: 0, or -ENOMEM without a change.
  */
 int hmmu__mirror_edit_apply(struct hmmu_mirror_edit *edit, uint64_t *table,
 			    unsigned int top, int *delta);
 
 /**
- * hmmu__mirror_edit_drop() - account upward for a region that has gone
+ * hmmu__mirror_edit_drop() - count a removed region in the upper tables
  * @edit: the edit; the slot of level 2 for its start is 0 already.
  */
 void hmmu__mirror_edit_drop(struct hmmu_mirror_edit *edit)

@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the tables of a mirror come from and go to.
+ * The tables of a mirror: allocation, retiring, freeing
  *
- * An edit gets all tables it could need before it changes anything, so that it
- * fails whole or not at all. A table that leaves the mirror becomes a grave:
- * it keeps its content, for readers may still be in it, except for slot 511,
- * which links it to the next grave. A reader that meets this mark knows that
- * it stands in a grave and starts again from the root. The mark is stored
- * after the table was unlinked:
+ * Overview: an edit allocates all tables it needs before it changes anything,
+ * so it succeeds as a whole or changes nothing. An unlinked table is retired
+ * until no reader can be in it. It keeps its content for them, except slot 511,
+ * which holds a mark and the link to the next retired table. A reader that
+ * loads the mark starts again from the root. The mark is stored after the table
+ * is unlinked:
  *
- *   reader                               update
+ *   reader                               edit
  *   ------------------------------------ ------------------------------------
- *   finds the table
- *                                        unlinks it: stores the new entry
- *                                        stores the mark (release)
- *   loads slot 511 (acquire): the mark
- *   starts again from the root:
- *   MUST NOT find the grave again        (release and acquire see to that)
+ *   find the table
+ *                                        unlink it: store the new entry
+ *                                        store the mark (release)
+ *   load slot 511 (acquire): the mark
+ *   start again from the root:
+ *   MUST NOT find the table again        (ensured by release and acquire)
  *
- * so it starts again once for each update that gets in its way, and reports
- * the page as it was before or is after, even if a large leaf has replaced the
- * table. In the other 511 slots it finds the entry from before the update.
+ * So a reader starts again at most once for each concurrent edit. It returns
+ * the page as it was before or after the edit, also if a large leaf replaces
+ * the table. In the other 511 slots it loads the entry from before the edit.
+ *
+ * Locking: an edit's tables are private to it. The lock of the retired tables
+ * guards their chains. It is taken with no other lock of the mirror held.
  */
 #include <errno.h>
 
@@ -33,14 +36,14 @@
 #include "pagetable/state.h"
 
 /*
- * Graves that may gather before an update looks after them. Each look can cost
- * a membarrier, about a microsecond: this many tables share it.
+ * The retired tables after which an edit polls for the end of a grace period. A
+ * poll can cost a membarrier, about a microsecond, which these tables share.
  */
-#define GRAVES_BATCH 32u
+#define RETIRED_BATCH 32u
 
-/* Where an edit's spare tables are chained, and where graves are. */
-#define SPARE_SLOT   0
-#define GRAVE_SLOT   (MIRROR_SLOTS - 1)
+/* The slots that chain an edit's spare tables, and retired tables. */
+#define SPARE_SLOT    0
+#define RETIRED_SLOT  (MIRROR_SLOTS - 1)
 
 uint64_t *hmmu__mirror_table_alloc(void)
 {
@@ -64,7 +67,7 @@ uint64_t *hmmu__mirror_spare_pop(struct hmmu_mirror_edit *edit)
 	return table;
 }
 
-/* Get @n tables, or none and -ENOMEM. */
+/* Allocate @n tables for @edit, or none and -ENOMEM. */
 int hmmu__mirror_spare_get(struct hmmu_mirror_edit *edit, size_t n)
 {
 	uint64_t *table;
@@ -89,104 +92,107 @@ void hmmu__mirror_spare_put(struct hmmu_mirror_edit *edit)
 		hmmu__mirror_table_free(hmmu__mirror_spare_pop(edit));
 }
 
-/* Make @table, which no entry leads to any more, a grave of @edit. */
-void hmmu__mirror_bury(struct hmmu_mirror_edit *edit, uint64_t *table)
+/* Retire @table, which has been unlinked. */
+void hmmu__mirror_table_retire(struct hmmu_mirror_edit *edit, uint64_t *table)
 {
-	uint64_t next = (uint64_t)(uintptr_t)edit->dead;
+	uint64_t next = (uint64_t)(uintptr_t)edit->retired;
 
-	/* After the store that unlinked it: the race is drawn above. */
-	entry_store(&table[GRAVE_SLOT], next | MIRROR_GRAVE);
-	edit->dead = table;
-	if (!edit->last)
-		edit->last = table;
-	edit->ndead++;
+	/* After the store that has unlinked it: see the race above. */
+	entry_store(&table[RETIRED_SLOT], next | MIRROR_RETIRED);
+	edit->retired = table;
+	if (!edit->retired_last)
+		edit->retired_last = table;
+	edit->nretired++;
 }
 
-static uint64_t *grave_next(const uint64_t *table)
+static uint64_t *retired_next(const uint64_t *table)
 {
-	return (uint64_t *)(uintptr_t)(table[GRAVE_SLOT] & HMMU_MIRROR_PAYLOAD);
+	return (uint64_t *)(uintptr_t)(table[RETIRED_SLOT] &
+				       HMMU_MIRROR_PAYLOAD);
 }
 
-static void graves_free(uint64_t *table)
+static void retired_free(uint64_t *table)
 {
 	uint64_t *next;
 
 	for (; table; table = next) {
-		next = grave_next(table);
+		next = retired_next(table);
 		hmmu__mirror_table_free(table);
 	}
 }
 
-static void graves_due(struct hmmu_epoch_item *item);
+static void retired_free_due(struct hmmu_epoch_item *item);
 
-/* Send off what has gathered, unless the item is already on its way. */
-static void graves_send_locked(struct hmmu_mirror *mirror)
-	HMMU_REQUIRES(&mirror->graves.lock)
+/* Queue the pending tables for a grace period, unless the item is in use. */
+static void retired_send_locked(struct hmmu_mirror *mirror)
+	HMMU_REQUIRES(&mirror->retired.lock)
 {
-	struct hmmu_mirror_graves *graves = &mirror->graves;
+	struct hmmu_mirror_retired *retired = &mirror->retired;
 
-	hmmu__mutex_assert_held(&graves->lock);
-	if (graves->waiting || !graves->pending)
+	hmmu__mutex_assert_held(&retired->lock);
+	if (retired->is_queued || !retired->pending)
 		return;
-	graves->dying = graves->pending;
-	graves->ndying = graves->npending;
-	graves->pending = NULL;
-	graves->npending = 0;
-	graves->waiting = true;
-	hmmu__epoch_retire(&mirror->epoch, &graves->item, graves_due);
+	retired->queued = retired->pending;
+	retired->nqueued = retired->npending;
+	retired->pending = NULL;
+	retired->npending = 0;
+	retired->is_queued = true;
+	hmmu__epoch_retire(&mirror->epoch, &retired->item, retired_free_due);
 }
 
-/* The readers that could be in the dying tables have gone. */
-static void graves_due(struct hmmu_epoch_item *item)
+/* The grace period of the queued tables is over: free them. */
+static void retired_free_due(struct hmmu_epoch_item *item)
 {
 	struct hmmu_mirror *mirror =
-		hmmu_container_of(item, struct hmmu_mirror, graves.item);
-	struct hmmu_mirror_graves *graves = &mirror->graves;
-	uint64_t *dying;
+		hmmu_container_of(item, struct hmmu_mirror, retired.item);
+	struct hmmu_mirror_retired *retired = &mirror->retired;
+	uint64_t *queued;
 
-	hmmu__mutex_lock(&mirror->graves.lock);
-	dying = graves->dying;
-	graves->dying = NULL;
-	graves->ndying = 0;
-	graves->waiting = false;
-	graves_send_locked(mirror);
-	hmmu__mutex_unlock(&mirror->graves.lock);
-	graves_free(dying);
+	hmmu__mutex_lock(&mirror->retired.lock);
+	queued = retired->queued;
+	retired->queued = NULL;
+	retired->nqueued = 0;
+	retired->is_queued = false;
+	retired_send_locked(mirror);
+	hmmu__mutex_unlock(&mirror->retired.lock);
+	retired_free(queued);
 }
 
-/* Take over the graves of a finished edit. No lock is held, and no section of
- * a region's reader is open. Does not wait. */
-void hmmu__mirror_graves_take(struct hmmu_mirror_edit *edit)
+/*
+ * Take over the retired tables of a finished edit. The caller holds no lock and
+ * no open section of a region's reader. Does not wait.
+ */
+void hmmu__mirror_retired_take(struct hmmu_mirror_edit *edit)
 {
 	struct hmmu_mirror *mirror = edit->mirror;
-	struct hmmu_mirror_graves *graves = &mirror->graves;
-	bool look;
+	struct hmmu_mirror_retired *retired = &mirror->retired;
+	bool poll;
 
-	hmmu__mutex_lock(&mirror->graves.lock);
-	/* Still a mark for the readers in it: a store like the first one. */
-	entry_store(&edit->last[GRAVE_SLOT],
-		    (uint64_t)(uintptr_t)graves->pending | MIRROR_GRAVE);
-	graves->pending = edit->dead;
-	graves->npending += edit->ndead;
-	/* Once per batch, also while a reader holds everything up. */
-	look = graves->npending % GRAVES_BATCH < edit->ndead;
-	if (look)
-		graves_send_locked(mirror);
-	hmmu__mutex_unlock(&mirror->graves.lock);
-	if (look)
+	hmmu__mutex_lock(&mirror->retired.lock);
+	/* Readers may be in this table: replace its mark by a mark. */
+	entry_store(&edit->retired_last[RETIRED_SLOT],
+		    (uint64_t)(uintptr_t)retired->pending | MIRROR_RETIRED);
+	retired->pending = edit->retired;
+	retired->npending += edit->nretired;
+	/* Once for each batch, also while a reader delays the grace period. */
+	poll = retired->npending % RETIRED_BATCH < edit->nretired;
+	if (poll)
+		retired_send_locked(mirror);
+	hmmu__mutex_unlock(&mirror->retired.lock);
+	if (poll)
 		(void)hmmu__epoch_poll(&mirror->epoch);
 }
 
-/* Wait for the readers in graves, and free all there are. */
-void hmmu__mirror_graves_drain(struct hmmu_mirror *mirror)
+/* Wait for the readers in retired tables, and free all of these. */
+void hmmu__mirror_retired_drain(struct hmmu_mirror *mirror)
 {
-	hmmu__mutex_lock(&mirror->graves.lock);
-	graves_send_locked(mirror);
-	hmmu__mutex_unlock(&mirror->graves.lock);
+	hmmu__mutex_lock(&mirror->retired.lock);
+	retired_send_locked(mirror);
+	hmmu__mutex_unlock(&mirror->retired.lock);
 	hmmu__epoch_drain(&mirror->epoch);
 }
 
-/* Free @table, of level @level, and all tables below; there are no readers. */
+/* Free @table, of level @level, and all tables below. No reader is left. */
 void hmmu__mirror_tree_free(uint64_t *table, unsigned int level)
 {
 	unsigned int i;

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading a mirror without a lock: the slow path of the lookup, runs, walks,
- * figures, and the check of a whole mirror.
+ * Reading a mirror: the slow path of the lookup, runs, walks, statistics, and
+ * the check of a whole mirror
  *
- * All of it reads through a cursor, which remembers the table of its last
- * address: neighbouring addresses cost one load each and a whole table one
- * descent. The caller's read section keeps that table readable even if it has
- * been unlinked since; its content is then what was mapped when the walk came
- * by, which is all that is promised.
+ * Overview: all readers use a cursor, which remembers the table of its last
+ * address. So a table costs one descent, and each address in it one load. The
+ * caller's read section keeps the table readable, also if it has been retired
+ * since. Its content is then the mapping at the time of the descent.
+ *
+ * Locking: none for lookups and walks. Statistics take the locks of the reader
+ * that they share and of the retired tables.
+ *
+ * Not supported: a consistent view of several pages. Each page is read on its
+ * own, because readers take no lock.
  */
 #include <errno.h>
 #include <string.h>
@@ -51,7 +56,7 @@ static const uint64_t *cursor_slot(const struct cursor *c, uintptr_t va)
 	return &c->table[(va >> c->lg2) % MIRROR_SLOTS];
 }
 
-/* First address of the slot that holds @va, and the first behind it. */
+/* The first address of the slot of @va, and the first behind the slot. */
 static uintptr_t cursor_start(const struct cursor *c, uintptr_t va)
 {
 	return va >> c->lg2 << c->lg2;
@@ -62,8 +67,10 @@ static uintptr_t cursor_end(const struct cursor *c, uintptr_t va)
 	return cursor_start(c, va) + ((uintptr_t)1 << c->lg2);
 }
 
-/* The leaf that holds @va, or 0. @va is within the mirror. Afterwards the slot
- * of the leaf or of the hole is at the cursor. */
+/*
+ * Load the leaf of @va, or 0. @va is in the mirror. Leaves the cursor at the
+ * slot of the leaf or hole.
+ */
 static uint64_t cursor_read(struct cursor *c, uintptr_t va)
 {
 	uint64_t entry;
@@ -72,9 +79,11 @@ static uint64_t cursor_read(struct cursor *c, uintptr_t va)
 		cursor_rewind(c);
 	for (;;) {
 		entry = entry_load(cursor_slot(c, va));
-		if (hmmu_unlikely(entry_is_grave(entry))) {
-			/* Ends: each round is another update that got in the
-			 * way; the race is drawn in mirror_table.c. */
+		if (hmmu_unlikely(entry_is_retired(entry))) {
+			/*
+			 * The loop ends: each round needs another edit. The
+			 * race is drawn in mirror_table.c.
+			 */
 			cursor_rewind(c);
 		} else if (!entry_is_table(entry)) {
 			return entry;
@@ -86,7 +95,7 @@ static uint64_t cursor_read(struct cursor *c, uintptr_t va)
 	}
 }
 
-/* What @leaf, at the cursor, says of the page at @va; without its size. */
+/* The leaf of the 4 KiB page at @va, cut from @leaf; without its level. */
 static uint64_t cursor_page(const struct cursor *c, uint64_t leaf, uintptr_t va)
 {
 	return (leaf + (va - cursor_start(c, va))) & ~HMMU_MIRROR_LEVEL;
@@ -109,12 +118,12 @@ bool hmmu_mirror_lookup_again(const struct hmmu_mirror *mirror, uintptr_t va,
 }
 
 /*
- * The two directions of a run. @page is what the page at @va (forward: the
- * next page; backward: the first one) must say to belong to it. Within a table
- * the slots are compared one after the other.
+ * A run in both directions. The page at @va belongs to the run if its leaf is
+ * @page. (Forward, @va is the next page; backward, it is the run's first page.)
+ * In a table the slots are compared one by one.
  */
 
-/* How far the run goes on from @va; at least up to @limit if it can. */
+/* The end of the run that continues at @va. The search stops at @limit. */
 static uintptr_t run_forward(struct cursor *c, uintptr_t va, uintptr_t limit,
 			     uint64_t page)
 {
@@ -142,7 +151,7 @@ static uintptr_t run_forward(struct cursor *c, uintptr_t va, uintptr_t limit,
 	return va;
 }
 
-/* Where the run that holds @va begins; at most @limit if it can be. */
+/* The start of the run that contains @va. The search stops at @limit. */
 static uintptr_t run_backward(struct cursor *c, uintptr_t va, uintptr_t limit,
 			      uint64_t page)
 {
@@ -248,8 +257,10 @@ bool hmmu_mirror_walk_next(struct hmmu_mirror_walk *walk)
 	return leaf != 0;
 }
 
-/* Add up @table, of @level above 0. Tables of small leaves are not looked
- * into: their count is theirs. */
+/*
+ * Count the leaves and tables from @table on, of @level above 0. A table of
+ * small leaves is not read: the entry that points to it has the count.
+ */
 static void table_count(struct hmmu_mirror_stats *stats, const uint64_t *table,
 			unsigned int level)
 {
@@ -270,13 +281,13 @@ static void table_count(struct hmmu_mirror_stats *stats, const uint64_t *table,
 	}
 }
 
-static uint64_t graves_count(struct hmmu_mirror *mirror)
+static uint64_t retired_count(struct hmmu_mirror *mirror)
 {
 	uint64_t n;
 
-	hmmu__mutex_lock(&mirror->graves.lock);
-	n = mirror->graves.npending + mirror->graves.ndying;
-	hmmu__mutex_unlock(&mirror->graves.lock);
+	hmmu__mutex_lock(&mirror->retired.lock);
+	n = mirror->retired.npending + mirror->retired.nqueued;
+	hmmu__mutex_unlock(&mirror->retired.lock);
 	return n;
 }
 
@@ -295,7 +306,7 @@ int hmmu_mirror_get_stats(struct hmmu_mirror *mirror,
 	hmmu__mutex_unlock(&mirror->stats.lock);
 	for (level = 0; level <= MIRROR_HUGE_LEVEL; level++)
 		found.mapped_bytes += found.leaves[level] << level_lg2(level);
-	found.dead_tables = graves_count(mirror);
+	found.dead_tables = retired_count(mirror);
 	found.size = stats->size;
 	*stats = found;
 	return 0;
@@ -308,7 +319,7 @@ static bool leaf_is_valid(uint64_t leaf, unsigned int level)
 	       hmmu_is_aligned(hmmu_mirror_payload(leaf), level_bytes(level));
 }
 
-/* The number of entries in @table, of @level, or -1 if a rule is broken. */
+/* The number of entries of @table, of @level; -1 if a rule is broken. */
 static int table_check(const uint64_t *table, unsigned int level)
 {
 	unsigned int i;

@@ -3,44 +3,44 @@
 #define HMMU_PAGETABLE_STATE_H
 
 /*
- * A mirror, its locks, and an update of it.
+ * A mirror, its locks, and an edit of it
  *
- * Words used here, besides those of entry.h:
+ * Terms, besides those of entry.h:
  *
- *   region  1 GiB of addresses: one slot of level 2 and all below it.
- *   upper   the tables of level 2 and above and the live counts of them.
+ *   region  1 GiB of addresses: a slot of level 2 and all tables below it.
+ *   upper   the tables of level 2 and above, and their live counts.
  *
- * Locks. A region's lock guards its slot of level 2, all tables below it and
- * their counts. A few locks are shared out over the regions, so that as many
- * consecutive regions have one each. The upper lock guards the rest: which
- * tables of level 2 and 3 exist, and how many live entries they have. An edit
- * takes the locks of all regions it touches, in ascending order, and, where a
- * region may come or go, the upper lock after them. Nobody holds a lock while
- * waiting for readers.
+ * Locking: a region's lock guards its slot of level 2, all tables below it and
+ * their counts. The regions share 16 locks in turn, so 16 consecutive regions
+ * have one each. The upper lock guards which tables of level 2 and above exist,
+ * and their live counts. An edit locks all its regions in ascending order. If a
+ * region may be inserted or removed, it then takes the upper lock. No thread
+ * holds these locks while it waits for readers.
  *
- * One hard case: a region goes while its neighbour in the same table comes.
+ * The race: a region is removed while its neighbour in the same table is
+ * inserted.
  *
  *   unmap, last page of region A         map, first page of region B
  *   ------------------------------------ ------------------------------------
  *   lock(A)                              lock(B)
- *                                        looks at slot B: 0, so B must come
+ *                                        load slot B: 0, B must be inserted
  *   slot A = 0
  *   lock(upper)
  *   live of the table 1 -> 0:
- *     unlink it, make it a grave
+ *     unlink and retire it
  *   unlock(upper), unlock(A)
  *                                        lock(upper)
- *                                        MUST NOT insert into the table seen
- *                                        before; it walks again from the root
- *                                        and makes a new one
+ *                                        MUST NOT insert into the table found
+ *                                        before; walk again from the root
+ *                                        and make a new table
  *
- * The look at slot B without the upper lock may hit a grave; the section of
- * region B's own reader keeps that memory readable, and a slot that is 0 (or
- * is the mark of a grave) decides nothing but to take the upper lock. A slot B
- * that is neither can be trusted: it is guarded by lock(B), and while it is
- * set the tables above it have a live entry and cannot go. (A table that is
- * unmapped as a whole, with live entries, spans more regions than there are
- * locks: who does that holds lock(B) too.)
+ * Without the upper lock the load of slot B may hit a retired table. The
+ * section of region B's own reader keeps that memory readable. If slot B is 0
+ * or a retired mark, the map takes the upper lock and walks again. Any other
+ * value is valid: lock(B) guards the slot, and while it is set, the tables
+ * above it have a live entry and stay. (An edit that unmaps a table as a whole,
+ * with live entries, spans more regions than there are locks, so it holds
+ * lock(B) too.)
  */
 
 #include <stdbool.h>
@@ -53,34 +53,36 @@
 #include "base/lock.h"
 
 /*
- * Locks for regions. A wide edit holds all of them, which both the checker of
- * ranks (24) and ThreadSanitizer (64) limit; 16 let as many threads fault side
- * by side as usually share one mirror.
+ * Locks for regions. A wide edit holds all of them: the lock checker allows 24
+ * held locks and ThreadSanitizer 64. With 16, as many threads as usually share
+ * a mirror can fault at the same time.
  */
 #define MIRROR_REGIONS 16u
 
 _Static_assert(MIRROR_REGIONS < 32, "a set of regions is a 32-bit word");
 
-/* One of the locks shared out over the regions, and the reader of its holder.
- * Cache lines of its own: updates of other regions run beside it. */
+/*
+ * A lock that regions share, and the reader for its holder. It has its own
+ * cache lines, because other regions are updated at the same time.
+ */
 struct hmmu_mirror_region {
 	struct hmmu_mutex lock;
 	struct hmmu_epoch_reader reader;
 } __attribute__((aligned(64)));
 
 /*
- * Tables on their way out. No memory is asked for when a table dies: graves
- * are chained through their slot 511, and one item serves all. While the item
- * waits for its grace period (@waiting) further graves gather in @pending.
+ * Retired tables. Retiring allocates no memory: the tables are chained through
+ * slot 511, and one item serves all. While the item and the tables in @queued
+ * wait for their grace period (@is_queued), other tables are added to @pending.
  */
-struct hmmu_mirror_graves {
+struct hmmu_mirror_retired {
 	struct hmmu_mutex lock;
 	struct hmmu_epoch_item item;
-	bool waiting;
+	bool is_queued;
 	uint64_t *pending;
-	uint64_t *dying;
+	uint64_t *queued;
 	size_t npending;
-	size_t ndying;
+	size_t nqueued;
 };
 
 struct hmmu_mirror {
@@ -89,7 +91,7 @@ struct hmmu_mirror {
 	unsigned int top_level;
 	struct hmmu_epoch_domain epoch;
 	struct hmmu_mutex upper;
-	struct hmmu_mirror_graves graves;
+	struct hmmu_mirror_retired retired;
 	struct hmmu_mirror_region stats;
 	struct hmmu_mirror_region region[MIRROR_REGIONS];
 };
@@ -99,12 +101,12 @@ struct hmmu_mirror_reader {
 } __attribute__((aligned(64)));
 
 /**
- * enum hmmu_mirror_edit_kind - what an edit does to a range
+ * enum hmmu_mirror_edit_kind - the operation of an edit
  * @MIRROR_MAP:      map to payload and flags.
- * @MIRROR_ENTRIES:  make it what entries say.
- * @MIRROR_UNMAP:    clear.
+ * @MIRROR_ENTRIES:  map as given by an array of entries.
+ * @MIRROR_UNMAP:    unmap.
  * @MIRROR_PROTECT:  clear flags.
- * @MIRROR_COALESCE: make leaves large.
+ * @MIRROR_COALESCE: merge leaves into large ones.
  */
 enum hmmu_mirror_edit_kind {
 	MIRROR_MAP,
@@ -115,19 +117,19 @@ enum hmmu_mirror_edit_kind {
 };
 
 /**
- * struct hmmu_mirror_edit - one update; on the stack of its caller
+ * struct hmmu_mirror_edit - an edit of a range; on its caller's stack
  * @mirror:  the mirror.
- * @kind:    what to do.
+ * @kind:    the operation.
  * @start:   first byte, page aligned.
  * @end:     one past the last byte.
  * @payload: MAP: payload of the page at @start.
  * @flags:   MAP: flags of the new leaves. PROTECT: flags to clear.
- * @entries: ENTRIES: one per page, in memory that cannot be away.
- * @pages:   out: 4 KiB pages that lost their leaf (counted for UNMAP).
- * @spare:   tables got beforehand, all zero, chained through slot 0.
- * @dead:    graves this edit made, chained through slot 511.
- * @last:    the first of them made, and so the end of the chain.
- * @ndead:   how many.
+ * @entries: ENTRIES: one for each page, in memory that is never on a device.
+ * @pages:   out: 4 KiB pages that lost their leaf; exact for UNMAP.
+ * @spare:   tables allocated beforehand, all zero, chained through slot 0.
+ * @retired: tables that this edit retired, chained through slot 511.
+ * @retired_last: the end of that chain, the table retired first.
+ * @nretired: their number.
  */
 struct hmmu_mirror_edit {
 	struct hmmu_mirror *mirror;
@@ -139,9 +141,9 @@ struct hmmu_mirror_edit {
 	const uint64_t *entries;
 	size_t pages;
 	uint64_t *spare;
-	uint64_t *dead;
-	uint64_t *last;
-	size_t ndead;
+	uint64_t *retired;
+	uint64_t *retired_last;
+	size_t nretired;
 };
 
 #endif

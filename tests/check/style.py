@@ -17,10 +17,7 @@ COLUMNS, FUNCTION_LINES, C_LINES, HEADER_LINES = 100, 100, 900, 400
 
 # Static functions of src/ that still share a name, and in how many files: to
 # be emptied, never to grow.
-SHARED_NAMES = {
-    "buffer": 2, "describe": 2, "discarded": 2, "find": 2,
-    "install": 2, "page_up": 2,
-}
+SHARED_NAMES = {}
 
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 # Not the parentheses of an attribute before the name.
