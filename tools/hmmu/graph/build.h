@@ -3,11 +3,11 @@
 #define HMMU_TOOL_GRAPH_BUILD_H
 
 /*
- * Between the files that build a graph; callers use graph.h.
+ * The interface between the files that build a graph; callers use graph.h
  *
- * A load has two phases. The first makes all nodes and remembers edges as
- * pairs of indexes, because what a relation points to may stand in a file that
- * is read later. The second, build_link(), turns pairs into lists.
+ * A load has two phases. The first creates all nodes and stores edges as pairs
+ * of indexes, because a relation may name a package in a file that is read
+ * later. The second, build_link(), turns the pairs into lists.
  */
 
 #include "graph.h"
@@ -24,7 +24,7 @@ struct source {
 	size_t length_bytes;
 };
 
-/* An edge whose ends stand in graph.nodes[from] and graph.nodes[to] */
+/* An edge from graph.nodes[from] to graph.nodes[to] */
 struct edge_pair {
 	uint32_t from;
 	uint32_t to;
@@ -32,12 +32,12 @@ struct edge_pair {
 
 /**
  * struct build - a load in progress
- * @graph:         what is filled.
- * @progress:      how to report, or NULL.
- * @error:         where to write a failure, or NULL.
+ * @graph:         the graph that is filled in.
+ * @progress:      progress callback, or NULL.
+ * @error:         receives the error, or NULL.
  * @pairs:         edges so far, repeated ones included.
- * @pair_count:    their number.
- * @pair_capacity: room at @pairs.
+ * @pair_count:    number of pairs.
+ * @pair_capacity: entries allocated at @pairs.
  */
 struct build {
 	struct graph *graph;
@@ -49,10 +49,10 @@ struct build {
 };
 
 /**
- * build_report() - tell the caller that a stage begins
+ * build_report() - call the progress callback at the beginning of a stage
  * @build: the load.
  * @stage: the stage.
- * @file:  the file it works on, or NULL.
+ * @file:  the file of the stage, or NULL.
  */
 void build_report(const struct build *build, enum graph_stage stage,
 		  const char *file);
@@ -60,9 +60,9 @@ void build_report(const struct build *build, enum graph_stage stage,
 /**
  * build_out_of_memory() - record that memory ran out
  * @build: the load.
- * @file:  the file at work, or NULL.
+ * @file:  the current file, or NULL.
  *
- * Return: -ENOMEM, to be returned.
+ * Return: -ENOMEM.
  */
 int build_out_of_memory(const struct build *build, const char *file);
 
@@ -75,12 +75,12 @@ int build_out_of_memory(const struct build *build, const char *file);
 uint32_t build_hash(struct text name);
 
 /**
- * build_find() - the node of a name
+ * build_find() - find the node of a name
  * @graph: the graph.
  * @name:  the name.
  * @hash:  build_hash() of @name.
  *
- * Return: the node, or NULL when there is none.
+ * Return: the node, or NULL if there is none.
  */
 struct pkg_node *build_find(const struct graph *graph, struct text name,
 			    uint32_t hash);
@@ -88,29 +88,29 @@ struct pkg_node *build_find(const struct graph *graph, struct text name,
 /**
  * build_grow() - make room for one more element
  * @array:     address of a pointer to malloc'd elements, or to NULL.
- * @capacity:  elements there is room for; updated.
+ * @capacity:  allocated elements; updated.
  * @count:     elements in use.
- * @elem_bytes: size of one.
+ * @elem_bytes: size of an element.
  *
- * Return: 0, or -ENOMEM with everything as before.
+ * Return: 0, or -ENOMEM with the array unchanged.
  */
 int build_grow(void *array, size_t *capacity, size_t count, size_t elem_bytes);
 
 /**
- * build_intern() - find or make the node of a name
+ * build_intern() - find or create the node of a name
  * @build:    the load.
  * @name:     the name; copied.
- * @ret_node: out: the node. Its index tells whether it is new: it then is
- *            graph.count - 1, the last.
+ * @ret_node: out: the node. A new node is the last: its index is
+ *            graph.count - 1.
  *
- * Return: 0, -ENOMEM, or -E2BIG when there are 2^32 - 1 nodes.
+ * Return: 0, -ENOMEM, or -E2BIG if there are 2^32 - 1 nodes.
  */
 int build_intern(struct build *build, struct text name,
 		 struct pkg_node **ret_node)
 	__attribute__((warn_unused_result));
 
 /**
- * build_pair() - remember an edge
+ * build_pair() - store an edge as a pair
  * @build: the load.
  * @from:  index of the node that depends.
  * @to:    index of the node that it depends on.
@@ -121,18 +121,18 @@ int build_pair(struct build *build, uint32_t from, uint32_t to)
 	__attribute__((warn_unused_result));
 
 /**
- * build_link() - make the edges of all pairs and drop the pairs
- * @build: the load; its nodes are complete.
+ * build_link() - create the edges of all pairs and free the pairs
+ * @build: the load; all nodes exist.
  *
  * Return: 0 or -ENOMEM.
  */
 int build_link(struct build *build) __attribute__((warn_unused_result));
 
 /**
- * packages_load() - nodes and pairs of package lists
+ * packages_load() - create the nodes and pairs of package lists
  * @build:        the load.
  * @sources:      the lists; borrowed for the call.
- * @source_count: their number.
+ * @source_count: number of lists.
  *
  * Return: 0, -ENOMEM, -E2BIG or -EBADMSG.
  */
@@ -140,15 +140,16 @@ int packages_load(struct build *build, const struct source *sources,
 		  size_t source_count) __attribute__((warn_unused_result));
 
 /**
- * edge_list_detect() - tell an edge list from a package list
+ * edge_list_detect() - check whether an input is an edge list
  * @source: the input.
  *
- * Return: true when its first line of substance is a pair of numbers.
+ * Return: true if the first line that is neither empty nor a comment is a pair
+ * of numbers.
  */
 bool edge_list_detect(const struct source *source);
 
 /**
- * edge_list_load() - nodes and pairs of an edge list
+ * edge_list_load() - create the nodes and pairs of an edge list
  * @build:  the load.
  * @source: the list; borrowed for the call.
  *
@@ -158,20 +159,20 @@ int edge_list_load(struct build *build, const struct source *source)
 	__attribute__((warn_unused_result));
 
 /**
- * source_read() - read a file, decompressed
- * @source: out: the input; the caller owes source_free() on success.
- * @file:   its name.
+ * source_read() - read a file and decompress it
+ * @source: out: the input. Free it with source_free().
+ * @file:   name of the file.
  * @helper: program that decompresses, see struct graph_paths.
- * @error:  out: why it failed; may be NULL.
+ * @error:  out: the reason of a failure; may be NULL.
  *
- * Return: 0, -ENOMEM, -EIO when decompressing failed, or the code of open or
- * read.
+ * Return: 0, -ENOMEM, -EIO if decompression failed, or the error of open(2) or
+ * read(2).
  */
 int source_read(struct source *source, const char *file, const char *helper,
 		struct graph_error *error) __attribute__((warn_unused_result));
 
 /**
- * source_free() - free what source_read() made
+ * source_free() - free an input of source_read()
  * @source: the input; zeroed.
  */
 void source_free(struct source *source);

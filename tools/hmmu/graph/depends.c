@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A recursive-descent parser for relationship fields. Each take_x() reads one
+ * element and returns NULL, or the reason why the syntax is wrong.
+ */
 #include "depends.h"
 
 #include <errno.h>
@@ -7,7 +11,7 @@ void depends_init(struct depends_parser *parser,
 		  const struct depends_input *input)
 {
 	struct text value = input->value;
-	/* An empty value may have no address, which no arithmetic may use */
+	/* An empty value may be NULL, on which arithmetic is undefined */
 	const char *at = value.data ? value.data : "";
 
 	*parser = (struct depends_parser){
@@ -46,7 +50,7 @@ static bool take_char(struct depends_parser *parser, char c)
 	return true;
 }
 
-/* A comment is a whole line, so only a newline can stand before its '#' */
+/* A comment is a whole line, so only a newline can precede its '#' */
 static void skip_comment(struct depends_parser *parser)
 {
 	while (!at_end(parser) && *parser->at != '\n')
@@ -65,8 +69,8 @@ static void skip_space(struct depends_parser *parser)
 }
 
 /*
- * Take bytes up to a blank or a byte that has a meaning of its own. A NUL ends
- * a word too: strchr() finds it as the terminator.
+ * Take bytes up to a blank or a special character. A NUL ends a word, too:
+ * strchr() finds it as the terminator.
  */
 static struct text take_word(struct depends_parser *parser)
 {
@@ -139,7 +143,7 @@ static const char *take_op(struct depends_parser *parser, enum version_op *op)
 	return NULL;
 }
 
-/* A version may hold colons, which end a word elsewhere */
+/* A version may contain colons, which end a word elsewhere */
 static struct text take_version(struct depends_parser *parser)
 {
 	struct text version = { parser->at, 0 };
@@ -164,7 +168,7 @@ static const char *take_bound(struct depends_parser *parser,
 		return problem;
 	if (parser->kind == DEPENDS_PROVISION &&
 	    alternative->op != VERSION_EQUAL)
-		return "Provides knows no relation but \"=\"";
+		return "Provides allows no relation but \"=\"";
 	skip_space(parser);
 	alternative->version = take_version(parser);
 	problem = version_problem(alternative->version);
@@ -174,7 +178,7 @@ static const char *take_bound(struct depends_parser *parser,
 	return take_char(parser, ')') ? NULL : "version bound is not closed";
 }
 
-/* "libc-os-cpu" with leading parts left out; "any" stands for each part */
+/* "libc-os-cpu", where leading parts are optional; "any" matches each part */
 static bool arch_matches(struct text entry, struct text arch)
 {
 	const char *hyphen;
@@ -193,13 +197,13 @@ static bool arch_matches(struct text entry, struct text arch)
 	return text_equals(entry, text_from("any")) || text_equals(entry, arch);
 }
 
-/* An architecture list while it is read */
+/* State of reading an architecture list */
 struct arch_list {
 	int negated; /* -1 before the first entry */
 	bool matched;
 };
 
-/* "!" stands on all entries or on none: a mixture has no meaning */
+/* All entries have a "!", or none has: a mixture has no meaning */
 static const char *take_arch_entry(struct depends_parser *parser,
 				   struct arch_list *list)
 {
@@ -234,7 +238,7 @@ static const char *take_archs(struct depends_parser *parser,
 	return NULL;
 }
 
-/* No profile is active, so that a term holds just when it is negated */
+/* No profile is active, so a term holds if and only if it is negated */
 static const char *take_profile_group(struct depends_parser *parser,
 				      bool *ret_holds)
 {
@@ -252,7 +256,7 @@ static const char *take_profile_group(struct depends_parser *parser,
 	return NULL;
 }
 
-/* All terms of a group must hold, and one group of those given */
+/* All terms of a group must hold, and at least one group */
 static const char *take_profiles(struct depends_parser *parser,
 				 struct depends_alternative *alternative)
 {
@@ -280,7 +284,7 @@ static const char *take_separator(struct depends_parser *parser)
 		parser->clause++;
 	} else if (at_char(parser, '|')) {
 		if (parser->kind == DEPENDS_PROVISION)
-			return "Provides knows no alternatives";
+			return "Provides allows no alternatives";
 		parser->at++;
 	} else if (at_end(parser)) {
 		parser->owed = false;
@@ -308,7 +312,7 @@ int depends_next(struct depends_parser *parser,
 	const char *problem = NULL;
 
 	if (parser->failed)
-		return refuse(parser, error, "the field was refused before");
+		return refuse(parser, error, "the field has an error");
 	skip_space(parser);
 	if (at_end(parser) && !parser->owed)
 		return 0;

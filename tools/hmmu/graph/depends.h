@@ -3,16 +3,16 @@
 #define HMMU_TOOL_GRAPH_DEPENDS_H
 
 /*
- * A pull parser for the relationship fields of Debian packages:
+ * A pull parser for the relationship fields of Debian packages
  *
  *	Depends: libc6 (>= 2.36), python3:any, awk | mawk [amd64] <!nocheck>
  *
- * Words: the field is a list of *clauses* parted by commas, all of which must
- * hold; a clause is a list of *alternatives* parted by bars, one of which must
- * hold. The parser hands out one alternative at a time and allocates nothing.
+ * The field is a list of *clauses* separated by commas, all of which must hold.
+ * A clause is a list of *alternatives* separated by bars, one of which must
+ * hold. The parser returns one alternative at a time and allocates nothing.
  *
- * Provides has the same shape with two limits: no alternatives, and no bound
- * but "=".
+ * Provides has the same syntax with two limits: no alternatives, and no bound
+ * except "=".
  */
 
 #include <stdint.h>
@@ -21,8 +21,8 @@
 #include "version.h"
 
 /**
- * enum depends_kind - which field is parsed
- * @DEPENDS_RELATION: Depends, Pre-Depends and their like.
+ * enum depends_kind - the kind of a field
+ * @DEPENDS_RELATION: Depends, Pre-Depends and similar fields.
  * @DEPENDS_PROVISION: Provides.
  */
 enum depends_kind {
@@ -33,15 +33,15 @@ enum depends_kind {
 /**
  * struct depends_alternative - one package name with its conditions
  * @name:      package or virtual package.
- * @qualifier: what follows "name:", as "any" or "amd64"; else empty.
+ * @qualifier: the word after "name:", such as "any" or "amd64"; else empty.
  * @op:        the bound, or VERSION_ANY.
  * @version:   version of the bound; empty for VERSION_ANY.
- * @applies:   its "[...]" and "<...>" hold for the architecture given and for an
- *             ordinary build, one without build profiles. One that does not
- *             apply is as good as not written.
- * @clause:    number of the clause, from 0: alternatives of one clause share
- *             it and follow one another.
- * @line:      line of the input where @name stands.
+ * @applies:   "[...]" and "<...>" hold for the given architecture and for a
+ *             build without build profiles. Ignore an alternative that does not
+ *             apply.
+ * @clause:    number of the clause, from 0. The alternatives of a clause have
+ *             the same number and are consecutive.
+ * @line:      line of @name in the input.
  *
  * All spans are borrowed from the parser's input.
  */
@@ -56,14 +56,14 @@ struct depends_alternative {
 };
 
 /**
- * struct depends_input - what one pass reads
+ * struct depends_input - the input of one pass
  * @kind:  the field's kind.
- * @arch:  Debian's name of the architecture to install for, as "amd64", of a
- *         GNU/Linux system; borrowed.
+ * @arch:  Debian's name of the architecture to install for, such as "amd64", of
+ *         a GNU/Linux system; borrowed.
  * @file:  name for errors; borrowed.
  * @line:  line of @file on which @value begins.
- * @value: the value as stanza_next() returns it: it may be folded and have
- *         comment lines inside. Empty is a list of nothing. Borrowed.
+ * @value: the value as stanza_next() returns it: it may be folded and contain
+ *         comment lines. An empty value is an empty list. Borrowed.
  */
 struct depends_input {
 	enum depends_kind kind;
@@ -76,13 +76,13 @@ struct depends_input {
 /**
  * struct depends_parser - state of one pass over one field
  * @kind:   as in struct depends_input.
- * @arch:   likewise.
- * @file:   likewise.
+ * @arch:   as in struct depends_input.
+ * @file:   as in struct depends_input.
  * @at:     first byte not yet read.
  * @end:    one past the last byte.
  * @line:   line of @at.
  * @clause: number of the clause that the next alternative belongs to.
- * @owed:   a separator was read, so that an alternative must follow.
+ * @owed:   a separator was read, so an alternative must follow.
  * @failed: an error was returned; every later call returns -EBADMSG.
  */
 struct depends_parser {
@@ -99,9 +99,9 @@ struct depends_parser {
 
 /**
  * depends_init() - begin a pass over one field's value
- * @parser: state to fill; owned by the caller, needs no fini.
- * @input:  what to read; copied, but what it points to is borrowed as long as
- *          @parser or an alternative is used.
+ * @parser: state to fill in; owned by the caller, needs no fini.
+ * @input:  the input; copied. The memory it points to is borrowed until the
+ *          last use of @parser and its alternatives.
  */
 void depends_init(struct depends_parser *parser,
 		  const struct depends_input *input);
@@ -109,14 +109,14 @@ void depends_init(struct depends_parser *parser,
 /**
  * depends_next() - read the next alternative
  * @parser:      state of the pass.
- * @alternative: out: filled when 1 is returned; else untouched.
+ * @alternative: out: filled in if the function returns 1; else unchanged.
  * @error:       out: file, line and reason of a failure; may be NULL.
  *
  * Context: Any thread; does not block and does not allocate.
  * Return:
  *   1            @alternative is filled
- *   0            the field is over
- *   -EBADMSG     the field breaks the format; the pass is over
+ *   0            end of the field
+ *   -EBADMSG     syntax error; the pass ends
  * Source: Debian Policy 7.1, 7.5; deb-control(5); build profiles.
  */
 int depends_next(struct depends_parser *parser,
@@ -127,10 +127,10 @@ int depends_next(struct depends_parser *parser,
  * depends_name_valid() - test a package name
  * @name: the span to test.
  *
- * This is dpkg's rule, which is wider than Policy's: names of one byte and
- * with capitals or underscores exist outside of Debian.
+ * This is dpkg's rule, which is wider than Policy's: packages outside of Debian
+ * have names of one byte, or with capitals or underscores.
  *
- * Return: true when it may name a package.
+ * Return: true if it is a valid name of a package.
  */
 bool depends_name_valid(struct text name);
 

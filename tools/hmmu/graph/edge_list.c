@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Edge lists in the format of the SNAP collection
+ *
+ * The parser is less strict than that of package lists, because these files
+ * have many authors: lines may end in CRLF, numbers may be separated by any
+ * blanks, and the last newline may be missing.
+ */
 #include <errno.h>
 
 #include "build.h"
 
-/*
- * An edge list as the SNAP collection has them. Read more loosely than a
- * package list, because these files come from many hands: lines may end in
- * CRLF, numbers be parted by any blanks, and the last newline be missing.
- */
-
-/* Cut the next line off @rest; false when nothing is left */
-static bool next_line(struct text *rest, struct text *line)
+/* Cut the next line off @rest; false if @rest is empty */
+static bool cut_line(struct text *rest, struct text *line)
 {
 	const char *newline;
 
@@ -27,16 +28,16 @@ static bool next_line(struct text *rest, struct text *line)
 	return true;
 }
 
-static bool has_substance(struct text line)
+static bool has_content(struct text line)
 {
 	line = text_trim(line);
 	return line.length_bytes && line.data[0] != '#';
 }
 
 /*
- * Cut a number off the front of @t. Leading zeros go, so that one vertex has
- * one name; its size is no matter, since it is never more than a name. What
- * follows is the caller's to check: "4x" leaves an "x" that is no number.
+ * Cut a number off the front of @t. Leading zeros are dropped, so that a vertex
+ * has one name. Any length is valid, because the number is only a name. The
+ * caller checks the rest: "4x" leaves "x", which is not a number.
  */
 static bool take_number(struct text *t, struct text *number)
 {
@@ -68,8 +69,8 @@ bool edge_list_detect(const struct source *source)
 	struct text from;
 	struct text to;
 
-	while (next_line(&rest, &line)) {
-		if (has_substance(line))
+	while (cut_line(&rest, &line)) {
+		if (has_content(line))
 			return parse_pair(line, &from, &to);
 	}
 	return false;
@@ -96,12 +97,12 @@ int edge_list_load(struct build *build, const struct source *source)
 	int err = 0;
 
 	build_report(build, GRAPH_PARSING, source->file);
-	while (!err && next_line(&rest, &line)) {
+	while (!err && cut_line(&rest, &line)) {
 		struct text from;
 		struct text to;
 
 		number++;
-		if (!has_substance(line))
+		if (!has_content(line))
 			continue;
 		if (!parse_pair(line, &from, &to))
 			return graph_error_set(build->error, -EBADMSG,

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A graph of packages: nodes, their hash table, and edges
+ */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -126,7 +129,7 @@ int build_intern(struct build *build, struct text name,
 		*ret_node = node;
 		return 0;
 	}
-	/* The last number is spared for "index + 1" in marks */
+	/* The last index is reserved, because marks store "index + 1" */
 	if (graph->count >= UINT32_MAX - 1)
 		return graph_error_set(build->error, -E2BIG, NULL, 0,
 				       "too many nodes");
@@ -152,11 +155,11 @@ int build_pair(struct build *build, uint32_t from, uint32_t to)
 	return 0;
 }
 
-/* Pairs sorted by "from", and of one "from" in the order they came in */
+/* Pairs sorted by "from"; pairs of one "from" keep their order */
 struct sorted_pairs {
-	size_t *first; /* by node: its first entry of "to" */
+	size_t *first; /* by node: index of its first entry of "to" */
 	uint32_t *to;
-	uint32_t *mark; /* by node: 1 + the last node that got an edge to it */
+	uint32_t *mark; /* by node: 1 + the last node with an edge to it */
 };
 
 static void sorted_pairs_fini(struct sorted_pairs *sorted)
@@ -166,7 +169,7 @@ static void sorted_pairs_fini(struct sorted_pairs *sorted)
 	free(sorted->mark);
 }
 
-/* A counting sort: keys are small and dense, and it must be stable */
+/* A counting sort: it is stable, and the keys are small and dense */
 static int sorted_pairs_init(struct sorted_pairs *sorted,
 			     const struct build *build)
 {
@@ -189,7 +192,7 @@ static int sorted_pairs_init(struct sorted_pairs *sorted,
 	for (size_t i = 0; i < build->pair_count; i++)
 		sorted->to[sorted->first[build->pairs[i].from]++] =
 			build->pairs[i].to;
-	/* Each entry now is its end, which is the beginning of the next */
+	/* Each entry is now the end of its node, where the next node begins */
 	memmove(sorted->first + 1, sorted->first,
 		nodes * sizeof(*sorted->first));
 	sorted->first[0] = 0;
@@ -206,7 +209,7 @@ static struct pkg_edge *edge_create(struct pkg_node *node,
 	return edge;
 }
 
-/* The list of what @node depends on, each neighbour once and never itself */
+/* Create @node's dependencies: each neighbour once, and never itself */
 static int link_depends(struct graph *graph, struct sorted_pairs *sorted,
 			struct pkg_node *node)
 {
@@ -229,7 +232,7 @@ static int link_depends(struct graph *graph, struct sorted_pairs *sorted,
 	return 0;
 }
 
-/* Nodes come in descending order and are put in front: lists ascend */
+/* Called in descending order; links are put in front, so lists ascend */
 static int link_rdepends(struct pkg_node *node)
 {
 	for (struct pkg_edge *edge = node->depends; edge; edge = edge->next) {

@@ -3,12 +3,13 @@
 #define HMMU_TOOL_GRAPH_GRAPH_H
 
 /*
- * The graph of what depends on what, built as an ordinary program builds one:
- * a hash table of nodes, each from malloc, with names from malloc and linked
- * lists of edges, each from malloc. No pool, no alignment, no flat arrays: a
- * device that walks this walks whatever a program has.
+ * A graph of package dependencies, built like in any ordinary program: a hash
+ * table of nodes, with names and linked lists of edges. Each node, name and
+ * edge is a malloc of its own. There are no pools, no alignment and no flat
+ * arrays, so a device that can follow this graph can follow any data of a
+ * program.
  *
- * Memory as a device reads it (x86-64; pagerank.h says what is read when):
+ * Memory as a device reads it (x86-64; pagerank.h describes the order):
  *
  *	graph.nodes ---> [ *node | *node | ... ]      graph.count pointers
  *	                     |
@@ -22,14 +23,14 @@
  *	                     v
  *	                 struct pkg_edge ... NULL
  *
- * Once loaded, everything but rank and next_rank is constant.
+ * After the load, everything except rank and next_rank is constant.
  */
 
 #include <stdint.h>
 
 #include "text.h"
 
-/* Packages of other architectures are passed over */
+/* Packages of other architectures are skipped */
 #define GRAPH_NATIVE_ARCH "amd64"
 
 struct pkg_node;
@@ -49,11 +50,11 @@ struct pkg_edge {
  * @name:       terminated, from malloc.
  * @version:    terminated, from malloc; NULL in a graph from an edge list.
  * @hash_next:  next node of the same bucket.
- * @depends:    what this one needs, in the order of first mention.
- * @rdepends:   what needs this one, by ascending @index.
- * @rank:       PageRank after the last iteration done.
- * @next_rank:  scratch of the iteration running.
- * @index:      place in graph.nodes.
+ * @depends:    nodes that this one depends on, in the order of first mention.
+ * @rdepends:   nodes that depend on this one, by ascending @index.
+ * @rank:       PageRank after the last complete iteration.
+ * @next_rank:  scratch of the current iteration.
+ * @index:      index in graph.nodes.
  * @out_degree: length of @depends.
  * @in_degree:  length of @rdepends.
  * @hash:       hash of @name.
@@ -76,8 +77,8 @@ struct pkg_node {
  * struct graph - all nodes, by number and by name
  * @nodes:        @count pointers, in the order of first appearance.
  * @count:        number of nodes.
- * @capacity:     room at @nodes, in pointers.
- * @edge_count:   number of edges; each stands in two lists.
+ * @capacity:     pointers allocated at @nodes.
+ * @edge_count:   number of edges; each is in two lists.
  * @buckets:      hash table, chained through hash_next.
  * @bucket_count: a power of two, or 0 before the first node.
  *
@@ -93,10 +94,10 @@ struct graph {
 };
 
 /**
- * enum graph_stage - what a load is about to do
- * @GRAPH_READING: read a file into memory, decompressing it if need be.
+ * enum graph_stage - the stages of a load
+ * @GRAPH_READING: read a file into memory, and decompress it if necessary.
  * @GRAPH_PARSING: parse it.
- * @GRAPH_LINKING: resolve the relations and make the edges; no file.
+ * @GRAPH_LINKING: resolve the relations and create the edges; no file.
  */
 enum graph_stage {
 	GRAPH_READING,
@@ -105,11 +106,11 @@ enum graph_stage {
 };
 
 /**
- * struct graph_progress - how a load reports
- * @fn:  called on the loading thread as each stage begins, with @arg, the
- *       file's name (NULL for none; borrowed for the call) and the number of
- *       nodes so far. It may not touch the graph.
- * @arg: handed to @fn.
+ * struct graph_progress - a progress callback
+ * @fn:  called in the loading thread when a stage begins, with @arg, the file's
+ *       name (NULL for none; borrowed for the call) and the number of nodes so
+ *       far. It must not access the graph.
+ * @arg: passed to @fn.
  */
 struct graph_progress {
 	void (*fn)(void *arg, enum graph_stage stage, const char *file,
@@ -118,10 +119,10 @@ struct graph_progress {
 };
 
 /**
- * struct graph_paths - where a machine keeps its package lists
+ * struct graph_paths - where the package lists of a machine are
  * @lists_dir:   directory of apt's lists.
- * @status_file: dpkg's database, used when @lists_dir has no lists.
- * @helper:      program whose "cat-file FILE" writes FILE decompressed.
+ * @status_file: dpkg's database, used if @lists_dir has no lists.
+ * @helper:      program whose "cat-file FILE" decompresses FILE to stdout.
  */
 struct graph_paths {
 	const char *lists_dir;
@@ -129,35 +130,35 @@ struct graph_paths {
 	const char *helper;
 };
 
-/* Where Debian and its descendants have them */
+/* The paths on Debian and its derivatives */
 extern const struct graph_paths graph_paths_default;
 
 /**
- * graph_load_machine() - the packages that this machine could install
- * @graph:    an empty graph; filled.
- * @progress: how to report, or NULL; borrowed for the call.
- * @error:    out: why it failed; may be NULL.
+ * graph_load_machine() - load the packages that this machine can install
+ * @graph:    an empty graph; filled in.
+ * @progress: progress callback, or NULL; borrowed for the call.
+ * @error:    out: the reason of a failure; may be NULL.
  *
- * Reads all of apt's Packages files, or, where there are none, the packages
- * that dpkg has installed.
+ * Reads all of apt's Packages files. If there are none, reads the packages that
+ * dpkg has installed.
  *
- * - Of several versions of a package the highest counts, and of equal ones the
- *   first, the files being taken in the order of their names.
- * - Depends and Pre-Depends make edges. An alternative makes an edge to the
- *   package of its name, if that satisfies it; if not, to every package that
- *   provides the name and satisfies it; so every alternative counts, not only
- *   the one that apt would choose. A bound is satisfied by a provision only if
- *   that carries a version.
+ * - Of several versions of a package the highest is used. Of equal versions the
+ *   first is used; files are read in the order of their names.
+ * - Depends and Pre-Depends become edges. An alternative becomes an edge to the
+ *   package of its name, if that satisfies it. If not, it becomes an edge to
+ *   every package that provides the name and satisfies it. So every alternative
+ *   is used, not only the one that apt would choose. A provision satisfies a
+ *   bound only if it has a version.
  * - There is one edge for a pair, and none from a package to itself.
  *
- * Context: Forks (posix_spawn) where lists are compressed. Allocates much.
+ * Context: Forks (posix_spawn) if lists are compressed. Allocates much memory.
  * Return:
- *   0         @graph is filled; the caller owes graph_free()
- *   -EBADMSG  a list breaks the format; @graph is empty
- *   -ENOENT   there are no lists and no dpkg: name a file instead
+ *   0         success; free @graph with graph_free()
+ *   -EBADMSG  a list has a syntax error; @graph is empty
+ *   -ENOENT   there are no lists and no dpkg: load a file instead
  *   -EIO      a list could not be decompressed
- *   -ENOMEM   memory is out
- *   others    a file could not be read; the code is open's or read's
+ *   -ENOMEM   out of memory
+ *   others    a file could not be read: an error of open(2) or read(2)
  */
 int graph_load_machine(struct graph *graph,
 		       const struct graph_progress *progress,
@@ -165,13 +166,13 @@ int graph_load_machine(struct graph *graph,
 	__attribute__((warn_unused_result));
 
 /**
- * graph_load_paths() - graph_load_machine() of a machine elsewhere
- * @graph:    as there.
- * @paths:    where to look; borrowed for the call.
- * @progress: as there.
- * @error:    as there.
+ * graph_load_paths() - graph_load_machine() with other paths
+ * @graph:    see graph_load_machine().
+ * @paths:    the paths; borrowed for the call.
+ * @progress: see graph_load_machine().
+ * @error:    see graph_load_machine().
  *
- * Return: as there.
+ * Return: see graph_load_machine().
  */
 int graph_load_paths(struct graph *graph, const struct graph_paths *paths,
 		     const struct graph_progress *progress,
@@ -179,20 +180,20 @@ int graph_load_paths(struct graph *graph, const struct graph_paths *paths,
 	__attribute__((warn_unused_result));
 
 /**
- * graph_load_file() - a graph from one file
- * @graph:    an empty graph; filled.
- * @file:     a Packages file, or an edge list as the SNAP collection writes
- *            them: comment lines that begin with "#", and lines of two
- *            numbers, "from<tab>to". Which of them, its first line tells that
- *            is neither empty nor a comment. Compressed if its name ends in
- *            .gz .xz .bz2 .lz4 .zst.
- * @progress: how to report, or NULL; borrowed for the call.
- * @error:    out: why it failed; may be NULL.
+ * graph_load_file() - load a graph from one file
+ * @graph:    an empty graph; filled in.
+ * @file:     a Packages file, or an edge list in the format of the SNAP
+ *            collection: comment lines that begin with "#", and lines of two
+ *            numbers, "from<tab>to". The first line that is neither empty nor a
+ *            comment decides. Compressed if its name ends in .gz .xz .bz2 .lz4
+ *            .zst.
+ * @progress: progress callback, or NULL; borrowed for the call.
+ * @error:    out: the reason of a failure; may be NULL.
  *
- * In an edge list a vertex is named by its number; repeated edges and loops
- * are dropped, as above.
+ * In an edge list the name of a vertex is its number. Repeated edges and loops
+ * are dropped.
  *
- * Return: as graph_load_machine(); -EBADMSG also for an empty file.
+ * Return: see graph_load_machine(); -EBADMSG also for an empty file.
  */
 int graph_load_file(struct graph *graph, const char *file,
 		    const struct graph_progress *progress,
@@ -200,17 +201,17 @@ int graph_load_file(struct graph *graph, const char *file,
 	__attribute__((warn_unused_result));
 
 /**
- * graph_find() - the node of a name
+ * graph_find() - find the node of a name
  * @graph: the graph.
  * @name:  the name to look for.
  *
- * Return: the node, owned by @graph, or NULL when there is none.
+ * Return: the node, owned by @graph, or NULL if there is none.
  */
 struct pkg_node *graph_find(const struct graph *graph, const char *name);
 
 /**
- * graph_free() - free all that a graph holds
- * @graph: the graph; empty afterwards. The struct itself is the caller's.
+ * graph_free() - free the nodes and edges of a graph
+ * @graph: the graph; empty afterwards. The caller owns the struct itself.
  *
  * Every node and every edge is freed one by one, as they were allocated.
  */

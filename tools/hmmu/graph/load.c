@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Loads of a graph: find the input files, read them, build the graph
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -44,8 +47,8 @@ static int add_source(struct source_list *list, const struct build *build,
 }
 
 /*
- * Lists of a foreign architecture are not even read: what they have of "all"
- * stands in the native ones too.
+ * Lists of a foreign architecture are not read: their packages of "all" are in
+ * the native lists, too.
  */
 static bool is_foreign(const char *name)
 {
@@ -59,7 +62,7 @@ static bool is_foreign(const char *name)
 	       strncmp(binary, "all_", strlen("all_")) != 0;
 }
 
-/* apt's names: the address with '/' as '_', "_Packages", and a compression */
+/* apt's file names: the URL with '/' as '_', "_Packages", a compression */
 static int is_package_list(const struct dirent *entry)
 {
 	static const char *const tails[] = { "",    ".lz4", ".gz",
@@ -80,7 +83,7 @@ static int is_package_list(const struct dirent *entry)
 	return 0;
 }
 
-/* Not alphasort(): it asks the locale, and ranks must not depend on that */
+/* Not alphasort(), which uses the locale: ranks must not depend on it */
 static int by_bytes(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*a)->d_name, (*b)->d_name);
@@ -101,7 +104,7 @@ static int add_list(struct source_list *list, const struct build *build,
 	return err;
 }
 
-/* No directory is as good as an empty one: this may not be an apt system */
+/* A missing directory counts as empty: the system may not use apt */
 static int add_lists(struct source_list *list, const struct build *build,
 		     const struct graph_paths *paths)
 {
@@ -133,8 +136,8 @@ static int add_machine(struct source_list *list, const struct build *build,
 	if (access(paths->status_file, F_OK))
 		return graph_error_set(build->error, -ENOENT,
 				       paths->status_file, 0,
-				       "neither apt lists nor dpkg status on "
-				       "this machine, name a file");
+				       "this machine has neither apt lists nor "
+				       "a dpkg status file, name a file");
 	return add_source(list, build, paths->status_file, paths->helper);
 }
 
@@ -144,7 +147,7 @@ static int check_not_empty(const struct build *build,
 	if (build->graph->count)
 		return 0;
 	return graph_error_set(build->error, -EBADMSG, list->sources[0].file, 0,
-			       "no package and no edge in it");
+			       "contains no package and no edge");
 }
 
 static int load_sources(struct build *build, const struct source_list *list,
@@ -160,7 +163,7 @@ static int load_sources(struct build *build, const struct source_list *list,
 	return err;
 }
 
-/* The end of each load, failed or not: a graph is whole or it is empty */
+/* End a load. After an error the graph is empty, never incomplete. */
 static int finish(struct build *build, struct source_list *list, int err)
 {
 	free(build->pairs);

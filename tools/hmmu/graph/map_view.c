@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A picture of an address space in characters
+ */
 #include "map_view.h"
 
 #include <errno.h>
@@ -10,12 +13,12 @@
 
 #define COLUMNS_DEFAULT 80u
 #define COLUMNS_MIN	24u
-/* "0x" and 12 digits, two spaces; a 57-bit address pushes its row right */
+/* "0x", 12 digits, two spaces; a row of a 57-bit address is longer */
 #define ADDRESS_COLUMNS 16u
-/* Beyond this many blocks a gap is worth a line of its own */
+/* A gap of more blocks has a line of its own */
 #define GAP_BLOCKS_MAX	((uint64_t)8)
 
-/* Cells differ by letter too: colour alone would exclude some readers */
+/* Cells differ by letter, too, for readers who do not see the colours */
 struct kind {
 	char letter;
 	const char *colour;
@@ -32,7 +35,7 @@ static const struct kind kinds[] = {
 };
 
 #define KIND_COUNT	(sizeof(kinds) / sizeof(*kinds))
-/* The last kind is one of blocks and not of pages */
+/* The last kind is of blocks only, not of pages */
 #define PAGE_KIND_COUNT (KIND_COUNT - 1)
 
 static const char colour_off[] = "\033[0m";
@@ -92,7 +95,7 @@ static bool blocks_valid(const struct map_view_block *blocks, size_t count)
 	return true;
 }
 
-/* "12.5 GiB": one digit behind the point, cut and not rounded */
+/* "12.5 GiB": one digit after the point, truncated */
 static void format_size(char *text, size_t text_bytes, uint64_t bytes)
 {
 	static const char *const units[] = { "B",   "KiB", "MiB", "GiB",
@@ -111,11 +114,11 @@ static void format_size(char *text, size_t text_bytes, uint64_t bytes)
 
 /**
  * struct canvas - a drawing in progress
- * @out:       where to.
+ * @out:       the stream.
  * @colour:    use colours.
  * @row_cells: cells of a full row.
- * @used:      cells drawn in the current row; 0 while there is no row.
- * @last:      letter whose colour is on, or 0 when none is.
+ * @used:      cells drawn in the current row; 0 if no row has begun.
+ * @last:      letter whose colour is on, or 0.
  */
 struct canvas {
 	FILE *out;
@@ -134,7 +137,7 @@ static const struct kind *find_kind(char letter)
 	return &kinds[i];
 }
 
-/* A run of equal cells costs one escape sequence, not one for each */
+/* A run of equal cells needs one escape sequence */
 static void set_colour(struct canvas *canvas, char letter)
 {
 	if (!canvas->colour || canvas->last == letter)
@@ -177,7 +180,7 @@ static void draw_gap(struct canvas *canvas, uint64_t start, uint64_t end)
 			(int)ADDRESS_COLUMNS, "", size);
 		return;
 	}
-	/* Spaces at the end of a row would only trail: begin behind them */
+	/* Begin a new row instead of drawing trailing spaces */
 	if ((end - start) >> MAP_VIEW_BLOCK_LG2 >=
 	    canvas->row_cells - canvas->used) {
 		end_row(canvas);
@@ -203,7 +206,7 @@ static void draw_blocks(struct canvas *canvas,
 		fputc('\n', canvas->out);
 }
 
-/* In the order of kinds */
+/* The order is that of kinds */
 static void add_bytes(uint64_t *bytes, const struct map_view_block *block)
 {
 	const uint16_t pages[PAGE_KIND_COUNT] = {
@@ -216,7 +219,7 @@ static void add_bytes(uint64_t *bytes, const struct map_view_block *block)
 		bytes[i] += pages[i] * MAP_VIEW_PAGE_BYTES;
 }
 
-/* One entry of the legend, wrapped when the row is full */
+/* Draw one entry of the legend, in a new row if the row is full */
 static void draw_entry(struct canvas *canvas, uint32_t columns,
 		       const struct kind *kind, const char *size)
 {
@@ -252,7 +255,7 @@ static void draw_legend(struct canvas *canvas, uint32_t columns,
 	end_row(canvas);
 }
 
-/* A multiple of 8 makes rows begin at rounder addresses */
+/* With a multiple of 8, rows begin at round addresses */
 static uint32_t cells_in(uint32_t columns)
 {
 	return (columns - ADDRESS_COLUMNS) & ~(uint32_t)7;

@@ -3,8 +3,8 @@
 #define HMMU_TOOL_GRAPH_MAP_VIEW_H
 
 /*
- * A picture of an address space: one cell for each 2 MiB block that a program
- * has mapped, marked by where its pages are.
+ * A picture of an address space: one cell for each mapped block of 2 MiB, with
+ * a letter for the location of its pages
  *
  *	0x7f3a40000000  SSSSSSSSDDDDDDDDDDDDmmdds...
  *	                (12.5 GiB not mapped)
@@ -25,16 +25,16 @@
 #define MAP_VIEW_PAGE_BYTES  ((uint64_t)4096)
 
 /**
- * struct map_view_block - where the pages of one block are
+ * struct map_view_block - location of the pages of one block
  * @start:              first byte, a multiple of MAP_VIEW_BLOCK_BYTES.
- * @absent_pages:       mapped, but nobody has touched them.
+ * @absent_pages:       mapped, but never accessed.
  * @system_pages:       in system memory, mapped page by page.
  * @system_large_pages: in system memory, part of a large page.
  * @device_pages:       in device memory, page by page.
  * @device_large_pages: in device memory, part of a large page.
  *
- * Counts are of 4 KiB pages. Together they are at most MAP_VIEW_BLOCK_PAGES,
- * and less where the block is mapped in part.
+ * Counts are of 4 KiB pages. Their sum is at most MAP_VIEW_BLOCK_PAGES, and
+ * less if only a part of the block is mapped.
  */
 struct map_view_block {
 	uint64_t start;
@@ -46,9 +46,9 @@ struct map_view_block {
 };
 
 /**
- * struct map_view_options - how to draw
- * @columns: width to stay within; 0 is 80. Less than 24 is taken as 24.
- * @colour:  mark cells with ANSI colours as well as letters.
+ * struct map_view_options - options of a drawing
+ * @columns: maximum width; 0 is 80, and less than 24 counts as 24.
+ * @colour:  use ANSI colours, too.
  */
 struct map_view_options {
 	uint32_t columns;
@@ -56,22 +56,22 @@ struct map_view_options {
 };
 
 /**
- * map_view_options_of() - how to draw on a stream
- * @out: the stream to be drawn on; borrowed for the call.
+ * map_view_options_of() - the options for a stream
+ * @out: the stream; borrowed for the call.
  *
- * A terminal gets its own width and colours, unless the environment has
- * NO_COLOR (not empty) or TERM is "dumb". All else gets 80 columns and letters.
+ * For a terminal: its width, and colours unless NO_COLOR is set and not empty,
+ * or TERM is "dumb". For other streams: 80 columns and no colours.
  *
  * Return: the options.
  */
 struct map_view_options map_view_options_of(FILE *out);
 
 /**
- * map_view_letter() - the mark of a block
+ * map_view_letter() - the letter of a block
  * @block: the block.
  *
- * Absent pages do not count where others are; a small page among large ones
- * makes the block small, since a device then maps it page by page.
+ * Absent pages count only if there are no others. If one page is small, the
+ * block counts as small, because a device maps it page by page.
  *
  * Return: '.' absent, 's' system, 'S' system and all large, 'd' device, 'D'
  * device and all large, 'm' system and device mixed.
@@ -82,18 +82,18 @@ char map_view_letter(const struct map_view_block *block);
  * map_view_render() - draw an address space
  * @out:         stream to write to; borrowed for the call.
  * @blocks:      blocks by ascending start, each once; borrowed for the call.
- * @block_count: their number; 0 draws the legend alone.
- * @options:     how to draw; borrowed for the call.
+ * @block_count: number of blocks; 0 draws only the legend.
+ * @options:     the options; borrowed for the call.
  *
- * Blocks between two given ones are not mapped: up to eight of them are drawn
- * as spaces, more collapse into a line that gives their size.
+ * A gap between two blocks is not mapped. Up to eight blocks of a gap are drawn
+ * as spaces; a larger gap is one line with its size.
  *
- * Context: Reads nothing but its arguments.
+ * Context: Reads only its arguments.
  * Return:
- *   0        drawn
- *   -EINVAL  @blocks are misaligned, out of order or count too many pages;
+ *   0        success
+ *   -EINVAL  @blocks are misaligned, out of order or have too many pages;
  *            nothing is drawn
- *   -EIO     @out refused to be written
+ *   -EIO     writing to @out failed
  */
 int map_view_render(FILE *out, const struct map_view_block *blocks,
 		    size_t block_count, const struct map_view_options *options)

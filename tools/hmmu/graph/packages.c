@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Nodes and edges from Debian package lists
+ *
+ * Reading the lists selects one stanza for each package. After all lists are
+ * read, Provides fields are indexed and relations are resolved.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -6,7 +12,7 @@
 #include "depends.h"
 #include "stanza.h"
 
-/* The fields that matter here; field_names has the same order */
+/* The fields that are used; field_names has the same order */
 enum record_field_id {
 	FIELD_PACKAGE,
 	FIELD_VERSION,
@@ -35,14 +41,14 @@ struct record_field {
 	unsigned long line; /* 0: the stanza has no such field */
 };
 
-/* One stanza; all text is borrowed from its source */
+/* One stanza; its text is borrowed from its source */
 struct record {
 	const char *file;
 	unsigned long line;
 	struct record_field fields[FIELD_COUNT];
 };
 
-/* "provider says that it is name, at version"; next is 1 + an index, or 0 */
+/* An entry of the provider's Provides field; next is 1 + an index, or 0 */
 struct provision {
 	struct text name;
 	struct text version;
@@ -52,13 +58,13 @@ struct provision {
 };
 
 /**
- * struct packages - what is known between reading and linking
+ * struct packages - state of a load between reading and linking
  * @build:      the load.
- * @records:    by node index: the stanza that speaks for the node.
- * @capacity:   room at @records.
- * @provisions: every entry of every Provides field.
- * @provision_count: their number.
- * @provision_capacity: room at @provisions.
+ * @records:    by node index: the stanza that is used for the node.
+ * @capacity:   entries allocated at @records.
+ * @provisions: all entries of all Provides fields.
+ * @provision_count: number of entries.
+ * @provision_capacity: entries allocated at @provisions.
  * @heads:      hash table over provision names: 1 + an index, or 0.
  * @head_count: a power of two.
  */
@@ -85,8 +91,10 @@ static bool field_is(const struct record *record, enum record_field_id id,
 	return text_equals(record->fields[id].value, text_from(wanted));
 }
 
-/* dpkg's "want flag state": packages removed but for their configuration stay
- * in the status file, and so do half-installed ones. Lists have no Status.
+/*
+ * Status is dpkg's "want flag state". The status file also contains packages
+ * that are removed except for their configuration, and half-installed ones.
+ * Lists have no Status.
  */
 static bool is_installed(const struct record *record)
 {
@@ -146,7 +154,7 @@ static bool is_later(const struct record *record, const struct record *than)
 			       than->fields[FIELD_VERSION].value) > 0;
 }
 
-/* A stanza is complete: make it speak for its node, unless a later one does */
+/* Use a complete stanza for its node, unless the node has a later version */
 static int add_record(struct packages *packages, const struct record *record)
 {
 	struct graph *graph = packages->build->graph;
@@ -154,7 +162,7 @@ static int add_record(struct packages *packages, const struct record *record)
 	struct pkg_node *node;
 	int err;
 
-	/* Before the check: a package removed from dpkg may lack a version */
+	/* Before the check: a removed package may have no version */
 	if (!is_installed(record))
 		return 0;
 	err = check_record(packages, record);
@@ -212,7 +220,7 @@ static int read_source(struct packages *packages, const struct source *source)
 	return event;
 }
 
-/* Versions are copied last, when it is known which ones stay */
+/* Called after all lists are read, when the stanzas are final */
 static int copy_versions(struct packages *packages)
 {
 	struct graph *graph = packages->build->graph;
@@ -277,7 +285,7 @@ static int read_provides(struct packages *packages, uint32_t provider)
 	return found;
 }
 
-/* Put in from the back, so that a chain lists providers in their order */
+/* Inserted from the end, so that a chain has providers in their order */
 static int index_provisions(struct packages *packages)
 {
 	packages->head_count = 1;
@@ -306,8 +314,8 @@ static int collect_provides(struct packages *packages)
 }
 
 /*
- * "name:any" asks for a package that serves programs of other architectures,
- * which it must allow itself. Anything that is here is native.
+ * "name:any" needs a package that can satisfy packages of other architectures,
+ * which Multi-Arch must allow. All packages here are native.
  */
 static bool qualifier_satisfied(const struct record *record,
 				struct text qualifier)
@@ -328,7 +336,7 @@ static bool package_satisfies(const struct record *record,
 				 wanted->op, wanted->version);
 }
 
-/* The provider's own version says nothing about what it provides */
+/* The provider's own version does not count for the name it provides */
 static bool provision_satisfies(const struct packages *packages,
 				const struct provision *provision,
 				const struct depends_alternative *wanted)

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * PageRank on the CPU, with threads
+ *
+ * Locking: the gate holds new threads until their number is known. After that
+ * barriers separate the phases, and each node has one worker that writes it.
+ */
 #include "pagerank.h"
 
 #include <errno.h>
@@ -8,12 +14,12 @@
 /**
  * struct crew - the workers of one run
  * @graph:      the graph.
- * @options:    how to run.
- * @block_sums: each block's part of dangling; written in commit by the worker
- *              that has the block, read in pull by all.
+ * @options:    the options.
+ * @block_sums: each block's share of dangling; written in commit by the worker
+ *              of the block, read in pull by all workers.
  * @gate:       held by the main thread until @workers and @barrier are final.
- * @barrier:    where workers wait for each other.
- * @workers:    threads that really run, the main one included.
+ * @barrier:    separates the phases.
+ * @workers:    number of threads that run, the main thread included.
  */
 struct crew {
 	struct graph *graph;
@@ -90,8 +96,8 @@ static void commit_block(struct crew *crew, size_t block)
 }
 
 /*
- * Every worker adds up the parts of dangling itself: that is the same sum for
- * all of them, and saves a third wait.
+ * Every worker computes the sum of dangling itself. All get the same sum, and
+ * no third barrier is needed.
  */
 static struct pagerank_step make_step(const struct crew *crew)
 {
@@ -103,11 +109,11 @@ static struct pagerank_step make_step(const struct crew *crew)
 }
 
 /*
- * Blocks are dealt out in turn. The barriers order everything: no rank is
- * written while one is read.
+ * Blocks are assigned round-robin. The barriers make sure that no rank is
+ * written while another thread reads ranks.
  *
  *	start | commit | WAIT | pull | WAIT | commit | WAIT | pull | ...
- *	(a worker starts and commits its own blocks only: no wait between)
+ *	(a worker starts and commits only its own blocks: no wait between)
  */
 static void run_share(struct crew *crew, uint32_t worker)
 {
@@ -134,14 +140,14 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 
-	/* Only once it is known how many we are can work be shared out */
+	/* The share of a worker depends on the number of workers */
 	pthread_mutex_lock(&worker->crew->gate);
 	pthread_mutex_unlock(&worker->crew->gate);
 	run_share(worker->crew, worker->index);
 	return NULL;
 }
 
-/* Start what threads can be had; worker 0 is the caller */
+/* Start as many threads as possible; worker 0 is the caller */
 static void start_workers(struct crew *crew, struct worker *workers,
 			  uint32_t wanted)
 {
@@ -167,7 +173,7 @@ static void run_crew(struct crew *crew, struct worker *workers, uint32_t wanted)
 	pthread_barrier_destroy(&crew->barrier);
 }
 
-/* More workers than blocks would find nothing to do */
+/* More workers than blocks would have nothing to do */
 static uint32_t useful_workers(const struct graph *graph, uint32_t asked)
 {
 	size_t blocks = pagerank_block_count(graph->count);
@@ -184,7 +190,7 @@ int pagerank_run(struct graph *graph, const struct pagerank_options *options)
 	struct worker *workers;
 	int err = -ENOMEM;
 
-	/* Written so that a NaN is refused */
+	/* Written so that NaN is an error */
 	if (!(options->damping >= 0.0 && options->damping <= 1.0))
 		return -EINVAL;
 	if (!graph->count)
@@ -221,7 +227,7 @@ size_t graph_top(const struct graph *graph, size_t k,
 
 		if (given == k && !ranks_before(node, out[k - 1]))
 			continue;
-		/* Full: the last one falls out */
+		/* Full: drop the last one */
 		if (given == k)
 			at--;
 		else

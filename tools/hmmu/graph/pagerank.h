@@ -5,24 +5,25 @@
 /*
  * PageRank in pull form. With N nodes and damping d, each iteration is
  *
- *	dangling = sum of rank(u) over nodes u that depend on nothing
+ *	dangling = sum of rank(u) over nodes u without dependencies
  *	rank'(v) = (1 - d)/N + d * (dangling/N + sum of rank(u)/out_degree(u)
  *	                            over u in rdepends(v), in list order)
  *
  * and all ranks begin as 1/N.
  *
- * The same bits come out however many workers there are, and whether a CPU or
- * a device runs it, because
+ * The result has the same bits for any number of workers, on a CPU and on a
+ * device, because
  *
- * - each rank'(v) is one sum, made by one worker in the order of the list;
+ * - each rank'(v) is one sum, computed by one worker in the order of the list;
  * - dangling is summed by blocks of PAGERANK_BLOCK_NODES nodes, each in order,
- *   and the sums of the blocks are added in order: its shape depends on N only;
- * - both sides compile the inlines below, which take loaded values, without
- *   contraction: a*b+c fused has other last bits. Compile every file that
- *   includes this with -ffp-contract=off (gcc has no pragma for it).
+ *   and the sums of the blocks are added in order. The order of additions
+ *   depends only on N;
+ * - both sides compile the inline functions below, which take loaded values,
+ *   without contraction: a fused a*b+c has other last bits. Compile every file
+ *   that includes this one with -ffp-contract=off (gcc has no pragma for it).
  *
- * What a device does instead of pagerank_run(), with "load" being a load of
- * its own through the shared address space:
+ * A device does the following instead of pagerank_run(). "load" is a load of
+ * the device through the shared address space:
  *
  *	start	node = load 8 of graph.nodes[i]; store 1/N, a double, to rank;
  *	pull	for the nodes of a share of graph.nodes:
@@ -34,12 +35,12 @@
  *		  store 8 to node->next_rank: pagerank_rank(&step, sum)
  *	wait until every worker is here
  *	commit	for the blocks of a share: rank = next_rank, and the block's
- *		part of dangling with pagerank_add_dangling()
- *	wait; one worker adds the parts and makes the next step
+ *		share of dangling with pagerank_add_dangling()
+ *	wait; one worker adds the shares and makes the next step
  *
- * pull only reads rank, commit alone writes it, and a wait parts them: so no
- * load races with a store. A pointer is 8 bytes on an 8-byte boundary, so are
- * both doubles, and out_degree is 4 on 4: no load crosses a page.
+ * pull only reads rank, only commit writes it, and a wait separates them, so no
+ * load races with a store. Pointers and doubles are 8 bytes, 8-byte aligned,
+ * and out_degree is 4 bytes, 4-byte aligned: no load crosses a page.
  */
 
 #include "graph.h"
@@ -59,10 +60,10 @@ _Static_assert(offsetof(struct pkg_node, out_degree) % 4 == 0,
 	       "aligned degree");
 
 /**
- * struct pagerank_options - how to run
- * @damping:    d, from 0 up to and with 1; PAGERANK_DAMPING_DEFAULT.
+ * struct pagerank_options - options of a run
+ * @damping:    d, in [0, 1]; PAGERANK_DAMPING_DEFAULT.
  * @iterations: number of iterations; 0 leaves every rank at 1/N.
- * @workers:    threads to use, the caller's included; 0 is 1.
+ * @workers:    threads to use, the caller included; 0 is 1.
  */
 struct pagerank_options {
 	double damping;
@@ -77,7 +78,7 @@ struct pagerank_options {
 	}
 
 /**
- * struct pagerank_step - what is the same for all nodes in one iteration
+ * struct pagerank_step - the constants of one iteration
  * @teleport:       (1 - d)/N.
  * @damping:        d.
  * @dangling_share: dangling/N.
@@ -89,9 +90,9 @@ struct pagerank_step {
 };
 
 /**
- * pagerank_step_make() - the constants of an iteration
+ * pagerank_step_make() - compute the constants of an iteration
  * @damping:    d.
- * @dangling:   sum of the ranks of nodes without edges out.
+ * @dangling:   sum of the ranks of nodes without dependencies.
  * @node_count: N, not 0.
  *
  * Return: the step.
@@ -109,12 +110,14 @@ pagerank_step_make(double damping, double dangling, size_t node_count)
 }
 
 /**
- * pagerank_add() - add what one neighbour gives
- * @sum:        what the neighbours before it in the list gave; begin with 0.
+ * pagerank_add() - add the contribution of one neighbour
+ * @sum:        contributions of the neighbours before it in the list; begins
+ *              with 0.
  * @rank:       the neighbour's rank.
- * @out_degree: the neighbour's, not 0: it depends on the node that pulls.
+ * @out_degree: the neighbour's; not 0, because it depends on the node that
+ *              pulls.
  *
- * Return: the sum with it.
+ * Return: the new sum.
  */
 static inline double pagerank_add(double sum, double rank, uint32_t out_degree)
 {
@@ -124,7 +127,7 @@ static inline double pagerank_add(double sum, double rank, uint32_t out_degree)
 /**
  * pagerank_rank() - a node's new rank
  * @step: the iteration.
- * @sum:  what all its neighbours gave.
+ * @sum:  contributions of all its neighbours.
  *
  * Return: the rank.
  */
@@ -134,12 +137,12 @@ static inline double pagerank_rank(const struct pagerank_step *step, double sum)
 }
 
 /**
- * pagerank_add_dangling() - add a node's part of dangling
- * @sum:        what the nodes before it in its block gave; begin with 0.
+ * pagerank_add_dangling() - add a node's share of dangling
+ * @sum:        shares of the nodes before it in its block; begins with 0.
  * @rank:       the node's rank.
  * @out_degree: the node's.
  *
- * Return: the sum with it.
+ * Return: the new sum.
  */
 static inline double pagerank_add_dangling(double sum, double rank,
 					   uint32_t out_degree)
@@ -151,7 +154,7 @@ static inline double pagerank_add_dangling(double sum, double rank,
  * pagerank_block_count() - number of blocks of a graph
  * @node_count: N.
  *
- * Return: the number of sums that dangling is made of.
+ * Return: the number of blocks, each with its sum of dangling.
  */
 static inline size_t pagerank_block_count(size_t node_count)
 {
@@ -161,7 +164,7 @@ static inline size_t pagerank_block_count(size_t node_count)
 /**
  * pagerank_dangling() - add the sums of the blocks
  * @block_sums:  one for each block, in the order of the blocks; borrowed.
- * @block_count: their number.
+ * @block_count: number of blocks.
  *
  * Return: dangling.
  */
@@ -177,28 +180,28 @@ static inline double pagerank_dangling(const double *block_sums,
 
 /**
  * pagerank_run() - compute the rank of every node, on the CPU
- * @graph:   the graph; its nodes' rank and next_rank are written.
- * @options: how; borrowed for the call.
+ * @graph:   the graph; rank and next_rank of its nodes are written.
+ * @options: the options; borrowed for the call.
  *
- * If threads cannot be had it runs with those it has: the result is the same.
+ * If it cannot create all threads, it runs with fewer. The result is the same.
  *
- * Context: Creates threads and joins them. Nobody else may use the ranks.
+ * Context: Creates threads and joins them. No other thread may use the ranks.
  * Return:
- *   0        rank of every node is set; an empty graph has none
- *   -EINVAL  damping is not within [0, 1]
- *   -ENOMEM  memory is out; ranks are as before
+ *   0        success; also for an empty graph
+ *   -EINVAL  damping is not in [0, 1]
+ *   -ENOMEM  out of memory; ranks are unchanged
  */
 int pagerank_run(struct graph *graph, const struct pagerank_options *options)
 	__attribute__((warn_unused_result));
 
 /**
- * graph_top() - the nodes of the highest ranks
- * @graph: the graph, ranked.
- * @k:     how many to give, few: the time is that of an insertion sort.
- * @out:   room for @k pointers; filled with the highest rank first, and equal
- *         ranks by name. The nodes stay the graph's.
+ * graph_top() - get the nodes with the highest ranks
+ * @graph: the graph, after pagerank_run().
+ * @k:     number of nodes; keep it small, because an insertion sort is used.
+ * @out:   @k pointers; receives the highest rank first, and equal ranks by
+ *         name. The graph owns the nodes.
  *
- * Return: the number of nodes given: @k, or graph.count when that is less.
+ * Return: the number of nodes in @out: @k, or graph.count if that is less.
  */
 size_t graph_top(const struct graph *graph, size_t k,
 		 const struct pkg_node **out);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Input files: read, and decompress with apt-helper
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -76,7 +79,7 @@ static int read_all(struct source *source, int fd, size_t capacity)
 	}
 }
 
-/* One byte more than the size lets the read that finds the end fit in, too */
+/* One byte more than the size, so that the read that finds the end fits */
 static size_t expected_bytes(int fd)
 {
 	struct stat st;
@@ -103,7 +106,7 @@ static int read_plain(struct source *source, struct graph_error *error)
 	return err;
 }
 
-/* Say nothing, read nothing, write to @write_fd: dup2() drops close-on-exec */
+/* No input, no messages, output to @write_fd. dup2() drops close-on-exec */
 static int set_up_child(posix_spawn_file_actions_t *actions, int write_fd)
 {
 	int err = posix_spawn_file_actions_addopen(actions, 0, "/dev/null",
@@ -120,7 +123,7 @@ static int set_up_child(posix_spawn_file_actions_t *actions, int write_fd)
 static int spawn_helper(const char *helper, const char *file, int write_fd,
 			pid_t *ret_pid)
 {
-	/* posix_spawn() takes its strings writable and leaves them alone */
+	/* posix_spawn() takes writable strings, but does not write them */
 	char *const argv[] = { (char *)(uintptr_t)helper,
 			       (char *)(uintptr_t) "cat-file",
 			       (char *)(uintptr_t)file, NULL };
@@ -137,7 +140,7 @@ static int spawn_helper(const char *helper, const char *file, int write_fd,
 	return err;
 }
 
-static int reap(pid_t pid)
+static int reap_child(pid_t pid)
 {
 	int status;
 	pid_t reaped;
@@ -165,8 +168,8 @@ static const char *decompress_reason(int err)
 }
 
 /*
- * The read end is closed before the child is waited for: should we stop early,
- * the child meets a broken pipe instead of waiting for a reader for ever.
+ * Close the read end before waiting for the child. After an early stop the
+ * child then gets a broken pipe instead of waiting for a reader forever.
  */
 static int read_child(struct source *source, const char *helper)
 {
@@ -185,7 +188,7 @@ static int read_child(struct source *source, const char *helper)
 	}
 	err = read_all(source, fds[0], READ_BYTES_MIN);
 	close(fds[0]);
-	failed = reap(pid);
+	failed = reap_child(pid);
 	return err ? err : failed;
 }
 
@@ -194,7 +197,7 @@ static int read_compressed(struct source *source, const char *helper,
 {
 	int err;
 
-	/* The helper tells no cause: give open's own for a missing file */
+	/* The helper reports no cause, so check first that the file opens */
 	if (access(source->file, R_OK))
 		return graph_error_set(error, -errno, source->file, 0,
 				       "cannot be opened");

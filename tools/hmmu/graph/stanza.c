@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A parser for deb822(5), see stanza.h
+ */
 #include "stanza.h"
 
 #include <errno.h>
 
-/* One line without its newline; the parser has not moved past it yet */
+/* One line without its newline; the parser is still at its start */
 struct line {
 	const char *start;
 	size_t length_bytes;
@@ -13,7 +16,7 @@ void stanza_init(struct stanza_parser *parser, const char *file,
 		 struct text input)
 {
 	parser->file = file;
-	/* An empty input may have no address, which no arithmetic may use */
+	/* An empty input may be NULL, on which arithmetic is undefined */
 	parser->at = input.data ? input.data : "";
 	parser->end = parser->at + input.length_bytes;
 	parser->line = 1;
@@ -28,9 +31,9 @@ static int refuse(const struct stanza_parser *parser, struct graph_error *error,
 }
 
 /*
- * A missing last newline is how a list looks whose download or whose
- * decompression broke off; dpkg refuses it for the same reason. CR is refused
- * anywhere: kept, it would become part of the last version of a field.
+ * A missing last newline is an error, because it is the sign of an incomplete
+ * download or decompression; dpkg does the same. CR is an error anywhere: it
+ * would become a part of the last version of a field.
  */
 static const char *line_problem(const struct line *line, bool terminated)
 {
@@ -45,7 +48,7 @@ static const char *line_problem(const struct line *line, bool terminated)
 	return NULL;
 }
 
-/* Look at the line at parser->at: 1 and @line, 0 at the end, or an error */
+/* Get the line at parser->at. Returns 1, 0 at the end, or an error */
 static int peek(const struct stanza_parser *parser, struct line *line,
 		struct graph_error *error)
 {
@@ -62,7 +65,7 @@ static int peek(const struct stanza_parser *parser, struct line *line,
 	return problem ? refuse(parser, error, problem) : 1;
 }
 
-/* Move past @line, which peek() saw to end in a newline */
+/* Move past @line, which ends in a newline, see peek() */
 static void consume(struct stanza_parser *parser, const struct line *line)
 {
 	parser->at = line->start + line->length_bytes + 1;
@@ -105,7 +108,7 @@ static const char *name_problem(struct text name)
 	return NULL;
 }
 
-/* A second value for a field would have to overrule the first or be ignored */
+/* A repeated field is an error, because one of its values would be lost */
 static const char *remember_name(struct stanza_parser *parser, struct text name)
 {
 	for (uint32_t i = 0; i < parser->field_count; i++) {
@@ -120,9 +123,8 @@ static const char *remember_name(struct stanza_parser *parser, struct text name)
 
 /*
  * Take the continuation lines that follow. A comment does not end the value,
- * so reading goes on behind it, but only a continuation moves the value's end:
- * comments after the last one are dropped.
- * Return: one past the value, or NULL after an error.
+ * but only a continuation moves its end: comments after the last one are
+ * dropped. Return: one past the value, or NULL after an error.
  */
 static const char *take_continuations(struct stanza_parser *parser,
 				      const char *value_end,
@@ -202,7 +204,7 @@ int stanza_next(struct stanza_parser *parser, struct stanza_field *field,
 		if (line.length_bytes && !is_comment(&line))
 			return take_field(parser, &line, field, error);
 		consume(parser, &line);
-		/* Any number of empty lines separates; comments do not */
+		/* Empty lines separate stanzas; comments do not */
 		if (!line.length_bytes && end_stanza(parser))
 			return STANZA_END;
 	}

@@ -19,28 +19,29 @@
  *	}
  *
  * It allocates nothing and copies nothing: names and values are spans of the
- * input. It is strict, because a list that is damaged should say so and not
- * turn into a smaller graph. What dpkg refuses is refused here: see the
- * reasons in stanza.c.
+ * input. It is strict, because a damaged list must be an error and not a
+ * smaller graph. Input that dpkg refuses is an error here, too; stanza.c has
+ * the reasons.
  *
  * Not supported: OpenPGP signature armour. InRelease files are not package
- * lists, so a line that begins with '-' is simply an error.
+ * lists, so a line that begins with '-' is an error.
  */
 
 #include <stdint.h>
 
 #include "text.h"
 
-/* Bounds on one input: the longest line of Debian 12 has 76 KB, the stanza
- * with the most fields 35. A file beyond these is not a package list.
+/*
+ * Bounds on one input. In Debian 12 the longest line has 76 KB, and no stanza
+ * has more than 35 fields. A file beyond the bounds is not a package list.
  */
 #define STANZA_LINE_BYTES_MAX ((size_t)1 << 20)
 #define STANZA_NAME_BYTES_MAX ((size_t)255)
 #define STANZA_FIELDS_MAX     256u
 
 /**
- * enum stanza_event - what stanza_next() found
- * @STANZA_EOF:   the input ended; it is not inside a stanza.
+ * enum stanza_event - result of stanza_next()
+ * @STANZA_EOF:   end of the input, outside of a stanza.
  * @STANZA_FIELD: a field, with all its continuation lines.
  * @STANZA_END:   the stanza of the preceding fields is complete.
  */
@@ -53,10 +54,9 @@ enum stanza_event {
 /**
  * struct stanza_field - one field, borrowed from the input
  * @name:  as written; compare with text_equals_nocase().
- * @value: from the first byte after the colon that is not blank up to, not
- *         including, the last newline. A folded value keeps its newlines and,
- *         where comments interrupt it, whole comment lines. Blanks at the end
- *         of the value are cut.
+ * @value: the text after the colon, without the last newline and without blanks
+ *         at either end. A folded value contains its newlines, and comment
+ *         lines between its lines.
  * @line:  line of @name, from 1.
  */
 struct stanza_field {
@@ -72,7 +72,7 @@ struct stanza_field {
  * @end:         one past the last byte.
  * @line:        number of the line at @at, from 1.
  * @field_count: fields of the stanza so far.
- * @names:       their names, to find a repeated one.
+ * @names:       names of these fields, to find a repeated one.
  */
 struct stanza_parser {
 	const char *file;
@@ -85,11 +85,12 @@ struct stanza_parser {
 
 /**
  * stanza_init() - begin a pass
- * @parser: state to fill; owned by the caller, needs no fini.
- * @file:   name for errors; borrowed as long as @parser is used.
- * @input:  the whole input; borrowed as long as @parser or a field is used.
+ * @parser: state to fill in; owned by the caller, needs no fini.
+ * @file:   name for errors; borrowed until the last use of @parser.
+ * @input:  the whole input; borrowed until the last use of @parser and its
+ *          fields.
  *
- * Context: Any thread; one parser is used by one thread at a time.
+ * Context: Any thread, but one thread at a time for a parser.
  */
 void stanza_init(struct stanza_parser *parser, const char *file,
 		 struct text input);
@@ -97,14 +98,14 @@ void stanza_init(struct stanza_parser *parser, const char *file,
 /**
  * stanza_next() - read up to the end of the next field or stanza
  * @parser: state of the pass.
- * @field:  out: the field, when the event is STANZA_FIELD; else untouched.
+ * @field:  out: the field, if the event is STANZA_FIELD; else unchanged.
  * @error:  out: file, line and reason of a failure; may be NULL.
  *
  * Context: Any thread; does not block and does not allocate.
  * Return:
- *   an event     see enum stanza_event; STANZA_EOF may be asked for again
- *   -EBADMSG     the input breaks the format; the pass is over, and each later
- *                call fails too, since the bad line is never passed
+ *   an event     see enum stanza_event; after STANZA_EOF it returns STANZA_EOF
+ *   -EBADMSG     syntax error; the pass ends. Later calls fail, too, because
+ *                the parser does not move past the line
  * Source: deb822(5), Debian Policy 5.1.
  */
 int stanza_next(struct stanza_parser *parser, struct stanza_field *field,

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Spans of bytes, and the record of an error
+ */
 #include "text.h"
 
 #include <stdlib.h>
@@ -9,7 +12,7 @@ static void copy_file_name(char *to, const char *file)
 
 	if (length >= GRAPH_ERROR_FILE_BYTES)
 		file += length - (GRAPH_ERROR_FILE_BYTES - 1);
-	/* Safe even when @file is @error->file: an error passed up a level */
+	/* memmove(): @file may be @error->file, if a caller passes it on */
 	memmove(to, file, strlen(file) + 1);
 }
 
@@ -25,7 +28,7 @@ int graph_error_set(struct graph_error *error, int code, const char *file,
 	return code;
 }
 
-static char fold(char c)
+static char fold_case(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
@@ -35,7 +38,7 @@ bool text_equals_nocase(struct text a, struct text b)
 	if (a.length_bytes != b.length_bytes)
 		return false;
 	for (size_t i = 0; i < a.length_bytes; i++) {
-		if (fold(a.data[i]) != fold(b.data[i]))
+		if (fold_case(a.data[i]) != fold_case(b.data[i]))
 			return false;
 	}
 	return true;

@@ -3,24 +3,24 @@
 #define HMMU_TOOL_GRAPH_TEXT_H
 
 /*
- * What every parser of this directory shares: a borrowed span of bytes, and
- * the record of where and why an input was refused.
+ * A borrowed span of bytes, and the record of an error in an input. All parsers
+ * of this directory use them.
  *
- * Nothing under tools/hmmu/graph knows of HMMU. It is ordinary C over malloc,
- * which is the point of the demo: a device follows pointers that nobody
- * prepared for it.
+ * No code under tools/hmmu/graph uses HMMU. It is ordinary C with malloc, which
+ * is the point of the demo: a device follows pointers that were not prepared
+ * for it.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
-/* Longer file names keep their tail, which is the part that tells them apart */
+/* Longer file names keep their tail, which distinguishes them */
 #define GRAPH_ERROR_FILE_BYTES 256
 
 /**
- * struct text - a span of bytes inside somebody else's buffer
- * @data:         first byte; not terminated. May be NULL when the span is empty.
+ * struct text - a borrowed span of bytes
+ * @data:         first byte; not terminated. May be NULL if the span is empty.
  * @length_bytes: number of bytes.
  */
 struct text {
@@ -29,14 +29,15 @@ struct text {
 };
 
 /**
- * struct graph_error - why an input was refused
- * @code:   the -errno that the failing call returned.
- * @line:   line within @file, from 1; 0 where the failure has no line.
+ * struct graph_error - an error in an input
+ * @code:   the -errno that the call returned.
+ * @line:   line in @file, from 1; 0 if the error has no line.
  * @reason: static string, a phrase without capital and full stop.
- * @file:   name of the input, as the caller or the directory gave it.
+ * @file:   name of the input, as passed by the caller or read from the
+ *          directory.
  *
- * Filled only when a call fails. The library of parsers never prints: whoever
- * has a terminal writes "file:line: reason".
+ * Filled in only if a call fails. The parsers never print; the tool prints
+ * "file:line: reason".
  */
 struct graph_error {
 	int code;
@@ -46,12 +47,12 @@ struct graph_error {
 };
 
 /**
- * graph_error_set() - record a failure and hand its code back
- * @error: record to fill, or NULL when the caller does not care.
+ * graph_error_set() - record an error and return its code
+ * @error: record to fill in, or NULL.
  * @code:  -errno to record.
  * @file:  name of the input; copied.
  * @line:  line from 1, or 0.
- * @reason: static string; borrowed for ever.
+ * @reason: static string.
  *
  * Return: @code, so that a parser can "return graph_error_set(...)".
  */
@@ -75,30 +76,30 @@ static inline bool text_equals(struct text a, struct text b)
  * @a: first span.
  * @b: second span.
  *
- * Field names are compared this way. The locale plays no part: a field called
- * "ID" is "id" in Turkey too.
+ * Field names are compared this way. The locale does not matter: "ID" equals
+ * "id" also with Turkish rules.
  *
- * Return: true when they are equal.
+ * Return: true if they are equal.
  */
 bool text_equals_nocase(struct text a, struct text b);
 
 /**
- * text_trim() - drop blanks, tabs and newlines at both ends
+ * text_trim() - remove blanks, tabs and newlines at both ends
  * @t: the span.
  *
- * Return: the span without them, perhaps empty.
+ * Return: the rest, perhaps empty.
  */
 struct text text_trim(struct text t);
 
 /**
- * text_dup() - a terminated copy in malloc'd memory
+ * text_dup() - make a terminated copy with malloc
  * @t: the span.
  *
- * Return: the copy, which the caller frees, or NULL when memory is out.
+ * Return: the copy, which the caller frees, or NULL if out of memory.
  */
 char *text_dup(struct text t);
 
-/* The C library's versions of these ask the locale; Debian's formats do not */
+/* Unlike the C library's functions, these do not depend on the locale */
 static inline bool text_is_digit(char c)
 {
 	return c >= '0' && c <= '9';

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Debian version numbers, see version.h
+ */
 #include "version.h"
 
-/* The three parts; absent ones are empty, which compares as "0" does */
+/* The three parts. A missing part is empty, which compares like "0" */
 struct version_parts {
 	struct text epoch;
 	struct text upstream;
@@ -14,7 +17,7 @@ static struct text cut_front(struct text *rest, size_t length_bytes)
 {
 	struct text front = { rest->data, length_bytes };
 
-	/* The separator goes too */
+	/* Also drop the separator */
 	rest->data += length_bytes + 1;
 	rest->length_bytes -= length_bytes + 1;
 	return front;
@@ -62,10 +65,10 @@ static struct version_parts split(struct text version)
 	return parts;
 }
 
-static bool only_of(struct text t, const char *others)
+static bool has_only(struct text t, const char *others)
 {
 	for (size_t i = 0; i < t.length_bytes; i++) {
-		/* strchr() would find the terminator for a NUL byte */
+		/* strchr() finds the terminator for a NUL byte */
 		if (t.data[i] == '\0')
 			return false;
 		if (!text_is_alnum(t.data[i]) && !strchr(others, t.data[i]))
@@ -95,11 +98,11 @@ const char *version_problem(struct text version)
 		return "epoch of the version is not a number";
 	if (!parts.upstream.length_bytes)
 		return "upstream part of the version is empty";
-	if (!only_of(parts.upstream, ".+-:~"))
+	if (!has_only(parts.upstream, ".+-:~"))
 		return "character that a version may not have";
 	if (parts.has_revision && !parts.revision.length_bytes)
 		return "revision of the version is empty";
-	if (!only_of(parts.revision, ".+~"))
+	if (!has_only(parts.revision, ".+~"))
 		return "character that a revision may not have";
 	return NULL;
 }
@@ -110,9 +113,9 @@ static bool at_nondigit(struct text t)
 }
 
 /*
- * Rank of the next byte inside a run without digits: a tilde sorts before the
- * run's end, letters after it, everything else after the letters. That is why
- * 1.0~rc1 is earlier than 1.0, and 1.0+x later than 1.0a.
+ * Rank of the next byte in a run without digits: a tilde sorts before the end
+ * of the run, letters after it, and all other bytes after the letters. So
+ * 1.0~rc1 is earlier than 1.0, and 1.0+x is later than 1.0a.
  */
 static int nondigit_rank(struct text t)
 {
@@ -125,8 +128,8 @@ static int nondigit_rank(struct text t)
 	return (unsigned char)t.data[0] + 256;
 }
 
-/* An empty span may have no address, to which even 0 must not be added */
-static void advance(struct text *t, size_t length_bytes)
+/* An empty span may be NULL, on which arithmetic is undefined */
+static void advance_text(struct text *t, size_t length_bytes)
 {
 	if (!length_bytes)
 		return;
@@ -142,28 +145,28 @@ static int compare_nondigits(struct text *a, struct text *b)
 		if (difference)
 			return difference;
 		/* Equal and not 0: both have a byte here */
-		advance(a, 1);
-		advance(b, 1);
+		advance_text(a, 1);
+		advance_text(b, 1);
 	}
 	return 0;
 }
 
-/* Cut the digits off the front of @t; leading zeros mean nothing */
+/* Cut a number off the front of @t, without its leading zeros */
 static struct text take_number(struct text *t)
 {
 	struct text number;
 	size_t length = 0;
 
 	while (t->length_bytes && t->data[0] == '0')
-		advance(t, 1);
+		advance_text(t, 1);
 	while (length < t->length_bytes && text_is_digit(t->data[length]))
 		length++;
 	number = (struct text){ t->data, length };
-	advance(t, length);
+	advance_text(t, length);
 	return number;
 }
 
-/* Compared as strings of digits, so that no length of number overflows */
+/* Compared as strings of digits, so that a long number does not overflow */
 static int compare_numbers(struct text *a, struct text *b)
 {
 	struct text x = take_number(a);

@@ -28,13 +28,13 @@ enum version_op {
 };
 
 /**
- * version_problem() - tell what is wrong with a version number
- * @version: the span to check, without blanks around it.
+ * version_problem() - check a version number
+ * @version: the span, without blanks around it.
  *
- * An upstream part that begins with a letter passes: Policy only says
+ * An upstream part that begins with a letter is valid: Policy only says
  * "should", and dpkg installs such packages.
  *
- * Return: NULL when it is well formed, or the reason as a static string.
+ * Return: NULL if it is valid, or the reason as a static string.
  */
 const char *version_problem(struct text version);
 
@@ -43,21 +43,21 @@ const char *version_problem(struct text version);
  * @a: first version.
  * @b: second version.
  *
- * Any spans are ordered, well formed or not, and the order is total, so that
- * it may drive a sort. Numbers of any length are compared without overflow.
+ * The order is total, also for invalid versions, so it can be used to sort.
+ * Numbers of any length are compared without overflow.
  *
- * Return: negative, 0 or positive as @a is earlier, equal or later. Equal does
- * not mean the same bytes: "1.0" is "0:1.0-0".
+ * Return: negative, 0 or positive if @a is earlier, equal or later. Equal
+ * versions may differ in bytes: "1.0" equals "0:1.0-0".
  */
 int version_compare(struct text a, struct text b);
 
 /**
  * version_satisfies() - test a version against a bound
- * @have:  the version there is.
- * @op:    the relation asked for.
- * @bound: the version to relate to; ignored for VERSION_ANY.
+ * @have:  the version to test.
+ * @op:    the relation.
+ * @bound: the version of the bound; ignored for VERSION_ANY.
  *
- * Return: true when "@have @op @bound" holds.
+ * Return: true if "@have @op @bound" holds.
  */
 bool version_satisfies(struct text have, enum version_op op, struct text bound);
 
