@@ -3,9 +3,8 @@
 #define HMMU_TOOL_COMMANDS_H
 
 /*
- * The commands of `hmmu`. Each gets the arguments from its own name on, as
- * main() would, and returns the exit status: 0, 1 when it failed, 2 when it was
- * called wrongly.
+ * The commands of `hmmu`. Each gets the arguments that begin with its own name
+ * and returns an exit status, see enum tool_status.
  */
 int cmd_info(int argc, char **argv);
 int cmd_demo(int argc, char **argv);

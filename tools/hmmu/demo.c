@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * hmmu demo: options, loading, and the exit status
+ */
 #include "demo.h"
 
 #include <getopt.h>
@@ -13,33 +16,32 @@
 static const char help_text[] =
 	"usage: hmmu demo [OPTION...]\n"
 	"\n"
-	"An ordinary program reads a package graph into nodes and lists from\n"
-	"malloc. A software accelerator computes PageRank over it by following\n"
-	"the program's own pointers:\n"
+	"Reads a package graph into nodes and lists allocated with malloc. A\n"
+	"software accelerator computes PageRank over it by following the\n"
+	"program's own pointers, in three phases:\n"
 	"\n"
-	"  1  with everything in system memory,\n"
-	"  2  with the heap migrated to the device's memory,\n"
-	"  3  then the CPU reads the result, and the pages come home.\n"
+	"  1  The device computes with all pages in system memory.\n"
+	"  2  The heap migrates to device memory, and the device computes.\n"
+	"  3  The CPU reads the result, and the pages migrate back.\n"
 	"\n"
-	"The ranks are compared with a CPU run, bit for bit. Where the kernel\n"
-	"cannot migrate pages (before Linux 6.8) only 1 runs.\n"
+	"The ranks must equal those of a CPU run, bit for bit. If the kernel\n"
+	"cannot migrate pages (before Linux 6.8), only phase 1 runs.\n"
 	"\n"
-	"  -i, --input FILE    a Packages file or a SNAP edge list, compressed\n"
-	"                      if its name says so (.gz .xz .bz2 .lz4 .zst);\n"
-	"                      without it the apt package lists of the machine,\n"
-	"                      else its dpkg status file\n"
-	"  -n, --iterations N  of PageRank (50)\n"
+	"  -i, --input FILE    a Packages file or a SNAP edge list; may be\n"
+	"                      compressed (.gz .xz .bz2 .lz4 .zst). Default: the\n"
+	"                      apt package lists of this machine, or else its\n"
+	"                      dpkg status file\n"
+	"  -n, --iterations N  iterations of PageRank (50)\n"
 	"  -w, --workers N     threads of the accelerator (one for each CPU)\n"
-	"  -t, --top N         how many packages to print (10)\n"
-	"  -j, --json          print everything as JSON\n"
+	"  -t, --top N         number of packages to print (10)\n"
+	"  -j, --json          print the report as JSON\n"
 	"      --no-picture    do not draw the address space\n"
-	"      --no-thp        take the heap as malloc makes it; else glibc is\n"
-	"                      asked to build it of large pages\n"
+	"      --no-thp        do not ask malloc for a heap of huge pages\n"
 	"  -h, --help          print this\n"
 	"\n"
-	"Exit status: 0 the ranks are equal; 1 they are not, or something\n"
-	"failed; 2 wrong arguments; 3 this kernel or these privileges lack\n"
-	"what HMMU needs, and stderr says what to change.\n";
+	"Exit status: 0 the ranks are equal; 1 they differ, or the run failed;\n"
+	"2 wrong arguments; 3 the kernel or the privileges lack what HMMU needs,\n"
+	"and stderr says what to change.\n";
 
 static const struct option long_options[] = {
 	{ "input", required_argument, NULL, 'i' },
@@ -53,7 +55,7 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* One for each CPU that we may run on */
+/* One for each CPU that the process may run on */
 static uint32_t default_workers(void)
 {
 	cpu_set_t cpus;
@@ -64,16 +66,17 @@ static uint32_t default_workers(void)
 	return count < HMMU_SOFT_WORKERS_MAX ? count : HMMU_SOFT_WORKERS_MAX;
 }
 
-static int number(const char *what, uint32_t min, uint32_t max, uint32_t *ret)
+static int parse_number(const char *what, uint32_t min, uint32_t max,
+			uint32_t *ret)
 {
 	if (tool_parse_u32(optarg, min, max, ret))
 		return TOOL_OK;
-	tool_error("demo: --%s wants a number from %u to %u, not `%s`", what,
+	tool_error("demo: --%s needs a number from %u to %u, not `%s`", what,
 		   min, max, optarg);
 	return TOOL_USAGE;
 }
 
-/* Returns a status; TOOL_OK also for --help, with @help set */
+/* Returns a status. For --help it is TOOL_OK, and @help is set. */
 static int parse_option(struct demo_options *options, char **argv, int got,
 			bool *help)
 {
@@ -82,12 +85,13 @@ static int parse_option(struct demo_options *options, char **argv, int got,
 		options->input = optarg;
 		return TOOL_OK;
 	case 'n':
-		return number("iterations", 0, 100000, &options->iterations);
+		return parse_number("iterations", 0, 100000,
+				    &options->iterations);
 	case 'w':
-		return number("workers", 1, HMMU_SOFT_WORKERS_MAX,
-			      &options->workers);
+		return parse_number("workers", 1, HMMU_SOFT_WORKERS_MAX,
+				    &options->workers);
 	case 't':
-		return number("top", 0, DEMO_TOP_MAX, &options->top);
+		return parse_number("top", 0, DEMO_TOP_MAX, &options->top);
 	case 'j':
 		options->json = true;
 		return TOOL_OK;
@@ -140,8 +144,8 @@ static void show_loading(void *arg, enum graph_stage stage, const char *file,
 		      node_count);
 }
 
-/* "file:line: reason", as compilers say it; both may be missing */
-static int complain_graph(const struct graph_error *error)
+/* Print "file:line: reason", as compilers do; file and line may be missing */
+static int print_graph_error(const struct graph_error *error)
 {
 	if (error->line)
 		tool_error("demo: %s:%lu: %s", error->file, error->line,
@@ -169,7 +173,7 @@ static int load(struct demo *demo)
 	demo->load_ns = tool_now_ns() - start;
 	if (err) {
 		error.code = err;
-		return complain_graph(&error);
+		return print_graph_error(&error);
 	}
 	if (demo->graph.count)
 		return TOOL_OK;
@@ -184,7 +188,7 @@ static int report(const struct demo *demo)
 	if (!demo->options.json)
 		demo_report_text(demo, stdout);
 	else if (demo_report_json(demo, stdout)) {
-		tool_error("demo: no memory for the report");
+		tool_error("demo: out of memory for the report");
 		return TOOL_FAILED;
 	}
 	if (demo_ranks_equal(demo))

@@ -3,12 +3,12 @@
 #define HMMU_TOOL_DEMO_H
 
 /*
- * `hmmu demo`: between its files.
+ * `hmmu demo`: the interface between its files
  *
- * The graph stands on the heap, and the heap goes to the device: what malloc,
- * stdio or json-c touch in between comes home and spoils the figures. So while
- * the phases run, figures are taken into structs on the stack and memory of
- * hmmu_alloc() only. They are printed when the space is closed again.
+ * The graph is on the heap, and the heap migrates to the device. A page that
+ * malloc, stdio or json-c accesses meanwhile migrates back and spoils the
+ * figures. So while the phases run, figures are stored only on the stack and in
+ * memory of hmmu_alloc(). They are printed after the space is closed.
  */
 
 #include <stdbool.h>
@@ -27,14 +27,14 @@
 #define DEMO_TOP_MAX 1000u
 
 /**
- * struct demo_options - what the command line asks for
+ * struct demo_options - the options of the command line
  * @input:      file to read, or NULL: the machine's package lists.
- * @iterations: of PageRank.
- * @workers:    of the accelerator, and threads of the CPU run.
- * @top:        how many packages to print.
+ * @iterations: iterations of PageRank.
+ * @workers:    threads of the accelerator, and of the CPU run.
+ * @top:        number of packages to print.
  * @json:       print JSON instead of text.
  * @picture:    draw the address space.
- * @thp:        build the heap of large pages.
+ * @thp:        ask malloc for a heap of large pages.
  */
 struct demo_options {
 	const char *input;
@@ -47,11 +47,11 @@ struct demo_options {
 };
 
 /**
- * enum demo_phase_name - the parts of the demo
- * @DEMO_SYSTEM: the device computes, all in system memory.
- * @DEMO_DEVICE: the device computes, the graph in its own memory.
+ * enum demo_phase_name - the phases of the demo
+ * @DEMO_SYSTEM: the device computes; all pages are in system memory.
+ * @DEMO_DEVICE: the device computes; the graph is in device memory.
  * @DEMO_HOME:   the CPU reads the result.
- * @DEMO_PHASES: how many.
+ * @DEMO_PHASES: number of phases.
  */
 enum demo_phase_name {
 	DEMO_SYSTEM,
@@ -61,12 +61,12 @@ enum demo_phase_name {
 };
 
 /**
- * struct demo_phase - what one part did
+ * struct demo_phase - results of one phase
  * @ns:        time of the computation, or of the reading.
- * @done:      counters of the space: what this part added, migration too.
- * @equal:     the ranks it left, or read, are those of the CPU run.
+ * @done:      increase of the space's counters, migration included.
+ * @equal:     the ranks that it wrote, or read, are those of the CPU run.
  * @system_pages: pages of the graph in system memory, at its end.
- * @view:      who holds what, at its end.
+ * @view:      residency of the graph's blocks, at its end.
  */
 struct demo_phase {
 	uint64_t ns;
@@ -77,10 +77,10 @@ struct demo_phase {
 };
 
 /**
- * struct demo_migration - the heap goes to the device
+ * struct demo_migration - migration of the heap to the device
  * @ns:     time.
- * @bytes:  length of what was asked to move.
- * @result: what moved, and why the rest stayed.
+ * @bytes:  length of the ranges to migrate.
+ * @result: the pages that migrated, and why the others did not.
  * @system_pages: pages of the graph in system memory, right afterwards.
  */
 struct demo_migration {
@@ -96,16 +96,16 @@ struct demo_migration {
  * @graph:     the program's data.
  * @load_ns:   time to load it.
  * @cpu_ns:    time of the CPU run.
- * @cpu_ranks: ranks of the CPU run, by index; of hmmu_alloc().
+ * @cpu_ranks: ranks of the CPU run, by index; from hmmu_alloc().
  * @space:     open from the first phase to the last.
- * @memory:    of the accelerator.
+ * @memory:    memory of the accelerator.
  * @soft:      the accelerator.
- * @rank:      what it computes; of hmmu_alloc().
- * @footprint: where the graph stands.
- * @stays:     why the graph cannot migrate, or NULL; static. Then only
- *             DEMO_SYSTEM runs.
+ * @rank:      the computation on the accelerator; from hmmu_alloc().
+ * @footprint: the pages of the graph.
+ * @stays:     why the graph cannot migrate; a static string. NULL if it can.
+ *             If it cannot, only DEMO_SYSTEM runs.
  * @migration: between the first two phases.
- * @phases:    what each did.
+ * @phases:    the results of each phase.
  */
 struct demo {
 	struct demo_options options;
@@ -124,48 +124,48 @@ struct demo {
 };
 
 /**
- * demo_heap_prepare() - let malloc build the heap of large pages
+ * demo_heap_prepare() - make malloc use large pages for the heap
  *
- * Starts the program anew, once, with settings in the environment that glibc
- * reads at its start only: the heap grows by much at once, is advised to be of
- * large pages and holds large blocks too. Returns when that is done or cannot
- * be; then the heap is as it happens to be.
+ * Executes the program again, once, with environment variables that glibc reads
+ * only at its start: the heap grows in large steps, is advised to use large
+ * pages, and also contains large allocations. Returns in the new program, or if
+ * that fails; then the heap stays as malloc makes it.
  */
 void demo_heap_prepare(void);
 
 /**
- * demo_run_phases() - do all that the demo shows
+ * demo_run_phases() - run all phases
  * @demo: its graph is loaded.
  *
- * Afterwards the space is closed and every page is home.
+ * When it returns, the space is closed and every page is in system memory.
  *
- * Return: enum tool_status; what failed was said on stderr.
+ * Return: enum tool_status; the error is on stderr.
  */
 int demo_run_phases(struct demo *demo);
 
 /**
- * demo_run_end() - give back what demo_run_phases() left for the report
+ * demo_run_end() - free the results of demo_run_phases()
  * @demo: the demo.
  */
 void demo_run_end(struct demo *demo);
 
-/* How many phases ran, from the first */
+/* The number of phases that ran */
 size_t demo_phase_count(const struct demo *demo);
 
-/* The ranks of the computations on the device are those of the CPU */
+/* True if the ranks from the device are those of the CPU run */
 bool demo_ranks_equal(const struct demo *demo);
 
 /**
- * demo_report_text() - print what a run found
- * @demo: done.
- * @out:  where to.
+ * demo_report_text() - print the results of a run
+ * @demo: a finished run.
+ * @out:  the stream.
  */
 void demo_report_text(const struct demo *demo, FILE *out);
 
 /**
  * demo_report_json() - the same as JSON
- * @demo: done.
- * @out:  where to.
+ * @demo: a finished run.
+ * @out:  the stream.
  *
  * Return: 0, or -ENOMEM.
  */

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * PageRank on a software accelerator: the kernels and their launch
+ */
 #include "demo_device.h"
 
 #include <string.h>
@@ -6,8 +9,8 @@
 #include "tool.h"
 
 /*
- * Who changes the program's memory waits for open sections: one of so many
- * nodes takes some microseconds.
+ * Nodes of one section. A thread that changes the program's memory waits for
+ * open sections; one of 64 nodes takes some microseconds.
  */
 #define SECTION_NODES ((size_t)64)
 
@@ -15,11 +18,11 @@ _Static_assert(PAGERANK_BLOCK_NODES % SECTION_NODES == 0,
 	       "a section does not leave its block");
 
 /**
- * struct share - what one call of a kernel works on
+ * struct share - the part of the nodes that one call of a kernel processes
  * @rank:     the computation.
- * @dangling: sum of the block so far.
- * @keeps_sums: the sums of the blocks are wanted.
- * @node_fn:  what to do with each node; in a section of @port.
+ * @dangling: sum of the current block so far.
+ * @keeps_sums: store the sum of each block.
+ * @node_fn:  called for each node in a section of @port.
  */
 struct share {
 	const struct device_rank *rank;
@@ -90,7 +93,7 @@ static int commit_node(struct hmmu_port *port, struct share *share,
 	return err;
 }
 
-/* Follows one edge: adds what its node gives, and moves on to the next */
+/* Add the contribution of an edge's node to @sum; advance @edge to the next */
 static int pull_edge(struct hmmu_port *port, uintptr_t *edge, double *sum)
 {
 	uintptr_t node;
@@ -130,7 +133,7 @@ static int pull_node(struct hmmu_port *port, struct share *share,
 			    pagerank_rank(&share->rank->step, sum));
 }
 
-/* The nodes [first, end) of graph.nodes, in one section */
+/* Process the nodes [first, end) of graph.nodes in one section */
 static int run_section(struct hmmu_port *port, struct share *share,
 		       size_t first, size_t end)
 {
@@ -166,7 +169,7 @@ static int run_block(struct hmmu_port *port, struct share *share, size_t block)
 	return err;
 }
 
-/* Blocks are dealt out in turn, as pagerank_run() does */
+/* Blocks are assigned round-robin, as in pagerank_run() */
 static int run_share(struct hmmu_port *port, struct share *share,
 		     unsigned int worker, unsigned int workers)
 {

@@ -3,9 +3,10 @@
 #define HMMU_TOOL_DEMO_DEVICE_H
 
 /*
- * PageRank on a software accelerator, over the pointers of the program: the
- * same arithmetic in the same order as pagerank_run() (see pagerank.h), but
- * each load and store of the graph goes through a port.
+ * PageRank on a software accelerator, which follows the program's pointers
+ *
+ * The arithmetic and its order are those of pagerank_run(), see pagerank.h.
+ * Each load and store of the graph goes through a port.
  */
 
 #include <hmmu/soft.h>
@@ -14,15 +15,15 @@
 
 /**
  * struct device_rank - one computation
- * @nodes:      graph.nodes, as the device sees it: an address.
+ * @nodes:      address of graph.nodes, for the device.
  * @count:      graph.count, not 0.
  * @iterations: number of iterations.
  * @damping:    as in struct pagerank_options.
- * @step:       constants of the iteration running.
- * @block_sums: each block's part of dangling, pagerank_block_count() of them.
+ * @step:       constants of the current iteration.
+ * @block_sums: each block's share of dangling; pagerank_block_count() entries.
  *
- * It and @block_sums are memory of hmmu_alloc(): kernels use them directly,
- * while all that the program allocated may be away.
+ * The struct and @block_sums are in memory of hmmu_alloc(): kernels access them
+ * directly, while the program's own allocations may be on the device.
  */
 struct device_rank {
 	uintptr_t nodes;
@@ -35,15 +36,15 @@ struct device_rank {
 
 /**
  * device_rank_run() - compute the rank of every node on a device
- * @soft:   the accelerator; all its workers take part.
- * @rank:   what to compute.
+ * @soft:   the accelerator; all its workers compute.
+ * @rank:   the computation.
  * @title:  for tool_progress(); a static string.
- * @result: in: size; out: on failure of a kernel, which and where.
+ * @result: in: size; out: if a kernel fails, which one and its fault.
  *
- * Allocates nothing and touches nothing of the graph by itself.
+ * Allocates nothing. Only the device accesses the graph.
  *
- * Return: 0; a code of hmmu_soft_launch() or hmmu_soft_job_wait(); or what
- * made a kernel fail, a device fault.
+ * Return: 0; an error of hmmu_soft_launch() or hmmu_soft_job_wait(); or the
+ * device fault that ended a kernel.
  */
 int device_rank_run(struct hmmu_soft *soft, struct device_rank *rank,
 		    const char *title, struct hmmu_soft_job_result *result)

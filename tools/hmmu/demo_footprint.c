@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The pages and mappings that contain a graph
+ *
+ * Two passes over the graph: the first finds the graph's first and last page in
+ * each mapping, the second sets its bits.
+ */
 #include "demo_footprint.h"
 
 #include <errno.h>
@@ -13,7 +19,7 @@
 /* pagemap entries, see Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
-/* On a page that is not present it marks userfaultfd's own note, not a page */
+/* On a page that is not present: an entry of userfaultfd, not a page */
 #define PAGEMAP_UFFD_WP (1ull << 57)
 
 static uintptr_t round_down(uintptr_t value, uintptr_t unit)
@@ -27,8 +33,8 @@ static uintptr_t round_up(uintptr_t value, uintptr_t unit)
 }
 
 /*
- * Grows an array in memory of hmmu_alloc(). malloc would do as well here, but
- * not later, when the same record is read while the heap is away.
+ * Grow an array in memory of hmmu_alloc(). It cannot come from malloc, because
+ * it is read while the heap is on the device.
  */
 static int grow(void *array, size_t *capacity, size_t count, size_t elem_bytes)
 {
@@ -49,7 +55,7 @@ static int grow(void *array, size_t *capacity, size_t count, size_t elem_bytes)
 	return 0;
 }
 
-/* "7f00-7f10 rw-p 00000000 00:00 0  [heap]": readable, writable, no file */
+/* Accepts "7f00-7f10 rw-p 00000000 00:00 0  [heap]": private, rw, no file */
 static bool parse_mapping(const char *line, struct footprint_region *region)
 {
 	char access[5], device[8];
@@ -86,7 +92,7 @@ static int read_maps(struct footprint *fp)
 	while (!err && fgets(line, sizeof(line), maps)) {
 		if (begins && parse_mapping(line, &region))
 			err = add_region(fp, &region);
-		/* The name of a mapping may be longer than that */
+		/* The name of a mapping may be longer than @line */
 		begins = strchr(line, '\n') != NULL;
 	}
 	if (!err && ferror(maps))
@@ -101,7 +107,7 @@ static bool region_contains(const struct footprint_region *region,
 	return addr >= region->start && addr < region->end;
 }
 
-/* The region of an address; the one found last is tried first */
+/* Find the region of an address; try the region found last first */
 static struct footprint_region *find_region(struct footprint *fp,
 					    uintptr_t addr)
 {
@@ -147,8 +153,8 @@ static void mark_page(struct footprint *fp, struct footprint_region *region,
 
 /**
  * struct visit - a pass over all pages of a graph
- * @fp:      the footprint in the making.
- * @page_fn: what to do with each page.
+ * @fp:      the footprint that is being built.
+ * @page_fn: called for each page.
  */
 struct visit {
 	struct footprint *fp;
@@ -189,7 +195,7 @@ static void visit_string(const struct visit *visit, const char *string)
 static void visit_graph(const struct visit *visit, const struct graph *graph)
 {
 	visit_span(visit, graph->nodes, graph->count * sizeof(*graph->nodes));
-	/* Empty buckets may stand on pages that nobody ever wrote */
+	/* Empty buckets may be on pages that were never written */
 	for (size_t i = 0; i < graph->bucket_count; i++)
 		if (graph->buckets[i])
 			visit_span(visit, &graph->buckets[i],
@@ -212,7 +218,7 @@ static size_t bitmap_bytes(const struct footprint_region *region)
 	return (pages + BITS - 1) / BITS * sizeof(uint64_t);
 }
 
-/* Drops the mappings without a part of the graph; the others get bitmaps */
+/* Drop the mappings without pages of the graph; allocate bitmaps for others */
 static int keep_regions(struct footprint *fp)
 {
 	size_t kept = 0;
@@ -250,7 +256,7 @@ static uint16_t count_graph_pages(const struct footprint_region *region,
 	return count;
 }
 
-/* Two regions may share a block: they come by address, so it is the last */
+/* Two regions may share a block. Regions are sorted, so it is the last one */
 static int add_block(struct footprint *fp,
 		     const struct footprint_region *region, uintptr_t start,
 		     uintptr_t end)
@@ -432,7 +438,7 @@ struct map_view_block footprint_cell(const struct footprint *fp,
 		cell.device_large_pages = record->device_pages;
 	else
 		cell.device_pages = record->device_pages;
-	/* Mappings beside the graph's may have pages in the block too */
+	/* Other mappings may have pages in the block, too */
 	if (held < mapped)
 		cell.absent_pages = (uint16_t)(mapped - held);
 	return cell;

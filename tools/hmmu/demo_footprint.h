@@ -3,11 +3,13 @@
 #define HMMU_TOOL_DEMO_FOOTPRINT_H
 
 /*
- * Where a graph stands in the address space, found from its own pointers and
- * /proc/self/maps: the program that built it kept no record.
+ * The pages and mappings that contain a graph
  *
- * All of it is memory of hmmu_alloc(), so that looking at it while the graph
- * is on a device touches nothing that is away.
+ * They are found by following the graph's pointers and by reading
+ * /proc/self/maps: the code that builds the graph keeps no record of its pages.
+ *
+ * The footprint is in memory of hmmu_alloc(). Reading it while the graph is on
+ * a device causes no CPU fault.
  */
 
 #include <hmmu/space.h>
@@ -16,12 +18,12 @@
 #include "tools/hmmu/graph/map_view.h"
 
 /**
- * struct footprint_region - a private anonymous mapping that holds a part
- * @start: of the mapping, inclusive.
- * @end:   of the mapping, exclusive.
+ * struct footprint_region - a private anonymous mapping with pages of the graph
+ * @start: first byte of the mapping.
+ * @end:   one past the last byte of the mapping.
  * @first: first page of the graph in it, page aligned.
- * @last:  one past its last page; 0 while there is none.
- * @pages: one bit for each page from @first to @last: it is the graph's.
+ * @last:  one past the graph's last page; 0 while there is none.
+ * @pages: one bit for each page from @first to @last: set for the graph's.
  */
 struct footprint_region {
 	uintptr_t start;
@@ -32,10 +34,10 @@ struct footprint_region {
 };
 
 /**
- * struct footprint_block - 2 MiB that a region has a part of
+ * struct footprint_block - a block of 2 MiB that overlaps a region
  * @start:        first byte, 2 MiB aligned.
- * @mapped_pages: pages of the regions in it.
- * @graph_pages:  pages of the graph in it.
+ * @mapped_pages: pages of regions in the block.
+ * @graph_pages:  pages of the graph in the block.
  */
 struct footprint_block {
 	uintptr_t start;
@@ -44,16 +46,16 @@ struct footprint_block {
 };
 
 /**
- * struct footprint - where a graph stands
+ * struct footprint - the pages of a graph
  * @regions:         by address.
- * @region_count:    regions with a part of the graph.
- * @region_capacity: room at @regions.
+ * @region_count:    regions with pages of the graph.
+ * @region_capacity: entries allocated at @regions.
  * @blocks:          by address, each once.
- * @block_count:     their number.
- * @block_capacity:  room at @blocks.
+ * @block_count:     number of blocks.
+ * @block_capacity:  entries allocated at @blocks.
  * @pages:           pages of the graph.
- * @stray_bytes:     bytes of the graph in no such mapping.
- * @recent:          the region found last.
+ * @stray_bytes:     bytes of the graph outside private anonymous mappings.
+ * @recent:          index of the region found last.
  */
 struct footprint {
 	struct footprint_region *regions;
@@ -68,55 +70,55 @@ struct footprint {
 };
 
 /**
- * footprint_init() - find a graph
- * @footprint: zeroed; filled. The caller owes footprint_fini() in any case.
+ * footprint_init() - find the pages of a graph
+ * @footprint: zeroed; filled in. Call footprint_fini() also after an error.
  * @graph:     the graph, loaded.
  *
- * Return: 0; -ENOMEM; -EFAULT when a part stands in memory that is not private
- * and anonymous; or the code of reading /proc/self/maps.
+ * Return: 0; -ENOMEM; -EFAULT if a part of the graph is in memory that is not
+ * private and anonymous; or the error of reading /proc/self/maps.
  */
 int footprint_init(struct footprint *footprint, const struct graph *graph)
 	__attribute__((warn_unused_result));
 
-/* Gives all of it back; zeroed afterwards */
+/* Free and zero the footprint */
 void footprint_fini(struct footprint *footprint);
 
 /**
- * footprint_range() - the part of a region that goes to the device
+ * footprint_range() - the part of a region that migrates to the device
  * @region: the region.
  * @start:  receives the first byte.
  * @end:    receives one past the last byte.
  *
- * From the graph's first page to its last, rounded outward to 2 MiB as far as
- * the mapping reaches.
+ * It is from the graph's first page to its last, rounded outwards to 2 MiB and
+ * cut to the mapping.
  */
 void footprint_range(const struct footprint_region *region, uintptr_t *start,
 		     uintptr_t *end);
 
 /**
  * footprint_system_pages() - pages of the graph that are in system memory
- * @footprint: the graph's.
+ * @footprint: the graph's footprint.
  * @ret:       receives their number.
  *
- * Asks the kernel (/proc/self/pagemap), not HMMU: a page is in system memory
- * when the program's own page table has it, present or swapped out.
+ * Asks the kernel (/proc/self/pagemap), not HMMU: a page is in system memory if
+ * the program's page table has an entry for it, present or swapped out.
  *
- * Context: Allocates nothing; touches nothing of the graph.
- * Return: 0, or the code of reading the pagemap.
+ * Context: Allocates nothing. Does not access the graph.
+ * Return: 0, or the error of reading the pagemap.
  */
 int footprint_system_pages(const struct footprint *footprint, uint64_t *ret)
 	__attribute__((warn_unused_result));
 
 /**
- * struct footprint_view - who holds the pages of the graph's blocks
- * @records:    one for each block of the footprint; of hmmu_alloc().
- * @system_pages: their sum, pages.
- * @system_large_pages: of them, in blocks that are one large page.
- * @device_pages: their sum, pages.
- * @device_large_pages: of them, in blocks that are one large device page.
+ * struct footprint_view - residency of the graph's blocks
+ * @records:    one for each block of the footprint; from hmmu_alloc().
+ * @system_pages: pages of all blocks in system memory.
+ * @system_large_pages: of these, pages of blocks that are one large page.
+ * @device_pages: pages of all blocks on the device.
+ * @device_large_pages: of these, pages of blocks that are one large page.
  * @full_blocks: blocks with all 512 pages on the device.
- * @mapped_blocks: of them, those that the device has mapped, having used them.
- * @leaf_blocks: of these, mapped by a leaf of 2 MiB or more.
+ * @mapped_blocks: of these, blocks that the device has used and so mapped.
+ * @leaf_blocks: of these, blocks mapped by a leaf of 2 MiB or more.
  */
 struct footprint_view {
 	struct hmmu_residency *records;
@@ -130,22 +132,22 @@ struct footprint_view {
 };
 
 /**
- * footprint_look() - take a view
- * @footprint: the graph's.
- * @space:     asked for the residency of each block.
- * @view:      @records has room; filled.
+ * footprint_look() - get the residency of the graph's blocks
+ * @footprint: the graph's footprint.
+ * @space:     the space that reports the residency of each block.
+ * @view:      in: @records with one entry for each block; filled in.
  *
- * Return: 0, or a code of hmmu_space_get_residency().
+ * Return: 0, or an error of hmmu_space_get_residency().
  */
 int footprint_look(const struct footprint *footprint, struct hmmu_space *space,
 		   struct footprint_view *view)
 	__attribute__((warn_unused_result));
 
 /**
- * footprint_cell() - one block of a view as map_view.h draws it
- * @footprint: the graph's.
- * @view:      taken of it.
- * @index:     of the block.
+ * footprint_cell() - one block of a view, as a cell of map_view.h
+ * @footprint: the graph's footprint.
+ * @view:      from footprint_look().
+ * @index:     index of the block.
  *
  * Return: the cell.
  */

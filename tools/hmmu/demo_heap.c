@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A heap of large pages for the demo, by tunables of glibc
+ *
+ * Not supported: allocators other than glibc's, which ignore the tunables. The
+ * demo then runs on the heap as it is.
+ */
 #include "demo.h"
 
 #include <stdlib.h>
@@ -7,18 +13,19 @@
 
 #include "tool.h"
 
-/* Says that the program has been started anew, and what the user had set */
+/* Set when the program was executed again; holds the user's own tunables */
 #define MARK "HMMU_DEMO_TUNABLES"
 
 /*
  * Tunables of glibc (The GNU C Library, chapter Tunables):
  *
- * - hugetlb=1: madvise(MADV_HUGEPAGE) on what the heap grows by;
- * - top_pad: grow by 64 MiB at once. A large page needs its whole block mapped
- *   when it is touched first: of a heap that grows by 132 KiB none would be;
- * - mmap_max=0: large arrays stand in the heap too, not in mappings of their
+ * - hugetlb=1: madvise(MADV_HUGEPAGE) on the memory that the heap grows by;
+ * - top_pad: grow by 64 MiB at once. The kernel uses a large page only if the
+ *   whole block is mapped at the first access, so a heap that grows by 132 KiB
+ *   would have none;
+ * - mmap_max=0: large arrays are in the heap, too, not in mappings of their
  *   own, which begin anywhere within a block;
- * - trim_threshold: what is freed at the heap's end stays.
+ * - trim_threshold: keep free memory at the heap's end.
  */
 #define TUNABLES                         \
 	"glibc.malloc.hugetlb=1"         \
@@ -48,7 +55,7 @@ void demo_heap_prepare(void)
 	}
 	if (!user)
 		user = "";
-	/* The user's own come last, and the last of a name counts */
+	/* The user's tunables come last, because the last of a name is used */
 	length = snprintf(both, sizeof(both), "%s%s%s", TUNABLES,
 			  *user ? ":" : "", user);
 	if (length < 0 || (size_t)length >= sizeof(both))

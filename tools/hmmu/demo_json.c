@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The report of the demo as JSON; hmmu(1) lists its members
+ */
 #include "demo.h"
 
 #include <errno.h>
@@ -13,8 +16,8 @@
 #include "tools/hmmu/graph/pagerank.h"
 
 /*
- * json-c fails by returning NULL, which is also its null: a document with a
- * hole would pass for a whole one. The writer remembers any failure.
+ * A failure of json-c is NULL, which is also its null: an incomplete document
+ * would look complete. The writer records any failure.
  */
 struct writer {
 	const struct demo *demo;

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The report of the demo as text
+ */
 #include "demo.h"
 
 #include <inttypes.h>
@@ -8,11 +11,11 @@
 #include "tools/hmmu/graph/map_view.h"
 #include "tools/hmmu/graph/pagerank.h"
 
-/* Where lines about a phase begin, and end */
+/* Columns where the lines about a phase begin and end */
 #define REPORT_INDENT  9u
 #define REPORT_COLUMNS 80u
 
-/* "1,234,567"; a few may be in one call of printf */
+/* Format as "1,234,567". A call of printf may use up to eight. */
 static const char *grouped(uint64_t value)
 {
 	static char texts[8][32];
@@ -49,8 +52,7 @@ static void print_input(const struct demo *demo, FILE *out)
 		options->input ? options->input :
 				 "the package lists of this machine");
 	fprintf(out,
-		"         %s nodes, %s edges, on %s pages of malloc's memory "
-		"(%.1f MiB),\n"
+		"         %s nodes, %s edges, on %s pages of the heap (%.1f MiB),\n"
 		"         read in %.3f s\n",
 		grouped(demo->graph.count), grouped(demo->graph.edge_count),
 		grouped(demo->footprint.pages),
@@ -62,17 +64,17 @@ static void print_input(const struct demo *demo, FILE *out)
 		options->workers == 1 ? "" : "s", seconds(demo->cpu_ns));
 }
 
-/* One line of figures that are not zero: a fallback is never silent */
+/* One line for each figure that is not zero, so that a fallback is visible */
 static void print_oddities(const struct hmmu_space_stats *done, FILE *out)
 {
 	const struct {
 		uint64_t count;
 		const char *what;
 	} oddities[] = {
-		{ done->device_fault_retries, "device faults begun again" },
-		{ done->pages_copied, "pages copied, not moved" },
+		{ done->device_fault_retries, "retries of device faults" },
+		{ done->pages_copied, "pages copied instead of moved" },
 		{ done->thp_lost, "large pages split" },
-		{ done->hole_faults, "touches of absent pages" },
+		{ done->hole_faults, "CPU faults on absent pages" },
 	};
 
 	for (size_t i = 0; i < sizeof(oddities) / sizeof(*oddities); i++)
@@ -102,7 +104,8 @@ static void print_picture(const struct demo *demo, const char *when,
 		cells[i] = footprint_cell(&demo->footprint, &phase->view, i);
 	fprintf(out, "\n%s, one cell for each 2 MiB:\n", when);
 	if (!cells || map_view_render(out, cells, count, &how))
-		fputs("(no picture: out of memory or of the screen)\n", out);
+		fputs("(no picture: out of memory, or the output failed)\n",
+		      out);
 	free(cells);
 }
 
@@ -110,8 +113,7 @@ static void print_system(const struct demo *demo, FILE *out)
 {
 	const struct demo_phase *phase = &demo->phases[DEMO_SYSTEM];
 
-	fprintf(out,
-		"\n1 The device computes, everything in system memory: %.3f s\n",
+	fprintf(out, "\n1 The device computes in system memory: %.3f s\n",
 		seconds(phase->ns));
 	fprintf(out, "         %s device faults\n",
 		grouped(phase->done.device_faults));
@@ -125,8 +127,8 @@ static void print_migration(const struct demo_migration *migration, FILE *out)
 	const struct hmmu_migrate_result *result = &migration->result;
 
 	fprintf(out,
-		"         %.1f MiB migrated in %.3f ms: %s pages moved, as %s "
-		"large pages\n         and %s small ones\n",
+		"         %.1f MiB migrated in %.3f ms: %s pages, as %s large "
+		"pages\n         and %s small pages\n",
 		mib(result->pages_moved * HMMU_PAGE_BYTES),
 		(double)migration->ns / 1e6, grouped(result->pages_moved),
 		grouped(result->large_moved),
@@ -134,7 +136,7 @@ static void print_migration(const struct demo_migration *migration, FILE *out)
 			result->large_moved * HMMU_PAGES_PER_LARGE));
 	for (unsigned int i = 0; i < HMMU_STAY_REASONS; i++)
 		if (result->stayed[i])
-			fprintf(out, "         %s pages stayed: %s\n",
+			fprintf(out, "         %s pages did not migrate: %s\n",
 				grouped(result->stayed[i]), hmmu_stay_text(i));
 }
 
@@ -142,16 +144,15 @@ static void print_device(const struct demo *demo, FILE *out)
 {
 	const struct demo_phase *phase = &demo->phases[DEMO_DEVICE];
 
-	fprintf(out,
-		"\n2 The device computes, the heap in its own memory: %.3f s\n",
+	fprintf(out, "\n2 The device computes in device memory: %.3f s\n",
 		seconds(phase->ns));
 	print_migration(&demo->migration, out);
-	fprintf(out, "         %s device faults, %s pages brought home\n",
+	fprintf(out, "         %s device faults, %s pages migrated back\n",
 		grouped(phase->done.device_faults),
 		grouped(phase->done.pages_home));
 	fprintf(out,
-		"         %s full blocks of 2 MiB; it used %s of them, and maps %s "
-		"by one entry\n",
+		"         %s full blocks of 2 MiB; the device used %s of them\n"
+		"         and maps %s by one entry\n",
 		grouped(phase->view.full_blocks),
 		grouped(phase->view.mapped_blocks),
 		grouped(phase->view.leaf_blocks));
@@ -167,8 +168,8 @@ static void print_home(const struct demo *demo, FILE *out)
 	fprintf(out, "\n3 The CPU reads the result: %.3f ms\n",
 		(double)phase->ns / 1e6);
 	fprintf(out,
-		"         %s touches brought %s pages home, as %s large pages "
-		"and %s small ones\n",
+		"         %s CPU faults migrated %s pages back, as %s large pages\n"
+		"         and %s small pages\n",
 		grouped(phase->done.cpu_faults),
 		grouped(phase->done.pages_home),
 		grouped(phase->done.large_home),

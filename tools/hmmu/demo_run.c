@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The phases of the demo
+ */
 #include "demo.h"
 
 #include <errno.h>
@@ -10,19 +13,19 @@
 #include "tool.h"
 #include "tools/hmmu/graph/pagerank.h"
 
-/* Small pages that find no chunk of their own size take one of 2 MiB */
+/* Spare memory, because a few small pages take a whole chunk of 2 MiB */
 #define MEMORY_SPARE_BYTES ((size_t)64 << 20)
 
-/* More than the library knows */
+/* More than the library has */
 #define FACILITIES_MAX	   64u
 
-static int complain(const char *what, int err)
+static int print_error(const char *what, int err)
 {
 	tool_error("demo: %s: %s", what, strerror(-err));
 	return TOOL_FAILED;
 }
 
-/* A rank that a phase failed to write must not pass for a right one */
+/* Overwrite all ranks, so that one which a phase does not write is found */
 static void spoil_ranks(const struct graph *graph)
 {
 	for (size_t i = 0; i < graph->count; i++) {
@@ -64,13 +67,13 @@ static int run_cpu(struct demo *demo)
 	options.workers = demo->options.workers;
 	demo->cpu_ranks = hmmu_alloc(bytes);
 	if (!demo->cpu_ranks)
-		return complain("no memory for the ranks", -ENOMEM);
-	tool_progress("ranks on the CPU");
+		return print_error("cannot allocate the ranks", -ENOMEM);
+	tool_progress("computing on the CPU");
 	start = tool_now_ns();
 	err = pagerank_run(&demo->graph, &options);
 	demo->cpu_ns = tool_now_ns() - start;
 	if (err)
-		return complain("the CPU run", err);
+		return print_error("the CPU run", err);
 	for (size_t i = 0; i < demo->graph.count; i++)
 		demo->cpu_ranks[i] = demo->graph.nodes[i]->rank;
 	return TOOL_OK;
@@ -94,15 +97,16 @@ static int open_accelerator(struct demo *demo)
 
 	err = hmmu_memory_create(demo->space, &memory, &demo->memory);
 	if (err)
-		return complain("cannot make device memory", err);
+		return print_error("cannot create device memory", err);
 	soft.memory = demo->memory;
 	err = hmmu_soft_create(demo->space, &soft, &demo->soft);
 	if (err)
-		return complain("cannot make the software accelerator", err);
+		return print_error("cannot create the software accelerator",
+				   err);
 	return TOOL_OK;
 }
 
-/* Why nothing can migrate to the device's memory; NULL where it can */
+/* Why nothing can migrate to device memory; NULL if it can */
 static const char *why_it_stays(void)
 {
 	static struct hmmu_facility facility[FACILITIES_MAX];
@@ -171,8 +175,8 @@ static int prepare(struct demo *demo)
 		return status;
 	err = footprint_init(&demo->footprint, &demo->graph);
 	if (err == -EFAULT) {
-		tool_error("demo: malloc put the graph into memory that is not "
-			   "private and anonymous, which cannot migrate");
+		tool_error("demo: malloc's memory is not private and anonymous "
+			   "and cannot migrate; use another allocator");
 		return TOOL_FAILED;
 	}
 	if (!err)
@@ -180,11 +184,11 @@ static int prepare(struct demo *demo)
 	if (!err)
 		err = alloc_rank(demo);
 	if (err)
-		return complain("cannot find the graph in memory", err);
+		return print_error("cannot find the graph in memory", err);
 	return open_accelerator(demo);
 }
 
-/* The counters of a space, or all zero where they cannot be had */
+/* The counters of the space; all zero on error */
 static struct hmmu_space_stats read_stats(const struct demo *demo)
 {
 	struct hmmu_space_stats stats = { .size = sizeof(stats) };
@@ -194,7 +198,7 @@ static struct hmmu_space_stats read_stats(const struct demo *demo)
 	return stats;
 }
 
-/* What a phase added; the figures that are levels keep the level */
+/* The increase of the counters; figures that are levels keep their value */
 static struct hmmu_space_stats stats_since(const struct demo *demo,
 					   const struct hmmu_space_stats *then)
 {
@@ -215,7 +219,7 @@ static struct hmmu_space_stats stats_since(const struct demo *demo,
 	return now;
 }
 
-/* Figures first: whoever reports an error touches the heap */
+/* Read the figures first: printing an error accesses the heap */
 static int end_phase(struct demo *demo, struct demo_phase *phase,
 		     const struct hmmu_space_stats *then)
 {
@@ -226,7 +230,8 @@ static int end_phase(struct demo *demo, struct demo_phase *phase,
 	if (!err)
 		err = footprint_look(&demo->footprint, demo->space,
 				     &phase->view);
-	return err ? complain("cannot tell where the pages are", err) : TOOL_OK;
+	return err ? print_error("cannot find out where the pages are", err) :
+		     TOOL_OK;
 }
 
 static int compute(struct demo *demo, struct demo_phase *phase,
@@ -247,7 +252,7 @@ static int compute(struct demo *demo, struct demo_phase *phase,
 			   strerror(-result.fault.error));
 		return TOOL_FAILED;
 	}
-	return complain(title, err);
+	return print_error(title, err);
 }
 
 static int run_system(struct demo *demo)
@@ -290,7 +295,7 @@ static int migrate(struct demo *demo)
 		footprint_range(&demo->footprint.regions[i], &from, &to);
 		err = hmmu_device_migrate(device, from, to - from, &result);
 		if (err)
-			return complain("cannot migrate the heap", err);
+			return print_error("cannot migrate the heap", err);
 		add_result(&migration->result, &result);
 		migration->bytes += to - from;
 	}
@@ -312,14 +317,14 @@ static int run_device(struct demo *demo)
 	err = footprint_system_pages(&demo->footprint,
 				     &demo->migration.system_pages);
 	if (err)
-		return complain("cannot tell where the pages are", err);
+		return print_error("cannot find out where the pages are", err);
 	status = compute(demo, phase, "in device memory");
 	if (status)
 		return status;
 	return end_phase(demo, phase, &then);
 }
 
-/* Only the CPU can tell whether the ranks are right: its touch is phase 3 */
+/* The CPU's comparison of the ranks is phase 3 and causes its CPU faults */
 static int run_home(struct demo *demo)
 {
 	struct demo_phase *phase = &demo->phases[DEMO_HOME];
@@ -332,7 +337,7 @@ static int run_home(struct demo *demo)
 	return end_phase(demo, phase, &then);
 }
 
-/* Brings home what the CPU did not touch. A failed run is closed as well. */
+/* Migrates all remaining pages back. Also called after a failed run. */
 static int close_space(struct demo *demo)
 {
 	int err;
@@ -343,7 +348,7 @@ static int close_space(struct demo *demo)
 		err = hmmu_memory_destroy(demo->memory);
 	if (!err)
 		err = hmmu_space_close(demo->space);
-	return err ? complain("cannot close HMMU", err) : TOOL_OK;
+	return err ? print_error("cannot close HMMU", err) : TOOL_OK;
 }
 
 int demo_run_phases(struct demo *demo)

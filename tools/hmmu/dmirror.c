@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hmmu dmirror: runs a program in which /dev/hmm_dmirror0 to 3 are there.
+ * hmmu dmirror: run a program with the devices of the kernel's HMM test module
+ *
+ * The devices are in libhmmu-dmirror.so, which is preloaded.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,7 +18,7 @@
 #include "tool.h"
 
 #define SHIM	"libhmmu-dmirror.so"
-/* Beside this program when it has not been installed. */
+/* Its path below the build directory, for a tool that is not installed. */
 #define IN_TREE "compat/dmirror/" SHIM
 
 static void usage(FILE *out)
@@ -25,15 +27,15 @@ static void usage(FILE *out)
 	      "\n"
 	      "Runs COMMAND with the devices of the kernel's HMM test module:\n"
 	      "/dev/hmm_dmirror0 and 1 with private memory, 2 and 3 with\n"
-	      "coherent memory, and /sys/kernel/debug/gup_test. They are in the\n"
-	      "process itself; no module is loaded.\n"
+	      "coherent memory, and /sys/kernel/debug/gup_test. A preloaded\n"
+	      "library implements them; no kernel module is loaded.\n"
 	      "\n"
 	      "  --library FILE  preload this " SHIM "\n"
 	      "  --help          print this\n",
 	      out);
 }
 
-/* The library that this program is bound to: the hooks must be in it. */
+/* The libhmmu that this program is linked to; its hooks are preloaded too. */
 static const char *own_library(void)
 {
 	Dl_info info;
@@ -43,7 +45,7 @@ static const char *own_library(void)
 	return info.dli_fname;
 }
 
-/* Where it is, in @path; false: nowhere. */
+/* Write the shim's path to @path; false if it is not found. */
 static bool find_shim(char *path, size_t room)
 {
 	char self[4096];
@@ -62,7 +64,7 @@ static bool find_shim(char *path, size_t room)
 	return !access(path, R_OK);
 }
 
-/* The shim first, so that its mmap() comes before the hook's. */
+/* The shim comes first, so that its mmap() is called before the hook's. */
 static int preload(const char *shim, const char *library)
 {
 	const char *old = getenv("LD_PRELOAD");
@@ -83,7 +85,7 @@ static int run(const char *shim, char **command)
 	int err;
 
 	if (!library) {
-		tool_error("dmirror: libhmmu.so is not to be found");
+		tool_error("dmirror: cannot find libhmmu.so");
 		return TOOL_FAILED;
 	}
 	err = preload(shim, library);
@@ -117,11 +119,12 @@ int cmd_dmirror(int argc, char **argv)
 		library = optarg;
 	}
 	if (optind == argc) {
-		tool_error("dmirror: which command? see `hmmu dmirror --help`");
+		tool_error("dmirror: no command; see `hmmu dmirror --help`");
 		return TOOL_USAGE;
 	}
 	if (!library && !find_shim(path, sizeof(path))) {
-		tool_error("dmirror: " SHIM " is not in %s; see --library",
+		tool_error("dmirror: " SHIM
+			   " is not in %s; name it with --library",
 			   HMMU_PRIVATE_LIBDIR);
 		return TOOL_FAILED;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hmmu info: what this machine offers, for people and as JSON.
+ * hmmu info: the kernel's facilities, as a table and as JSON
  */
 #include <errno.h>
 #include <getopt.h>
@@ -20,10 +20,10 @@
 #include "commands.h"
 #include "tool.h"
 
-/* Where text is folded when it goes to no terminal. */
+/* The width of lines if the output is not a terminal. */
 #define COLUMNS_DEFAULT 80u
 #define COLUMNS_MIN	50u
-/* Columns before a sentence. */
+/* The column where the sentences begin. */
 #define INDENT		26u
 
 struct answer {
@@ -36,22 +36,21 @@ static void usage(FILE *out)
 {
 	fputs("usage: hmmu info [--json]\n"
 	      "\n"
-	      "Tries each facility of the kernel that HMMU can use, and says\n"
-	      "which are missing, why, and what HMMU does instead. Changes\n"
-	      "nothing.\n"
+	      "Tries each kernel facility that HMMU can use. Lists which are\n"
+	      "missing, why, and what HMMU does instead. Changes nothing.\n"
 	      "\n"
 	      "  --json  print one JSON object\n"
 	      "  --help  print this\n"
 	      "\n"
-	      "The switches HMMU_FORCE_NO_UFFD, HMMU_FORCE_USER_MODE,\n"
+	      "To try HMMU without a facility, set one of these environment\n"
+	      "variables to 1: HMMU_FORCE_NO_UFFD, HMMU_FORCE_USER_MODE,\n"
 	      "HMMU_FORCE_NO_MOVE, HMMU_FORCE_NO_PAGEMAP_SCAN,\n"
 	      "HMMU_FORCE_NO_PROCMAP_QUERY, HMMU_FORCE_NO_POPULATE,\n"
-	      "HMMU_FORCE_NO_MEMBARRIER and HMMU_FORCE_NO_HOOKS in the\n"
-	      "environment take a facility away when set to 1.\n",
+	      "HMMU_FORCE_NO_MEMBARRIER, HMMU_FORCE_NO_HOOKS.\n",
 	      out);
 }
 
-/* Asks twice: how many there are, then for all. 0 or -errno. */
+/* Query the number of facilities, then all of them. 0 or -errno. */
 static int ask(struct answer *answer)
 {
 	size_t room;
@@ -69,7 +68,7 @@ static int ask(struct answer *answer)
 	return err;
 }
 
-/* --- for people ----------------------------------------------------------- */
+/* --- table ---------------------------------------------------------------- */
 
 static unsigned int columns(void)
 {
@@ -100,14 +99,14 @@ static void print_table(const struct answer *answer)
 	       (unsigned int)geteuid());
 	for (size_t i = 0; i < answer->count; i++)
 		print_facility(&answer->facility[i], width);
-	printf("\n+ can be used   - can not: why, and what HMMU does instead\n");
+	printf("\n+ available   - missing: the reason, and what HMMU does instead\n");
 }
 
 /* --- JSON ----------------------------------------------------------------- */
 
 /*
- * Adds @value, which is consumed. json-c fails by NULL, which is also its null,
- * so a failure is kept in mind.
+ * Adds @value and consumes it. A failure of json-c is NULL, which is also its
+ * null, so the function records a failure in @failed.
  */
 static void put(struct json_object *object, const char *key,
 		struct json_object *value, bool *failed)
@@ -130,7 +129,7 @@ static void put_bool(struct json_object *object, const char *key, bool value,
 	put(object, key, json_object_new_boolean(value), failed);
 }
 
-/* "instead" is there only if the facility is not. */
+/* "instead" is present only if the facility is missing. */
 static struct json_object *new_facility(const struct hmmu_facility *f,
 					bool *failed)
 {
@@ -181,7 +180,7 @@ static int print_json(const struct answer *answer)
 	if (text)
 		puts(text);
 	else
-		tool_error("info: there is no memory for the JSON text");
+		tool_error("info: out of memory for the JSON text");
 	json_object_put(object);
 	return text ? TOOL_OK : TOOL_FAILED;
 }
@@ -195,7 +194,8 @@ static int run(bool json)
 	int err = ask(&answer);
 
 	if (err) {
-		tool_error("info: cannot look: %s", strerror(-err));
+		tool_error("info: cannot query the facilities: %s",
+			   strerror(-err));
 		status = TOOL_FAILED;
 	} else if (json) {
 		status = print_json(&answer);

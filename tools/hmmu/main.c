@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hmmu: see what HMMU can do on this machine.
+ * hmmu(1): option parsing and the choice of the command
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -21,13 +21,12 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "info", "what this machine offers, and what HMMU does instead",
+	{ "info", "list the kernel facilities that HMMU can use here",
 	  cmd_info },
-	{ "demo", "a device computes over the pointers of a plain C program",
+	{ "demo", "run a device over the pointers of a plain C program",
 	  cmd_demo },
-	{ "bench", "what HMMU costs, beside the floor measured in the same run",
-	  cmd_bench },
-	{ "dmirror", "runs a program with the kernel's HMM test devices",
+	{ "bench", "measure the cost of HMMU beside a floor", cmd_bench },
+	{ "dmirror", "run a program with the kernel's HMM test devices",
 	  cmd_dmirror },
 };
 
@@ -46,8 +45,8 @@ static void usage(FILE *out)
 		fprintf(out, "  %-7s %s\n", commands[i].name,
 			commands[i].summary);
 	fputs("\n"
-	      "Exit status: 0 done, 1 failed, 2 wrong arguments, 3 this kernel\n"
-	      "or these privileges lack what HMMU needs.\n",
+	      "Exit status: 0 success; 1 failure; 2 wrong arguments; 3 the kernel\n"
+	      "or the privileges lack what HMMU needs.\n",
 	      out);
 }
 
@@ -61,11 +60,12 @@ static const struct command *find_command(const char *name)
 
 static int unknown_command(const char *name)
 {
-	tool_error("there is no command `%s`; `hmmu help` lists them", name);
+	tool_error("unknown command `%s`; `hmmu help` lists the commands",
+		   name);
 	return TOOL_USAGE;
 }
 
-/* `hmmu help demo` is `hmmu demo --help`, so that there is one text */
+/* `hmmu help demo` runs `hmmu demo --help`, so that there is one text */
 static int help(int argc, char **argv)
 {
 	static char option[] = "--help";
@@ -77,7 +77,7 @@ static int help(int argc, char **argv)
 		return TOOL_OK;
 	}
 	if (argc > 2) {
-		tool_error("help: takes one command");
+		tool_error("help: more than one command; name one");
 		return TOOL_USAGE;
 	}
 	command = find_command(argv[1]);
@@ -87,7 +87,7 @@ static int help(int argc, char **argv)
 	return command->run(2, help_argv);
 }
 
-/* Options before the command. Returns a status, or -1: there is a command. */
+/* Parse options before the command. Returns a status, or -1 to go on. */
 static int global_options(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -107,7 +107,7 @@ static int global_options(int argc, char **argv)
 		printf("hmmu %s\n", tool_version());
 		return TOOL_OK;
 	default:
-		tool_error("there is no option `%s`; see `hmmu help`",
+		tool_error("unknown option `%s`; see `hmmu help`",
 			   argv[optind - 1]);
 		return TOOL_USAGE;
 	}
@@ -122,12 +122,12 @@ static int run_command(int argc, char **argv)
 	command = find_command(argv[0]);
 	if (!command)
 		return unknown_command(argv[0]);
-	/* 0, not 1: also forget what getopt knows of the other vector */
+	/* 0, not 1: getopt also forgets its place in the other vector */
 	optind = 0;
 	return command->run(argc, argv);
 }
 
-/* Output that did not arrive is a failure, as of a full disk */
+/* A failed write is a failure of the command, for example on a full disk */
 static int flush_output(int status)
 {
 	if (!fflush(stdout) && !ferror(stdout))

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Messages, progress, numbers and versions for the commands of hmmu
+ */
 #include "tool.h"
 
 #include <errno.h>
@@ -28,11 +31,12 @@ void tool_error(const char *format, ...)
 }
 
 /*
- * Which one was it? A long option is the word behind getopt: unknown, without
- * its argument, or with one it does not take. Of a short one there is optopt.
+ * Find the option that getopt_long() refused. A long option is the word before
+ * optind: it is unknown, lacks its argument, or has one that it does not take.
+ * A short option is in optopt.
  */
-static void refused_option(char *const *argv, int got, char *text,
-			   size_t text_bytes)
+static void get_refused_option(char *const *argv, int got, char *text,
+			       size_t text_bytes)
 {
 	const char *word = argv[optind - 1];
 	bool is_long = !strncmp(word, "--", 2) &&
@@ -48,19 +52,19 @@ int tool_option_error(char *const *argv, int got)
 {
 	char option[64];
 
-	refused_option(argv, got, option, sizeof(option));
+	get_refused_option(argv, got, option, sizeof(option));
 	tool_error("%s: %s %s; `hmmu help %s` lists the options", argv[0],
 		   option,
 		   got == ':' ? "needs an argument" :
-				"is not an option, or takes no argument",
+				"is unknown, or takes no argument",
 		   argv[0]);
 	return TOOL_USAGE;
 }
 
 int tool_operand_error(char *const *argv, const char *operand)
 {
-	tool_error("%s: does not know what to do with `%s`; see `hmmu help %s`",
-		   argv[0], operand, argv[0]);
+	tool_error("%s: unexpected argument `%s`; see `hmmu help %s`", argv[0],
+		   operand, argv[0]);
 	return TOOL_USAGE;
 }
 
@@ -83,7 +87,7 @@ bool tool_parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *ret)
 	return true;
 }
 
-/* What did not reach the terminal is not worth a second try */
+/* Progress is not worth a retry of a failed write */
 static void write_terminal(const char *text, size_t bytes)
 {
 	ssize_t written = write(STDERR_FILENO, text, bytes);
@@ -91,7 +95,7 @@ static void write_terminal(const char *text, size_t bytes)
 	(void)written;
 }
 
-/* A line that wraps could not be taken away again; 0: no terminal */
+/* Columns of a line that does not wrap and can be erased; 0: no terminal */
 static size_t progress_columns(void)
 {
 	struct winsize size;
@@ -105,7 +109,7 @@ static size_t progress_columns(void)
 
 void tool_progress(const char *format, ...)
 {
-	/* The cursor to the first column, the rest of the line erased */
+	/* Move to the first column and erase the rest of the line */
 	static const char erase[] = "\r\033[K";
 	size_t columns = progress_columns();
 	char line[256] = "";

@@ -3,8 +3,8 @@
 #define HMMU_TOOL_TOOL_H
 
 /*
- * What the commands of hmmu may share: how they end, how they complain and how
- * they say what they are doing. Their entries are in commands.h.
+ * Functions that the commands of hmmu share: exit statuses, error messages and
+ * progress. commands.h declares the commands.
  */
 
 #include <stdbool.h>
@@ -13,11 +13,11 @@
 
 /**
  * enum tool_status - exit statuses of hmmu
- * @TOOL_OK:          done.
- * @TOOL_FAILED:      tried and failed; the reason is on stderr.
- * @TOOL_USAGE:       the arguments are wrong.
- * @TOOL_UNSUPPORTED: this kernel or these privileges lack what HMMU needs;
- *                    stderr says what to change.
+ * @TOOL_OK:          success.
+ * @TOOL_FAILED:      failure; the reason is on stderr.
+ * @TOOL_USAGE:       wrong arguments.
+ * @TOOL_UNSUPPORTED: the kernel or the privileges lack what HMMU needs; stderr
+ *                    says what to change.
  */
 enum tool_status {
 	TOOL_OK = 0,
@@ -26,27 +26,27 @@ enum tool_status {
 	TOOL_UNSUPPORTED = 3,
 };
 
-/* The arguments of the whole program, for a command that starts it anew */
+/* The arguments of the program, for a command that executes it again */
 extern char *const *tool_argv;
 
 /**
- * tool_error() - complain on stderr
- * @format: as of printf, a sentence without full stop and newline.
+ * tool_error() - print an error on stderr
+ * @format: as of printf(3); a sentence without full stop and newline.
  */
 void tool_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * tool_option_error() - complain about what getopt_long() just refused
- * @argv: as given to getopt_long(), whose option string began with ':' (or
- *        "+:"), so that it tells a missing argument.
- * @got:  what it returned: '?' or ':'.
+ * tool_option_error() - print an error for an option that getopt refused
+ * @argv: as given to getopt_long(). The option string began with ':' or "+:",
+ *        so that a missing argument is reported as ':'.
+ * @got:  the return value of getopt_long(): '?' or ':'.
  *
  * Return: TOOL_USAGE.
  */
 int tool_option_error(char *const *argv, int got);
 
 /**
- * tool_operand_error() - complain about an argument nobody asked for
+ * tool_operand_error() - print an error for an unexpected argument
  * @argv:    as of getopt_long().
  * @operand: the argument.
  *
@@ -61,35 +61,34 @@ int tool_operand_error(char *const *argv, const char *operand);
  * @max:  largest value allowed.
  * @ret:  receives the number.
  *
- * Return: true; false when @text is no such number, @ret is untouched.
+ * Return: true; false if @text is not such a number, @ret is then unchanged.
  */
 bool tool_parse_u32(const char *text, uint32_t min, uint32_t max,
 		    uint32_t *ret);
 
 /**
- * tool_progress() - say on a terminal what is going on, in place
- * @format: as of printf; NULL takes the line away.
+ * tool_progress() - show progress in one line of the terminal
+ * @format: as of printf(3); NULL erases the line.
  *
- * Nothing is said where stderr is no terminal. Allocates nothing and uses no
- * stream: it may be called while the heap is on a device.
+ * Prints nothing if stderr is not a terminal. Allocates nothing and uses no
+ * stream, so it may be called while the heap is on a device.
  */
 void tool_progress(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 
 /**
- * tool_print_folded() - print a sentence word by word, in lines of some columns
- * @out:    where to.
- * @text:   the sentence; a newline follows it.
- * @at:     the column where the cursor is.
- * @indent: the column where further lines begin.
- * @width:  how many columns a line has. A word too long for any line stands
- *          alone in one.
+ * tool_print_folded() - print a sentence, folded at word boundaries
+ * @out:    the stream.
+ * @text:   the sentence; a newline is added.
+ * @at:     column of the cursor.
+ * @indent: column where further lines begin.
+ * @width:  columns of a line. A longer word has a line of its own.
  */
 void tool_print_folded(FILE *out, const char *text, size_t at, size_t indent,
 		       size_t width);
 
 /**
- * tool_library_version() - the version of the library that is loaded
+ * tool_library_version() - the version of the loaded library
  *
  * Return: a static string.
  */
@@ -98,8 +97,8 @@ const char *tool_library_version(void);
 /**
  * tool_version() - the versions of tool and library
  *
- * Return: a static string: one version, or "0.1.0 with libhmmu 0.1.1" where the
- *         library is not the one the tool was built for.
+ * Return: a static string: one version, or "0.1.0 with libhmmu 0.1.1" if the
+ *         tool was built for another version than that of the library.
  */
 const char *tool_version(void);
 
