@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hmmu bench: the table, the options, the child in which a row runs.
+ * hmmu bench: the table of rows, the options, and the child that runs a row
  */
 #include <errno.h>
 #include <getopt.h>
@@ -27,22 +27,22 @@ static const struct bench_row rows[] = {
 	{ "migrate_out_large", "1 GiB of large pages to device memory",
 	  "ms/GiB", "<= 1.5 x a loop of UFFDIO_MOVE of 2 MiB", BENCH_RATIO_MAX,
 	  1.5, bench_migrate_out_large },
-	{ "migrate_home_large", "1 GiB of large pages home", "ms/GiB",
-	  "<= 1.5 x a loop of UFFDIO_MOVE of 2 MiB", BENCH_RATIO_MAX, 1.5,
-	  bench_migrate_home_large },
+	{ "migrate_home_large", "1 GiB of large pages to system memory",
+	  "ms/GiB", "<= 1.5 x a loop of UFFDIO_MOVE of 2 MiB", BENCH_RATIO_MAX,
+	  1.5, bench_migrate_home_large },
 	{ "migrate_out_small", "4 KiB pages to device memory", "ms/GiB",
 	  "none set; floor: UFFDIO_MOVE of 512 pages each", BENCH_NOT_JUDGED, 0,
 	  bench_migrate_out_small },
-	{ "migrate_home_small", "4 KiB pages home", "ms/GiB",
+	{ "migrate_home_small", "4 KiB pages to system memory", "ms/GiB",
 	  "none set; floor: UFFDIO_MOVE of 512 pages each", BENCH_NOT_JUDGED, 0,
 	  bench_migrate_home_small },
-	{ "touch_4k", "CPU touch of a 4 KiB page on the device", "us",
+	{ "touch_4k", "CPU access to a 4 KiB page on the device", "us",
 	  "<= 1.3 x the bare userfaultfd round trip", BENCH_RATIO_MAX, 1.3,
 	  bench_touch_4k },
-	{ "touch_2m", "CPU touch of a 2 MiB page on the device", "us",
+	{ "touch_2m", "CPU access to a 2 MiB page on the device", "us",
 	  "none set; floor: bare userfaultfd round trip", BENCH_NOT_JUDGED, 0,
 	  bench_touch_2m },
-	{ "sweep", "CPU sweep over 1 GiB that is on the device", "GB/s",
+	{ "sweep", "CPU sweep over 1 GiB on the device", "GB/s",
 	  ">= 33: ten times UMap's best with 2 MiB pages", BENCH_OURS_MIN, 33,
 	  bench_sweep },
 	{ "munmap_used", "munmap of memory that a device used", "ns",
@@ -51,19 +51,19 @@ static const struct bench_row rows[] = {
 	{ "munmap_unused", "munmap of memory that no device used", "ns",
 	  "<= 50 over the bare system call", BENCH_OVER_MAX, 50,
 	  bench_munmap_unused },
-	{ "munmap_part", "munmap of a part of what is on the device", "us",
-	  "none set; floor: the same part, at home", BENCH_NOT_JUDGED, 0,
+	{ "munmap_part", "munmap of a part of device memory", "us",
+	  "none set; floor: the same in system memory", BENCH_NOT_JUDGED, 0,
 	  bench_munmap_part },
-	{ "exclusive_acquire", "a page for the device alone", "us",
+	{ "exclusive_acquire", "make a page exclusive to the device", "us",
 	  "none set; floor: UFFDIO_MOVE of the page", BENCH_NOT_JUDGED, 0,
 	  bench_exclusive_acquire },
-	{ "exclusive_revoke", "CPU touch of an exclusive page", "us",
+	{ "exclusive_revoke", "CPU access to an exclusive page", "us",
 	  "none set; floor: bare userfaultfd round trip", BENCH_NOT_JUDGED, 0,
 	  bench_exclusive_revoke },
-	{ "make_resident", "memory made present for a system call", "us",
+	{ "make_resident", "populate memory before a system call", "us",
 	  "none set; floor: UFFDIO_MOVE and MADV_POPULATE_WRITE",
 	  BENCH_NOT_JUDGED, 0, bench_make_resident },
-	{ "pin", "pin and unpin of memory that is present", "ns", "none set",
+	{ "pin", "pin and unpin present memory", "ns", "none set",
 	  BENCH_NOT_JUDGED, 0, bench_pin_unpin },
 	{ "fork", "fork with 1 GiB on the device", "us",
 	  "none set; floor: a plain fork of the same memory", BENCH_NOT_JUDGED,
@@ -77,10 +77,10 @@ static const struct bench_row rows[] = {
 	{ "mirror_map_256", "page table: 256 leaves, per leaf", "ns",
 	  "<= 1.5; floor: mutex and 256 stores", BENCH_OURS_MAX, 1.5,
 	  bench_mirror_map_256 },
-	{ "mirror_lookup", "page table: look up, random over 64 GiB", "ns",
+	{ "mirror_lookup", "page table: random look-ups in 64 GiB", "ns",
 	  "<= 2; floor: reading a flat array", BENCH_OURS_MAX, 2,
 	  bench_mirror_lookup },
-	{ "mirror_runs", "page table: run look-up and walk, per leaf", "ns",
+	{ "mirror_runs", "page table: look up a run, walk; per leaf", "ns",
 	  "none set", BENCH_NOT_JUDGED, 0, bench_mirror_runs },
 	{ "mirror_memory", "page table: its own memory", "bytes/GiB",
 	  "4 KiB large, 2 MiB small (+ upper tables), 0 after unmap",
@@ -137,8 +137,8 @@ static void choose_cpus(struct bench_run *run)
 }
 
 /*
- * `hmmu bench --run NAME --into FD`: what the parent starts. @fd is memory for
- * a struct bench_outcome.
+ * `hmmu bench --run NAME --into FD`, which the parent starts. FD is a memfd
+ * with a struct bench_outcome.
  */
 static int run_here(const struct options *o)
 {
@@ -160,9 +160,9 @@ static int run_here(const struct options *o)
 }
 
 /*
- * Starts the tool again, for one row. A forked child would not do: its memory
- * is shared with its parent, and the library looks closer at each page of a
- * process that was forked.
+ * Executes the tool again, for one row. A fork would not be representative: the
+ * child shares its memory with the parent, and the library checks each page of
+ * a forked process.
  */
 static int start_child(const struct bench_row *row, bool quick, int fd,
 		       pid_t *pid)
@@ -180,7 +180,7 @@ static int start_child(const struct bench_row *row, bool quick, int fd,
 	return posix_spawn(pid, self, NULL, NULL, argv, environ);
 }
 
-/* Waits for @pid; true when it had to be killed. */
+/* Wait for @pid; true if it exceeded the limit and was killed. */
 static bool wait_for(pid_t pid, unsigned int limit_s, int *status)
 {
 	struct pollfd p = { .events = POLLIN };
@@ -197,7 +197,7 @@ static bool wait_for(pid_t pid, unsigned int limit_s, int *status)
 	return late;
 }
 
-/* Waits, and says why the row ended if it did not say so itself. */
+/* Wait for the row. If it wrote no reason for its end, write one. */
 static void wait_and_explain(struct bench_outcome *out, pid_t pid,
 			     unsigned int limit_s)
 {
@@ -207,7 +207,7 @@ static void wait_and_explain(struct bench_outcome *out, pid_t pid,
 	if (out->state != BENCH_FAILED || out->why[0])
 		return;
 	if (late)
-		snprintf(out->why, sizeof(out->why), "did not end in %u s",
+		snprintf(out->why, sizeof(out->why), "did not end within %u s",
 			 limit_s);
 	else if (WIFSIGNALED(status))
 		snprintf(out->why, sizeof(out->why), "ended by signal %d (%s)",
@@ -223,7 +223,7 @@ static void run_row(const struct bench_row *row, struct bench_outcome *shared,
 	pid_t pid;
 	int err;
 
-	/* What stands here if the child ends without a word. */
+	/* The outcome if the child ends without writing one. */
 	memset(shared, 0, sizeof(*shared));
 	shared->state = BENCH_FAILED;
 	err = start_child(row, o->quick, fd, &pid);
@@ -239,18 +239,20 @@ static void run_row(const struct bench_row *row, struct bench_outcome *shared,
 static void usage(FILE *to)
 {
 	fprintf(to,
-		"Usage: hmmu bench [OPTION]...\n"
-		"Measure what HMMU costs beside the least it could cost here.\n"
+		"usage: hmmu bench [OPTION...]\n"
 		"\n"
-		"  --list            name the rows and their targets, run none\n"
-		"  --only NAME,...   run these rows only\n"
-		"  --quick           smaller memory, fewer rounds\n"
-		"  --json            print JSON instead of the table\n"
-		"  --limit SECONDS   stop a row after this long (%u)\n"
+		"Measures the cost of HMMU beside a floor: the same operation\n"
+		"with bare system calls or plain loads, in the same run.\n"
+		"\n"
+		"  --list            list the rows and their targets, run none\n"
+		"  --only NAME,...   run only these rows\n"
+		"  --quick           use less memory and fewer rounds\n"
+		"  --json            print JSON instead of a table\n"
+		"  --limit SECONDS   stop a row after SECONDS (%u)\n"
 		"  --help            print this\n"
 		"\n"
-		"Needs up to 2 GiB of memory. Exit status: 0 rows ran, whether\n"
-		"they met their targets or not; 1 a row failed; 2 usage.\n",
+		"Needs up to 2 GiB of memory. Exit status: 0 the rows ran, whether\n"
+		"or not they met their targets; 1 a row failed; 2 wrong arguments.\n",
 		ROW_LIMIT_S);
 }
 
@@ -263,7 +265,7 @@ static void list(void)
 		       rows[i].what, rows[i].unit, "", rows[i].target);
 }
 
-/* Is @name one of the comma separated @names? */
+/* True if @name is one of the comma-separated @names. */
 static bool is_named(const char *names, const char *name)
 {
 	size_t length = strlen(name);
@@ -280,7 +282,7 @@ static bool is_named(const char *names, const char *name)
 	return false;
 }
 
-/* Each of the comma separated @names must be a row. */
+/* True if each of the comma-separated @names is a row. */
 static bool are_rows(const char *names)
 {
 	char name[64];
@@ -292,7 +294,8 @@ static bool are_rows(const char *names)
 		for (i = 0; i < ROWS && strcmp(rows[i].name, name); i++)
 			continue;
 		if (i == ROWS) {
-			fprintf(stderr, "hmmu bench: no row %s; see --list\n",
+			fprintf(stderr,
+				"hmmu bench: unknown row %s; --list lists the rows\n",
 				name);
 			return false;
 		}
@@ -300,7 +303,7 @@ static bool are_rows(const char *names)
 	return true;
 }
 
-/* -1: go on; else the exit status. */
+/* Returns the exit status, or -1 to go on. */
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
@@ -316,7 +319,7 @@ static int parse(int argc, char **argv, struct options *o)
 	};
 	int c;
 
-	optind = 0; /* The tool may have used getopt before. */
+	optind = 0; /* Reset: the tool has used getopt before. */
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 'j')
 			o->json = true;
@@ -406,7 +409,7 @@ int cmd_bench(int argc, char **argv)
 		return status;
 	if (o.run)
 		return run_here(&o);
-	/* Inherited by the children. */
+	/* The children inherit it. */
 	fd = memfd_create("hmmu-bench", 0);
 	if (fd >= 0 && !ftruncate(fd, sizeof(*shared)))
 		shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bare userfaultfd, and a space with a device.
+ * A bare userfaultfd, and a space with a device
  */
 #include <dirent.h>
 #include <errno.h>
@@ -157,7 +157,7 @@ void bench_device_renew(struct bench_device *d, uint32_t fault_around_pages)
 	create_device(d, fault_around_pages);
 }
 
-/* Nothing may stay: a row that moved less would look fast. */
+/* All pages must migrate: a row that moves fewer would look fast. */
 static void check_moved(struct bench_run *run,
 			const struct hmmu_migrate_result *r, size_t bytes,
 			const char *where)
@@ -169,7 +169,7 @@ static void check_moved(struct bench_run *run,
 	for (reason = 0; reason + 1 < HMMU_STAY_REASONS; reason++)
 		if (r->stayed[reason])
 			break;
-	bench_fail(run, "%llu of %zu pages went %s; %llu stayed: %s",
+	bench_fail(run, "%llu of %zu pages migrated %s; %llu did not: %s",
 		   (unsigned long long)r->pages_moved, bytes >> HMMU_PAGE_LG2,
 		   where, (unsigned long long)r->pages_stayed,
 		   r->pages_stayed ? hmmu_stay_text(reason) : "-");
@@ -182,7 +182,7 @@ void bench_to_device(struct bench_device *d, const void *p, size_t bytes)
 	bench_must(d->run,
 		   hmmu_device_migrate(d->device, (uintptr_t)p, bytes, &r),
 		   "hmmu_device_migrate");
-	check_moved(d->run, &r, bytes, "out");
+	check_moved(d->run, &r, bytes, "to the device");
 }
 
 void bench_to_home(struct bench_device *d, const void *p, size_t bytes)
@@ -192,10 +192,10 @@ void bench_to_home(struct bench_device *d, const void *p, size_t bytes)
 	bench_must(d->run,
 		   hmmu_migrate_to_system(d->space, (uintptr_t)p, bytes, &r),
 		   "hmmu_migrate_to_system");
-	check_moved(d->run, &r, bytes, "home");
+	check_moved(d->run, &r, bytes, "back");
 }
 
-/* Does the thread @tid of this process have the service's name? */
+/* True if the thread @tid of this process has the service's name. */
 static bool is_service(const char *tid)
 {
 	char path[64], name[32] = "";

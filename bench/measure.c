@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time, medians, threads and memory for the rows.
+ * Time, medians, threads and memory for the rows
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -152,7 +152,7 @@ void *bench_map(struct bench_run *run, size_t bytes, enum bench_pages pages)
 	return p;
 }
 
-/* The inaccessible neighbours stay; the process is short. */
+/* The inaccessible neighbours remain until the process ends. */
 void bench_unmap(void *p, size_t bytes)
 {
 	munmap(p, bytes);
@@ -195,7 +195,7 @@ static int pagemap(struct bench_run *run)
 	return fd;
 }
 
-/* Regions from @arg->start on, with PRESENT and @require; -errno. */
+/* Scan from @arg->start; the number of regions, or -errno. */
 static long scan(struct bench_run *run, struct pm_scan_arg *arg)
 {
 	long n = ioctl(pagemap(run), PAGEMAP_SCAN, arg);
@@ -205,8 +205,8 @@ static long scan(struct bench_run *run, struct pm_scan_arg *arg)
 	return n < 0 ? -errno : n;
 }
 
-static size_t bytes_that_are(struct bench_run *run, const void *p, size_t bytes,
-			     uint64_t categories)
+static size_t count_bytes(struct bench_run *run, const void *p, size_t bytes,
+			  uint64_t categories)
 {
 	struct pm_scan_arg arg = { .size = sizeof(arg),
 				   .start = (uintptr_t)p,
@@ -230,12 +230,12 @@ static size_t bytes_that_are(struct bench_run *run, const void *p, size_t bytes,
 
 size_t bench_present_bytes(struct bench_run *run, const void *p, size_t bytes)
 {
-	return bytes_that_are(run, p, bytes, PAGE_IS_PRESENT);
+	return count_bytes(run, p, bytes, PAGE_IS_PRESENT);
 }
 
 size_t bench_large_bytes(struct bench_run *run, const void *p, size_t bytes)
 {
-	return bytes_that_are(run, p, bytes, PAGE_IS_PRESENT | PAGE_IS_HUGE);
+	return count_bytes(run, p, bytes, PAGE_IS_PRESENT | PAGE_IS_HUGE);
 }
 
 uint64_t bench_scan_categories(struct bench_run *run)

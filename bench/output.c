@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hmmu bench: the table and its JSON.
+ * hmmu bench: output as a table and as JSON
  */
 #include <sched.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #include "output.h"
 
-/* The CPUs this process may use; unlike the machine's, they are what counts. */
+/* The CPUs that this process may use, which may be fewer than the machine's. */
 static int usable_cpus(void)
 {
 	cpu_set_t set;
@@ -30,8 +30,8 @@ void bench_print_head(void)
 	       "met", "where");
 }
 
-/* Four digits that count, whatever the size. */
-static const char *number(char text[16], double value, bool has)
+/* Four significant digits. */
+static const char *format_number(char text[16], double value, bool has)
 {
 	int decimals = value >= 1000 ? 0 :
 		       value >= 100  ? 1 :
@@ -63,9 +63,10 @@ static void print_case(const struct bench_case *c)
 	bool has_ratio = c->floor > 0.0 && c->ours > 0.0;
 
 	printf("  %-30s %10s %10s %7s  %-4s %s\n", c->label,
-	       number(floor, c->floor, c->floor > 0.0),
-	       number(ours, c->ours, has_ours(c)),
-	       number(ratio, has_ratio ? c->ours / c->floor : 0, has_ratio),
+	       format_number(floor, c->floor, c->floor > 0.0),
+	       format_number(ours, c->ours, has_ours(c)),
+	       format_number(ratio, has_ratio ? c->ours / c->floor : 0,
+			     has_ratio),
 	       met_text(c), c->where);
 	if (c->note[0])
 		printf("      %s\n", c->note);
@@ -90,7 +91,7 @@ void bench_print_row(const struct bench_report *report)
 
 /* --- JSON ------------------------------------------------------------------ */
 
-/* json-c returns NULL and less than 0 only when there is no memory. */
+/* json-c returns NULL or less than 0 only if out of memory. */
 static int add(struct json_object *to, const char *key, struct json_object *v)
 {
 	return json_object_object_add(to, key, v);
@@ -103,7 +104,7 @@ static int add_text(struct json_object *to, const char *key, const char *text)
 	return v ? add(to, key, v) : -1;
 }
 
-/* null: not measured. */
+/* null if not measured. */
 static int add_number(struct json_object *to, const char *key, double value,
 		      bool has)
 {

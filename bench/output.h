@@ -3,7 +3,7 @@
 #define HMMU_BENCH_OUTPUT_H
 
 /*
- * Two ways to print rows: a table, and JSON.
+ * Output of rows: as a table and as JSON
  */
 
 #include "row.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hmmu bench: what rows call, and how a case is judged.
+ * hmmu bench: cases of a row, the end of a row, and the verdict
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ struct bench_case *bench_case(struct bench_run *run, const char *format, ...)
 	va_list ap;
 
 	if (run->out->cases == BENCH_CASES_MAX)
-		bench_fail(run, "more cases than there is room for");
+		bench_fail(run, "more cases than BENCH_CASES_MAX");
 	va_start(ap, format);
 	vsnprintf(c->label, sizeof(c->label), format, ap);
 	va_end(ap);
@@ -44,7 +44,7 @@ void bench_note(struct bench_case *c, const char *format, ...)
 	va_end(ap);
 }
 
-/* _exit(): pages may be away, and exit handlers may want them. */
+/* _exit(): exit handlers might access pages that are on the device. */
 void bench_skip(struct bench_run *run, const char *format, ...)
 {
 	va_list ap;
@@ -77,7 +77,7 @@ int bench_is_met(const struct bench_case *c)
 {
 	double ratio;
 
-	/* An amount of nothing is measured too. */
+	/* With a limit of 0, 0 is a measured value. */
 	if (c->judge == BENCH_OURS_MAX && c->limit == 0.0)
 		return c->ours <= 0.0;
 	if (c->ours <= 0.0 || c->judge == BENCH_NOT_JUDGED)

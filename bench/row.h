@@ -3,23 +3,22 @@
 #define HMMU_BENCH_ROW_H
 
 /*
- * hmmu bench: what things cost, beside what they can cost at best
+ * hmmu bench: the cost of operations beside a floor
  *
- * A row is one line of the targets: a floor (the bare system call, the plain
- * load), ours, the ratio. Both are taken in the same run, in the same process,
- * on the same memory and the same CPUs. A row may have several cases, such as
- * with and without another busy CPU.
+ * A row has a floor (the bare system call, the plain load), the cost of HMMU
+ * ("ours") and the ratio. Both are measured in the same run, in the same
+ * process, on the same memory and the same CPUs. A row may have several cases,
+ * such as with and without another busy CPU.
  *
- * Each row runs in a process of its own, under a time limit: a space is opened
- * fresh, what a row leaves behind dies with it, and a row that hangs or
- * crashes is a line of the table and not the end of it. The outcome stands in
- * memory shared with the parent, so that a floor that was measured before the
- * rest failed is still shown.
+ * Each row runs in a process of its own, with a time limit. So it opens a new
+ * space, leaves nothing behind, and if it hangs or crashes, only that row
+ * fails. The outcome is in memory shared with the parent: a floor that was
+ * measured before the failure is still shown.
  *
- * Rules for a row: pin the thread (bench_pin), warm up, take the median of
- * many (bench_median), hand results to bench_keep(), say where the threads run
- * (struct bench_case), and verify what was claimed about the memory. Measure
- * the floor before the space is opened, or by calls that pass it by.
+ * Rules for a row: pin the thread (bench_pin), warm up, use the median of many
+ * rounds (bench_median), pass results to bench_keep(), record where the threads
+ * run (struct bench_case), and check the assumptions about the memory. Measure
+ * the floor before the space is opened, or with calls that bypass it.
  */
 
 #include <stdbool.h>
@@ -32,8 +31,8 @@
 #define BENCH_GIB	(1ul << 30)
 
 /*
- * How a row is judged: RATIO is ours / floor, OVER is ours - floor, OURS is
- * ours alone; MAX may not be exceeded, MIN must be reached.
+ * The value that is compared with the limit: RATIO is ours / floor, OVER is
+ * ours - floor, OURS is ours alone. MAX: at most the limit. MIN: at least.
  */
 enum bench_judge {
 	BENCH_NOT_JUDGED = 0,
@@ -45,9 +44,9 @@ enum bench_judge {
 };
 
 /*
- * One measurement of a row. @floor and @ours are in the row's unit, 0 while
- * not measured. @judge and @limit are the row's unless the row changes them:
- * a case that is only there to explain the others is BENCH_NOT_JUDGED.
+ * One measurement of a row. @floor and @ours are in the row's unit, 0 if not
+ * measured. @judge and @limit are those of the row unless the row changes them:
+ * a case that only explains the others is BENCH_NOT_JUDGED.
  */
 struct bench_case {
 	char label[48];
@@ -65,7 +64,7 @@ enum bench_state {
 	BENCH_FAILED,
 };
 
-/* What a row came to; shared between the child that runs it and the parent. */
+/* The outcome of a row; shared by the child that runs it and the parent. */
 struct bench_outcome {
 	enum bench_state state;
 	char why[200];
@@ -87,8 +86,8 @@ struct bench_row {
 };
 
 /*
- * What a row gets. @cpu is where it is pinned, @other_cpu another one that the
- * process may use, or -1.
+ * The parameters of a row. The row is pinned to @cpu; @other_cpu is another CPU
+ * that the process may use, or -1.
  */
 struct bench_run {
 	const struct bench_row *row;
@@ -98,7 +97,7 @@ struct bench_run {
 	int other_cpu;
 };
 
-/* Begins a case; @format makes its label. Ends the row if there is no room. */
+/* Begin a case; @format is its label. Fails the row if there is no room. */
 struct bench_case *bench_case(struct bench_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void bench_where(struct bench_case *c, const char *format, ...)
@@ -106,13 +105,13 @@ void bench_where(struct bench_case *c, const char *format, ...)
 void bench_note(struct bench_case *c, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* End the row: @format names the capability that is missing. */
+/* End the row as skipped: @format names the missing capability. */
 _Noreturn void bench_skip(struct bench_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* End the row: something went wrong that should not. */
+/* End the row as failed: @format is the reason. */
 _Noreturn void bench_fail(struct bench_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Fails the row unless @err, 0 or -errno of @what, is 0. */
+/* Fail the row if @err, the result of the call @what, is not 0. */
 void bench_must(struct bench_run *run, int err, const char *what);
 
 /* 1 met, 0 missed, -1 not judged or not measured. */

@@ -3,7 +3,7 @@
 #define HMMU_BENCH_ROWS_H
 
 /*
- * The functions of the rows; the table is in bench.c.
+ * The functions of the rows; the table is in bench.c
  */
 
 #include "row.h"

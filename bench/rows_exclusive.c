@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What it costs to take a page for a device alone.
+ * The cost of exclusive access
  *
- * The floor is the bare UFFDIO_MOVE of the page: ours tells all subscribers,
- * makes the page the process's own, moves it, and maps it. The way back is the
- * row exclusive_revoke, in rows_touch.c.
+ * The floor is the bare UFFDIO_MOVE of the page. Ours notifies all subscribers,
+ * unshares the page, moves it, and maps it in the device. The end of exclusive
+ * access is the row exclusive_revoke in rows_touch.c.
  */
 #include <unistd.h>
 
@@ -26,7 +26,7 @@ struct acquire {
 	struct bench_device *device;
 };
 
-static void take(const struct acquire *a, size_t page)
+static void take_exclusive(const struct acquire *a, size_t page)
 {
 	size_t at = page * HMMU_PAGE_BYTES;
 
@@ -50,7 +50,7 @@ static void give_back(const struct acquire *a)
 				(uintptr_t)a->staging, PAGES * HMMU_PAGE_BYTES);
 }
 
-/* The median in us; *@p99 the tail. */
+/* The median and the 99th percentile, in us. */
 static double measure(const struct acquire *a, double *p99)
 {
 	size_t rounds = a->run->quick ? 2 : 12;
@@ -62,7 +62,7 @@ static double measure(const struct acquire *a, double *p99)
 	for (i = 0; i <= rounds; i++) {
 		for (page = 0; page < PAGES; page++) {
 			begin = bench_now_ns();
-			take(a, page);
+			take_exclusive(a, page);
 			us[i * PAGES + page] =
 				(double)(bench_now_ns() - begin) * 1e-3;
 		}
@@ -77,7 +77,8 @@ static double measure(const struct acquire *a, double *p99)
 void bench_exclusive_acquire(struct bench_run *run)
 {
 	struct acquire a = { .run = run };
-	struct bench_case *c = bench_case(run, "4 KiB, at home before");
+	struct bench_case *c =
+		bench_case(run, "4 KiB, in system memory before");
 	struct bench_device d;
 	double floor_p99, ours_p99;
 

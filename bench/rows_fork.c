@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork(2) of a program whose memory is on a device.
+ * fork(2) of a program with memory on a device
  *
- * The floor is the same fork of the same memory before a space was opened:
- * ours brings all of it home first, and tells all devices. What the memory
- * costs afterwards - each side's first writes - is the same for both.
+ * The floor is a fork of the same memory before a space is opened. Ours first
+ * migrates all pages back and invalidates all devices. The cost afterwards,
+ * each process's first writes, is the same for both.
  */
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -20,12 +20,12 @@ struct forking {
 	struct bench_run *run;
 	char *memory;
 	size_t bytes;
-	/* Ours: the memory is there before each fork, where @away. */
+	/* Ours. The memory is on it before each fork if @away. */
 	struct bench_device *device;
 	bool away;
 };
 
-/* Each page is the parent's own again, and whole. */
+/* Unshare each page in the parent after the previous fork. */
 static void prepare(const struct forking *f)
 {
 	if (madvise(f->memory, f->bytes, MADV_POPULATE_WRITE))
@@ -58,7 +58,7 @@ static double measure(const struct forking *f)
 		prepare(f);
 		us[i] = fork_us(f);
 	}
-	/* The first warms up. */
+	/* The first round warms up. */
 	return bench_median(us + 1, rounds);
 }
 
@@ -67,8 +67,8 @@ void bench_fork(struct bench_run *run)
 	struct forking f = { .run = run,
 			     .bytes = run->quick ? BENCH_GIB / 8 : BENCH_GIB };
 	struct bench_case *away =
-		bench_case(run, "%zu MiB of large pages away", f.bytes >> 20);
-	struct bench_case *home = bench_case(run, "the same at home");
+		bench_case(run, "%zu MiB of large pages", f.bytes >> 20);
+	struct bench_case *home = bench_case(run, "the same in system memory");
 	struct bench_device d;
 
 	bench_pin(run->cpu);

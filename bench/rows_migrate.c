@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Migration out and home, against bare UFFDIO_MOVE of the same memory.
+ * Migration to the device and back, and bare UFFDIO_MOVE of the same memory
  *
- * Both floors move in units of 2 MiB, one ioctl each: for large pages that is
- * one page-table entry, for small ones 512. The memory is the same for both
- * sides, and warm: the first rounds are not counted.
+ * The floors move units of 2 MiB, one ioctl each: one page-table entry for a
+ * large page, 512 for small pages. Both sides use the same memory. The first
+ * rounds warm it up and are not counted.
  */
 #include <unistd.h>
 
@@ -14,26 +14,26 @@
 
 #define ROUNDS_MAX  32u
 #define WARM_UP	    2u
-/* A spinner that had less of its CPU proves nothing. */
+/* With a smaller share of its CPU the spinner's result has no meaning. */
 #define BUSY_ENOUGH 0.9
 
-/* One side of the row, floor or ours: how it moves all of the memory. */
+/* One side of the row, floor or ours: the memory and how to move it. */
 struct mover {
 	struct bench_run *run;
 	char *memory;
 	size_t bytes;
-	/* Floor: where to, and with what. */
+	/* Floor: the destination and the userfaultfd. */
 	char *staging;
 	int fd;
 	/* Ours. */
 	struct bench_device *device;
 };
 
-/* What one side costs, in ms per GiB. */
+/* The cost of one side, in ms per GiB. */
 struct cost {
 	double out;
 	double home;
-	/* How busy the other CPU was with this process, where it had to be. */
+	/* The spinner's share of the other CPU, if it ran. */
 	double busy;
 };
 
@@ -62,7 +62,7 @@ static void move_home(const struct mover *m)
 		move_all(m, m->staging, m->memory);
 }
 
-/* Medians over rounds; each goes out and home. */
+/* Medians over rounds. Each round migrates to the device and back. */
 static struct cost measure(const struct mover *m)
 {
 	double scale = 1e-6 * (double)BENCH_GIB / (double)m->bytes;
@@ -87,8 +87,8 @@ static struct cost measure(const struct mover *m)
 }
 
 /*
- * The same with a thread of this process spinning on the other CPU. Tried
- * again when another process kept the spinner from it.
+ * The same with a spinning thread on the other CPU. Repeated if another process
+ * used that CPU.
  */
 static struct cost measure_busy(const struct mover *m)
 {
@@ -105,7 +105,7 @@ static struct cost measure_busy(const struct mover *m)
 	return cost;
 }
 
-/* cost[0] alone, cost[1] beside a busy CPU. */
+/* cost[0] is alone, cost[1] beside a busy CPU. */
 static void measure_both(const struct mover *m, struct cost cost[2])
 {
 	cost[0] = measure(m);
@@ -124,7 +124,7 @@ static void measure_floor(struct mover *m, struct cost cost[2])
 	bench_unmap(m->staging, m->bytes);
 }
 
-/* Large at both ends: the device's while away, the program's after. */
+/* Pages are large on the device, and in system memory afterwards. */
 static void verify_large(const struct mover *m, struct bench_case *c)
 {
 	size_t away, left, home;
@@ -134,10 +134,12 @@ static void verify_large(const struct mover *m, struct bench_case *c)
 	left = bench_present_bytes(m->run, m->memory, m->bytes);
 	bench_to_home(m->device, m->memory, m->bytes);
 	home = bench_large_bytes(m->run, m->memory, m->bytes);
-	bench_note(c, "ours %.0f GB/s; MiB in large pages: %zu away, %zu home",
+	bench_note(c,
+		   "ours %.0f GB/s; MiB in large pages: device %zu, system %zu",
 		   (double)BENCH_GIB * 1e-6 / c->ours, away >> 20, home >> 20);
 	if (away != m->bytes || home != m->bytes || left)
-		bench_fail(m->run, "large pages were lost: %s, %zu KiB left",
+		bench_fail(m->run,
+			   "large pages were lost: %s, %zu KiB did not migrate",
 			   c->note, left >> 10);
 }
 
@@ -157,7 +159,7 @@ static void bandwidth_note(struct bench_case *c)
 		   (double)BENCH_GIB * 1e-6 / c->floor);
 }
 
-/* Does the case say what its label says? */
+/* Do not judge the case if the other CPU was not busy enough. */
 static void judge_busy(struct bench_case *c, const struct cost *floor,
 		       const struct cost *ours)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The page table by itself: updates, look-ups, its own memory.
+ * The mirror alone: updates, look-ups, and its memory
  *
- * The floor of an update is storing the entries under an uncontended mutex;
- * the floor of a look-up is one load from a flat array. The peer is the shape
- * SPDK's mem_map has: two levels, 2 MiB pages only, tables never freed.
+ * The floor of an update is a store of the entries under an uncontended mutex.
+ * The floor of a look-up is one load from a flat array. The peer has the
+ * structure of SPDK's mem_map: two levels, only 2 MiB pages, tables that are
+ * never freed.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static void must(int err)
 	bench_must(run, err, "hmmu_mirror");
 }
 
-/* @n operations that handle @leaves leaves each; only run() is timed. */
+/* @n operations on @leaves leaves each. Only run() is timed. */
 struct step {
 	size_t n;
 	size_t leaves;
@@ -41,7 +42,7 @@ struct step {
 	void (*after)(size_t n);
 };
 
-/* Median over rounds, ns per leaf; the first round warms up. */
+/* Median over rounds, in ns per leaf. The first round warms up. */
 static double step_ns(const struct step *s)
 {
 	size_t rounds = run->quick ? 7 : ROUNDS_MAX;
@@ -107,7 +108,7 @@ static void floor_256(size_t n)
 	}
 }
 
-/* --- updates; each has its inverse before or after ------------------------- */
+/* --- updates, each with its inverse before or after ------------------------ */
 
 static void map_step(size_t n, size_t bytes, uint64_t payload)
 {
@@ -175,7 +176,7 @@ static void unmap_256(size_t n)
 	unmap_step(n, 256 * PAGE);
 }
 
-/* One page over and over; alone, three tables come and go with it. */
+/* Map and unmap one page. If it is alone, so are three tables each time. */
 static void map_unmap_one(size_t n)
 {
 	size_t i;
@@ -192,7 +193,7 @@ static void map_neighbour(size_t n)
 	must(hmmu_mirror_map_range(mirror, BASE + PAGE, PAGE, 0, 0));
 }
 
-/* A case: @floor is NULL where there is none. */
+/* Measure a case; @floor is NULL if it has none. */
 static struct bench_case *measure(const char *label, const struct step *floor,
 				  const struct step *ours)
 {
@@ -239,7 +240,7 @@ void bench_mirror_unmap_1(struct bench_run *the_run)
 	bench_note(measure("2 MiB", &floor, &large), "generic_pt: 64");
 	bench_note(measure("1 GiB", &floor, &huge), "generic_pt: 59");
 	measure("map and unmap, tables stay", &floor, &beside);
-	measure("map and unmap, 3 tables go", &floor, &alone)->judge =
+	measure("map and unmap, with 3 tables", &floor, &alone)->judge =
 		BENCH_NOT_JUDGED;
 	close_mirror();
 }
@@ -330,7 +331,7 @@ static void lookup_in_sections(size_t n)
 	bench_keep(sum);
 }
 
-/* Large leaves; payloads against the addresses, so that none is 1 GiB. */
+/* Large leaves. Payloads descend, so that no leaf is 1 GiB. */
 static void map_span(size_t n)
 {
 	uintptr_t va;
@@ -391,10 +392,9 @@ void bench_mirror_lookup(struct bench_run *the_run)
 	make_tables();
 	map_span(0);
 	bench_note(measure("2 MiB leaves", &floor, &ours),
-		   "peer, two levels of 2 MiB pages only: %.2f",
-		   step_ns(&peer));
-	measure("one after the other", &floor, &late)->judge = BENCH_NOT_JUDGED;
-	measure("a section each", &floor, &own)->judge = BENCH_NOT_JUDGED;
+		   "peer, two levels, only 2 MiB pages: %.2f", step_ns(&peer));
+	measure("dependent look-ups", &floor, &late)->judge = BENCH_NOT_JUDGED;
+	measure("one section for each", &floor, &own)->judge = BENCH_NOT_JUDGED;
 	clear(0);
 	close_mirror();
 }
@@ -414,7 +414,7 @@ static void lookup_run_large(size_t n)
 	bench_keep(sum);
 }
 
-/* The run around an address: the 512 small leaves of one table. */
+/* Look up the run of an address: the 512 small leaves of one table. */
 static void lookup_run_512(size_t n)
 {
 	struct hmmu_mirror_run found;
@@ -482,9 +482,9 @@ static double table_bytes(void)
 }
 
 /*
- * Bytes per GiB: what @gib more add to @gib that are mapped already, so that
- * the one table above them all is not counted. @payload off the large grid
- * makes small leaves; it is subtracted from so that none is 1 GiB.
+ * Bytes per GiB. Measures the increase for @gib after @gib are mapped already,
+ * so that the table above them is not counted. Leaves are small if @payload is
+ * not 2 MiB aligned, and never 1 GiB.
  */
 static double bytes_per_gib(size_t gib, uint64_t payload)
 {
@@ -498,7 +498,7 @@ static double bytes_per_gib(size_t gib, uint64_t payload)
 	return (table_bytes() - half) / (double)gib;
 }
 
-/* Tables beside the root once nothing is mapped. */
+/* Tables other than the root when nothing is mapped. */
 static double bytes_left(void)
 {
 	clear(0);
@@ -521,7 +521,7 @@ void bench_mirror_memory(struct bench_run *the_run)
 	small->limit = small->floor + PAGE;
 	small->ours = bytes_per_gib(2, PAGE);
 	bench_note(small, "floor: 262144 entries of 8 bytes; one table above");
-	left = bench_case(the_run, "after unmap, beside the root");
+	left = bench_case(the_run, "after unmap, without the root");
 	left->ours = bytes_left();
 	close_mirror();
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a device in this process pays for the program's memory: single loads
- * through the TLB, and spans.
+ * Accesses of a device in this process: single loads through the TLB, and spans
  */
 #include <sys/mman.h>
 
@@ -29,7 +28,7 @@ static uint64_t plain_loads(const uint64_t *p, size_t words)
 	return sum;
 }
 
-/* 0 on success; the whole run is one section. */
+/* Returns 0 or an error. The whole run is one section. */
 static int port_loads(struct hmmu_port *port, const uint64_t *p, size_t words,
 		      uint64_t *ret_sum)
 {
@@ -80,14 +79,14 @@ static void load_case(struct bench_run *run, struct bench_device *d,
 	size_t i;
 
 	bench_must(run, hmmu_port_open(d->device, &port), "hmmu_port_open");
-	/* In turns: both sides get the same weather. */
+	/* Alternate, so that disturbances affect both sides. */
 	for (i = 0; i <= ROUNDS; i++) {
 		floor[i] = loads_ns(run, NULL, p, bytes);
 		ours[i] = loads_ns(run, port, p, bytes);
 	}
 	c->floor = bench_median(floor + 1, ROUNDS);
 	c->ours = bench_median(ours + 1, ROUNDS);
-	bench_note(c, "%.2f ns over", c->ours - c->floor);
+	bench_note(c, "%.2f ns over the floor", c->ours - c->floor);
 	hmmu_port_close(port);
 }
 
@@ -111,8 +110,10 @@ void bench_port_load_seq(struct bench_run *run)
 
 /* --- spans ----------------------------------------------------------------- */
 
-/* Not inlined: both sides run the very same loop, four sums wide so that the
- * memory and not the adder is what it waits for. */
+/*
+ * Not inlined, so that both sides run the same loop. With four sums the memory
+ * is the limit and not the additions.
+ */
 static __attribute__((noinline)) uint64_t sum_words(const uint64_t *p,
 						    size_t words)
 {
@@ -130,7 +131,7 @@ static __attribute__((noinline)) uint64_t sum_words(const uint64_t *p,
 	return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-/* A section for each span; begins again when a section is broken. */
+/* A section for each span. Retries if a section is aborted. */
 static int sum_spans(struct hmmu_port *port, uintptr_t va, size_t bytes,
 		     uint64_t *sum)
 {
@@ -154,7 +155,7 @@ static int sum_spans(struct hmmu_port *port, uintptr_t va, size_t bytes,
 	return 0;
 }
 
-/* GB/s of one pass; *@sum is what it added up to. */
+/* GB/s of one pass; *@sum is its result. */
 static double pass_gbs(struct bench_run *run, struct hmmu_port *port,
 		       const void *p, size_t bytes, uint64_t *sum)
 {
@@ -169,7 +170,7 @@ static double pass_gbs(struct bench_run *run, struct hmmu_port *port,
 	return (double)bytes / (double)(bench_now_ns() - begin);
 }
 
-/* In turns, so that both sides get the same weather. */
+/* Alternates, so that disturbances affect both sides. */
 static void span_rounds(struct bench_device *d, struct hmmu_port *port,
 			struct bench_case *c, const void *p, size_t bytes)
 {
@@ -183,7 +184,7 @@ static void span_rounds(struct bench_device *d, struct hmmu_port *port,
 		floor[i] = pass_gbs(d->run, NULL, p, bytes, &plain);
 		if (is_away)
 			bench_to_device(d, p, bytes);
-		/* The device faults of memory that moved are not the matter. */
+		/* The device faults after a migration are not measured. */
 		bench_must(d->run,
 			   hmmu_device_fault(d->device, (uintptr_t)p, bytes,
 					     HMMU_ACCESS_READ),

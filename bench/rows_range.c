@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Snapshots and device faults of memory that is there already.
+ * Snapshots and device faults of populated memory
  *
- * The floor of both is the one system call that can tell what is mapped,
- * PAGEMAP_SCAN with all categories. Of large pages it writes one region for all
- * of them, where a snapshot changes one entry for each 4 KiB: what the scan and
- * that cost together is in the note.
+ * The floor of both is PAGEMAP_SCAN with all categories, the only system call
+ * that reports the present pages. For large pages it writes one region for all
+ * of them, but a snapshot changes one entry for each 4 KiB. The note has the
+ * cost of these entries alone.
  */
 #include <hmmu/notifier.h>
 #include <hmmu/range.h>
@@ -52,7 +52,7 @@ static void take_snapshot(const struct snapshot *s)
 	bench_must(s->run, err, "hmmu_range_fault");
 }
 
-/* Median in us; @is_floor is the bare scan. */
+/* Median in us; the bare scan if @is_floor. */
 static double snapshot_us(const struct snapshot *s, bool is_floor)
 {
 	size_t rounds = s->run->quick ? 7 : 31;
@@ -72,7 +72,7 @@ static double snapshot_us(const struct snapshot *s, bool is_floor)
 	return bench_median(us + 1, rounds);
 }
 
-/* What writing one entry for each page costs by itself. */
+/* The cost of changing one entry for each page, without a scan. */
 static double entries_us(const struct snapshot *s)
 {
 	size_t count = s->bytes >> HMMU_PAGE_LG2;
@@ -98,9 +98,10 @@ static void check_entries(const struct snapshot *s, unsigned int order)
 	for (i = 0; i < count; i++)
 		if (!(s->entries[i] & HMMU_ENTRY_VALID) ||
 		    hmmu_entry_order(s->entries[i]) != order)
-			bench_fail(s->run,
-				   "entry %zu is %#llx: not valid of order %u",
-				   i, (unsigned long long)s->entries[i], order);
+			bench_fail(
+				s->run,
+				"entry %zu is %#llx, not valid with order %u",
+				i, (unsigned long long)s->entries[i], order);
 }
 
 static void subscribe(struct snapshot *s)
@@ -157,7 +158,7 @@ struct fault {
 	struct bench_run *run;
 	char *memory;
 	size_t step_bytes; /* one fault in each */
-	size_t unit_bytes; /* what a fault asks for */
+	size_t unit_bytes; /* length of a fault */
 	size_t count;
 	uint32_t fault_around_pages;
 	enum hmmu_access access;
@@ -179,7 +180,7 @@ static double scan_us(const struct fault *f)
 	return bench_median(us, f->count);
 }
 
-/* One fault on each step, none of which is mapped by the device. */
+/* One fault in each step; the device has mapped none of them. */
 static void fault_round(const struct fault *f, struct bench_device *d,
 			double *us)
 {
@@ -197,7 +198,7 @@ static void fault_round(const struct fault *f, struct bench_device *d,
 	}
 }
 
-/* What the device's page table must hold after a round. */
+/* Check the contents of the device's page table after a round. */
 static void check_mapped(const struct fault *f, struct bench_device *d,
 			 unsigned int leaf_lg2)
 {
@@ -255,7 +256,7 @@ void bench_device_fault_4k(struct bench_run *run)
 	f.count = 64;
 	f.fault_around_pages = 0;
 	f.access = HMMU_ACCESS_READ;
-	fault_case(&f, "read, with 511 around it", HMMU_PAGE_LG2);
+	fault_case(&f, "read, fault-around of 512 pages", HMMU_PAGE_LG2);
 	run->out->at[run->out->cases - 1].judge = BENCH_NOT_JUDGED;
 }
 
@@ -269,11 +270,11 @@ void bench_device_fault_2m(struct bench_run *run)
 
 	bench_pin(run->cpu);
 	f.memory = bench_map(run, 64 * HMMU_LARGE_BYTES, BENCH_LARGE_PAGES);
-	fault_case(&f, "read, 2 MiB asked", HMMU_LARGE_LG2);
+	fault_case(&f, "read of 2 MiB", HMMU_LARGE_LG2);
 	f.access = HMMU_ACCESS_WRITE;
-	fault_case(&f, "write, 2 MiB asked", HMMU_LARGE_LG2);
+	fault_case(&f, "write of 2 MiB", HMMU_LARGE_LG2);
 	f.fault_around_pages = 0;
 	f.unit_bytes = HMMU_PAGE_BYTES;
 	f.access = HMMU_ACCESS_READ;
-	fault_case(&f, "read, 4 KiB asked", HMMU_LARGE_LG2);
+	fault_case(&f, "read of 4 KiB", HMMU_LARGE_LG2);
 }

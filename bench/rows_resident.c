@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory made present for a system call, and pinned.
+ * hmmu_populate() before a system call, and pinning
  *
- * The floor of what is on the device is the two system calls that no way leads
- * around: UFFDIO_MOVE of the same pages, and MADV_POPULATE_WRITE of the range,
- * which may have holes. Of what is present it is the second alone.
+ * For device memory the floor is the two system calls that are always needed:
+ * UFFDIO_MOVE of the same pages, and MADV_POPULATE_WRITE of the range, which
+ * may have holes. For present memory it is only the second.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,14 +20,14 @@
 
 #define LARGE_UNITS 32u
 
-/* @bytes of memory, made present @unit_bytes at a time. */
+/* @bytes of memory, populated in units of @unit_bytes. */
 struct resident {
 	struct bench_run *run;
 	char *memory;
 	size_t bytes;
 	size_t unit_bytes;
 	enum bench_pages pages;
-	/* Not away, that is on the device: it is there already. */
+	/* The memory is present before, not on the device. */
 	bool is_present;
 	/* Floor. */
 	char *staging;
@@ -69,7 +69,7 @@ static void make_present(const struct resident *r, size_t at)
 		bench_fail(r->run, "MADV_POPULATE_WRITE: %s", strerror(errno));
 }
 
-/* The median in us; *@p99 the tail. */
+/* The median and the 99th percentile, in us. */
 static double measure(const struct resident *r, double *p99)
 {
 	size_t rounds = r->run->quick ? 2 : 12;
@@ -108,13 +108,13 @@ static double measure_floor(struct resident *r, double *p99)
 	return us;
 }
 
-/* All of it is there, as it was written, and large where it was. */
+/* All pages are present, with their content, and large if they were. */
 static void verify(const struct resident *r)
 {
 	size_t want = r->pages == BENCH_LARGE_PAGES ? r->bytes : 0;
 
 	if (bench_present_bytes(r->run, r->memory, r->bytes) != r->bytes)
-		bench_fail(r->run, "what was made present is not");
+		bench_fail(r->run, "populated pages are not present");
 	if (bench_large_bytes(r->run, r->memory, r->bytes) < want)
 		bench_fail(r->run, "large pages were lost");
 	bench_check(r->run, r->memory, r->bytes);
@@ -148,15 +148,15 @@ void bench_make_resident(struct bench_run *run)
 			      .pages = BENCH_SMALL_PAGES };
 
 	bench_pin(run->cpu);
-	resident_case(r, "4 KiB, away");
+	resident_case(r, "4 KiB, device");
 	r.is_present = true;
 	resident_case(r, "4 KiB, present");
 	r.is_present = false;
 	r.bytes = LARGE_UNITS * HMMU_LARGE_BYTES;
 	r.unit_bytes = HMMU_LARGE_BYTES;
-	resident_case(r, "2 MiB of 4 KiB pages, away");
+	resident_case(r, "2 MiB of 4 KiB pages, device");
 	r.pages = BENCH_LARGE_PAGES;
-	resident_case(r, "2 MiB, a large page, away");
+	resident_case(r, "2 MiB, a large page, device");
 }
 
 /* --- pin ------------------------------------------------------------------- */

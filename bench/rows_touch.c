@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The CPU touches what is on the device.
+ * CPU access to pages on the device
  *
- * The floor is the bare round trip: a thread that polls and reads a
- * userfaultfd and answers with UFFDIO_MOVE from a staging area, on the same
- * CPU as the toucher or on another one, where a sleeping CPU has to be woken.
- * The service of the space is pinned alike. The touch of a page that a device
- * has exclusively has the same floor.
+ * The floor is the bare round trip: a thread polls and reads a userfaultfd and
+ * resolves the fault with UFFDIO_MOVE from a staging area. It runs on the CPU
+ * of the faulting thread, or on another one, which may have to be woken. The
+ * fault service of the space is pinned in the same way. An access to a page
+ * that is exclusive to a device has the same floor.
  */
 #include <unistd.h>
 
@@ -18,13 +18,13 @@
 
 #define BLOCKS 64u
 
-/* One page in each block of 2 MiB, @unit_bytes large, is away. */
+/* In each block of 2 MiB one page of @unit_bytes is on the device. */
 struct touch {
 	struct bench_run *run;
 	char *memory;
 	size_t unit_bytes;
 	bool is_write;
-	/* Ours is taken exclusively, not to the device's memory. */
+	/* Ours is exclusive to the device, not in its memory. */
 	bool exclusive;
 	/* Floor. */
 	char *staging;
@@ -63,7 +63,7 @@ static void take_away(const struct touch *t)
 	}
 }
 
-/* The time of each touch, in us. */
+/* Access all pages; the time of each access in us. */
 static void touch_all(const struct touch *t, double *us)
 {
 	uint64_t begin;
@@ -92,7 +92,7 @@ static void uffd_take_all(const struct touch *t, size_t bytes)
 				(uintptr_t)t->memory + at, HMMU_LARGE_BYTES);
 }
 
-/* Returns the median; *@p99 the tail. */
+/* The median and the 99th percentile, in us. */
 static double measure(const struct touch *t, double *p99)
 {
 	size_t rounds = t->run->quick ? 4 : 24;
@@ -229,13 +229,13 @@ void bench_touch_2m(struct bench_run *run)
 
 /* --- sweep ----------------------------------------------------------------- */
 
-/* UMap's own benchmark touches each of its pages once; so do we, and more. */
+/* UMap's benchmark accesses each page once; the other steps are additional. */
 static const struct sweep {
 	const char *label;
 	size_t step_bytes;
 	bool is_judged;
 } sweeps[] = {
-	{ "a word of each 2 MiB, as UMap", HMMU_LARGE_BYTES, true },
+	{ "a word of each 2 MiB, like UMap", HMMU_LARGE_BYTES, true },
 	{ "a word of each 4 KiB", HMMU_PAGE_BYTES, false },
 	{ "every word", sizeof(uint64_t), false },
 };
@@ -295,7 +295,8 @@ static void sweep_floors(struct touch *t, struct bench_case **c, size_t bytes)
 	for (i = 0; i < SWEEPS; i++) {
 		c[i]->floor =
 			sweep_rounds(t, FLOOR, bytes, sweeps[i].step_bytes);
-		bench_note(c[i], "floor: bare userfaultfd; at home: %.0f GB/s",
+		bench_note(c[i],
+			   "floor: bare userfaultfd; system memory: %.0f GB/s",
 			   home[i]);
 	}
 	bench_server_stop(&server);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the hook adds to munmap, and what a part of device memory costs.
+ * The cost of the munmap hook, and of unmapping a part of device memory
  *
- * Floor and ours alternate within one loop, with the space open: the floor is
- * the system call itself, which no hook sees, on memory that no device used.
- * Each mapping stands in a hole between inaccessible neighbours, so that it is
- * a mapping by itself and does not merge.
+ * Floor and ours alternate in one loop, with the space open. The floor is the
+ * raw system call, which bypasses the hook, on memory that no device has used.
+ * Each mapping is in a hole between inaccessible neighbours, so that it does
+ * not merge with another mapping.
  */
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -22,7 +22,7 @@ struct unmap {
 	struct bench_device device;
 	char *hole;
 	size_t bytes;
-	/* What happens to the memory before it is unmapped by the hook. */
+	/* How the device uses the memory before the hook unmaps it. */
 	enum {
 		UNUSED,
 		MIRRORED,
@@ -31,8 +31,8 @@ struct unmap {
 	bool is_populated;
 };
 
-/* One mapping in the hole. */
-static void *make(const struct unmap *u)
+/* Map memory in the hole. */
+static void *map_in_hole(const struct unmap *u)
 {
 	void *p = mmap(u->hole, u->bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
@@ -47,7 +47,7 @@ static void *make(const struct unmap *u)
 
 static double time_raw(const struct unmap *u)
 {
-	void *p = make(u);
+	void *p = map_in_hole(u);
 	uint64_t begin = bench_now_ns();
 
 	(void)syscall(SYS_munmap, p, u->bytes);
@@ -56,7 +56,7 @@ static double time_raw(const struct unmap *u)
 
 static double time_hooked(struct unmap *u)
 {
-	void *p = make(u);
+	void *p = map_in_hole(u);
 	uint64_t begin;
 
 	if (u->use == MIRRORED)
@@ -71,7 +71,7 @@ static double time_hooked(struct unmap *u)
 	return (double)(bench_now_ns() - begin);
 }
 
-/* With a hole of u->bytes between two inaccessible neighbours. */
+/* Make a hole of @u->bytes between two inaccessible neighbours. */
 static void open_hole(struct unmap *u)
 {
 	u->hole = bench_map_empty(u->run, HMMU_LARGE_BYTES, BENCH_SMALL_PAGES);
@@ -91,7 +91,7 @@ static void measure(struct unmap *u, struct bench_case *c)
 
 	open_hole(u);
 	for (i = 0; i < rounds; i++) {
-		/* Neither side always runs after the other. */
+		/* Alternate, so that neither side always runs second. */
 		if (i % 2)
 			raw[i] = time_raw(u);
 		hooked[i] = time_hooked(u);
@@ -100,10 +100,11 @@ static void measure(struct unmap *u, struct bench_case *c)
 	}
 	c->floor = bench_median(raw + warm_up, rounds - warm_up);
 	c->ours = bench_median(hooked + warm_up, rounds - warm_up);
-	bench_note(c, "%.0f ns over; 99 %% within: floor %.0f, ours %.0f",
-		   c->ours - c->floor,
-		   bench_p99(raw + warm_up, rounds - warm_up),
-		   bench_p99(hooked + warm_up, rounds - warm_up));
+	bench_note(
+		c,
+		"%.0f ns over the floor; 99 %% within: floor %.0f, ours %.0f",
+		c->ours - c->floor, bench_p99(raw + warm_up, rounds - warm_up),
+		bench_p99(hooked + warm_up, rounds - warm_up));
 	u->hole = NULL;
 }
 
@@ -139,11 +140,11 @@ void bench_munmap_unused(struct bench_run *run)
 	bench_pin(run->cpu);
 	bench_device_open(run, &u.device, 4 * HMMU_LARGE_BYTES, 0);
 	u.bytes = HMMU_PAGE_BYTES;
-	measure(&u, new_case(&u, "4 KiB, untouched"));
+	measure(&u, new_case(&u, "4 KiB, not populated"));
 	u.is_populated = true;
-	measure(&u, new_case(&u, "4 KiB, touched"));
+	measure(&u, new_case(&u, "4 KiB, populated"));
 	u.bytes = 16 * HMMU_PAGE_BYTES;
-	measure(&u, new_case(&u, "64 KiB, touched"));
+	measure(&u, new_case(&u, "64 KiB, populated"));
 	bench_device_close(&u.device);
 }
 
@@ -151,7 +152,7 @@ void bench_munmap_unused(struct bench_run *run)
 
 #define PART_ROUNDS 400u
 
-/* A mapping of @bytes, of which the middle @part_bytes go. */
+/* A mapping of @bytes, of which @part_bytes in the middle are unmapped. */
 struct part {
 	struct bench_run *run;
 	struct bench_device device;
@@ -160,7 +161,7 @@ struct part {
 	size_t part_bytes;
 };
 
-/* In us. The floor's is at home, and no device ever used it. */
+/* In us. The floor's memory is in system memory and was never used. */
 static double time_part(struct part *p, bool is_ours)
 {
 	char *all = bench_map(p->run, p->bytes, p->pages);
