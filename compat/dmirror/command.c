@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the devices do when they are told to (contract part 2).
+ * The commands of the devices (contract part 2)
+ *
+ * Locking: the unit's lock is held during a command.
+ *
+ * Not supported: commands of a forked child on a descriptor of its parent. The
+ * child cannot reach the parent's address space: -ECHILD.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -11,7 +16,7 @@
 
 #include "dmirror.h"
 
-/* A migration goes on by so many pages; what is done stays done. */
+/* Pages of one step of a migration. After an error the steps before remain. */
 #define STEP_PAGES 512u
 
 static uint64_t end_of(const struct dmirror_cmd *c)
@@ -20,8 +25,9 @@ static uint64_t end_of(const struct dmirror_cmd *c)
 }
 
 /*
- * A buffer for all that a command moves. Not a mapping: the program may look at
- * what has just been unmapped.
+ * A buffer for all data of a command. It comes from hmmu_alloc() and not from
+ * mmap(2), which could return an address that the program has just unmapped and
+ * expects to be invalid.
  */
 static void *bounce_new(const struct dmirror_cmd *c)
 {
@@ -50,7 +56,7 @@ static int cmd_read(struct dmirror_unit *u, struct dmirror_cmd *c)
 	return err;
 }
 
-/* Without limit: as long as mappings change. */
+/* Retries without limit while mappings change. */
 static int cmd_read_unlocked(struct dmirror_unit *u, struct dmirror_cmd *c)
 {
 	int err;
@@ -77,7 +83,7 @@ static int cmd_write(struct dmirror_unit *u, struct dmirror_cmd *c)
 
 /* --- migration ---------------------------------------------------------------------- */
 
-/* Mappings all over [start, end), each readable: else -EINVAL. */
+/* -EINVAL unless all of [start, end) is mapped and readable. */
 static int check_mappings(uint64_t start, uint64_t end)
 {
 	struct dmirror_mapping m;
@@ -97,9 +103,9 @@ static bool is_held(uint64_t entry)
 }
 
 /*
- * Pages that the kernel would have moved, and HMMU can not: of a mapping that
- * is read-only, and the program's own copies of a file's pages. The device
- * works on them in system memory (see the manual).
+ * Pages that the kernel migrates and HMMU cannot: pages of a read-only mapping,
+ * and the program's private copies of a file's pages. The device uses them in
+ * system memory, see hmmu(1).
  */
 static bool may_stay(uint64_t entry, const struct dmirror_mapping *m)
 {
@@ -123,7 +129,7 @@ static int check_pages(const struct dmirror_cmd *c, const uint64_t *entries)
 	return 0;
 }
 
-/* The device maps what has been moved; what has not is -ENOENT. */
+/* Map the migrated pages on the device; -ENOENT if one did not migrate. */
 static int map_migrated(struct dmirror_unit *u, const struct dmirror_cmd *c)
 {
 	size_t bytes = c->npages * sizeof(uint64_t);
@@ -143,7 +149,7 @@ static int map_migrated(struct dmirror_unit *u, const struct dmirror_cmd *c)
 	return err;
 }
 
-/* All steps that can be made, then what the device sees is copied out. */
+/* Migrate step by step, then copy out the pages as the device sees them. */
 static int cmd_to_device(struct dmirror_unit *u, struct dmirror_cmd *c)
 {
 	uint64_t at, to, end = end_of(c);
@@ -257,7 +263,7 @@ static int check(const struct dmirror_cmd *c)
 	return 0;
 }
 
-/* On any error the program's struct is left as it was. */
+/* After an error the program's struct is unchanged. */
 static int command(struct dmirror_unit *u, unsigned long request, uint64_t arg)
 {
 	struct dmirror_cmd c;
@@ -280,8 +286,7 @@ int dmirror_command(const struct dmirror_file *file, unsigned long request,
 {
 	struct dmirror_unit *u;
 
-	/* The address space is the opener's, and can not be reached from
-	 * here. */
+	/* A forked child cannot reach the address space of the opener. */
 	if (file->opener != getpid())
 		return -ECHILD;
 	u = dmirror_unit_get(file->unit);

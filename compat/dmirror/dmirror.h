@@ -3,14 +3,14 @@
 #define DMIRROR_DMIRROR_H
 
 /*
- * libhmmu-dmirror: a preloaded library in which /dev/hmm_dmirror0 to 3 are
- * there, on HMMU instead of a kernel module.
+ * libhmmu-dmirror: a preloaded library that implements /dev/hmm_dmirror0 to 3
+ * on HMMU instead of in a kernel module
  *
- * Files: shim.c stands before the C library's calls; file.c knows which file
- * descriptors are devices; unit.c makes the four devices, when the first is
- * opened; command.c is what the devices do, copy.c, mapping.c and snapshot.c
- * parts of it; gup.c is the kernel's other test device, for pins; pagemap.c
- * shows in /proc/PID/pagemap what is away.
+ * Files: shim.c replaces calls of the C library. file.c finds out which file
+ * descriptors are devices. unit.c creates the devices when they are opened.
+ * command.c has the commands of the devices; copy.c, mapping.c and snapshot.c
+ * have parts of them. gup.c is the kernel's test device for page pins.
+ * pagemap.c marks device pages in /proc/PID/pagemap.
  */
 
 #include <pthread.h>
@@ -27,12 +27,12 @@
 #include "interface.h"
 
 #define DMIRROR_UNITS	4u
-/* The first so many have private memory, the others coherent memory. */
+/* Units below this number have private memory, the others coherent memory. */
 #define DMIRROR_PRIVATE 2u
 
 /* --- file.c --------------------------------------------------------------------- */
 
-/* Which device a descriptor stands for. */
+/* The kind of device that a descriptor refers to. */
 enum dmirror_kind {
 	DMIRROR_NONE,
 	DMIRROR_DEVICE,
@@ -46,56 +46,56 @@ struct dmirror_file {
 	pid_t opener;
 };
 
-/* The device of that name, or NONE. */
+/* The device of that path, or NONE. */
 struct dmirror_file dmirror_file_named(const char *path);
-/* A new descriptor for it, or -errno. */
+/* Create a descriptor for @file; the descriptor or -errno. */
 int dmirror_file_open(const struct dmirror_file *file, int flags);
-/* What @fd stands for; cheap as long as nothing was opened. */
+/* The device that @fd refers to. Cheap if no device was ever opened. */
 struct dmirror_file dmirror_file_of(int fd);
-/* @fd, which is open, is closed: true if no other descriptor has its file. */
+/* Before @fd is closed: true if no other descriptor has its file. */
 bool dmirror_file_is_last(int fd);
 
 /* --- unit.c ----------------------------------------------------------------------- */
 
 struct dmirror_unit {
-	/* Held over a command. */
+	/* Held during a command. */
 	pthread_mutex_t lock;
 	unsigned int opens;
 	struct hmmu_memory *memory;
 	struct hmmu_device *device;
-	/* Accesses of the device; misses are faulted by the command. */
+	/* The device's accesses. It reports misses, and the command faults. */
 	struct hmmu_port *port;
 };
 
-/* The space, and how commands reach the program's own buffers. */
+/* The space, and a device with which commands access the program's buffers. */
 struct dmirror_process {
-	/* Held over a use of @port. */
+	/* Held while @port is used. */
 	pthread_mutex_t lock;
 	struct hmmu_space *space;
 	struct hmmu_device *copier;
 	struct hmmu_port *port;
 };
 
-/* One more user of unit @number of this process, or -errno. */
+/* Count a user of unit @number, and create the device for the first one. */
 int dmirror_unit_open(unsigned int number);
-/* One less: the last one ends the device and brings its pages home. */
+/* The last user destroys the device; its pages migrate back. */
 void dmirror_unit_close(unsigned int number);
-/* NULL: it is not open in this process. */
+/* NULL if it is not open in this process. */
 struct dmirror_unit *dmirror_unit_get(unsigned int number);
-/* Valid while a unit is open, or a use of it is held. */
+/* Valid while a unit is open, or between hold and drop. */
 struct dmirror_process *dmirror_process_get(void);
-/* The space alone, for pins: 0 or -errno. */
+/* Hold the space without a unit, for pins: 0 or -errno. */
 int dmirror_process_hold(void);
 void dmirror_process_drop(void);
 
 /* --- copy.c ----------------------------------------------------------------------- */
 
-/* Between the program's memory and ours; -EFAULT as copy_to_user() would. */
+/* Copy from and to the program's memory; -EFAULT as in copy_to_user(). */
 int dmirror_copy_in(void *to, uint64_t from, size_t bytes);
 int dmirror_copy_out(uint64_t to, const void *from, size_t bytes);
 
 /*
- * The device reads or writes [c->addr, + npages) from or to @bounce: c->faults
+ * The device copies [c->addr, + npages) to @bounce, or @bounce to it. c->faults
  * counts its faults, c->cpages the pages done.
  */
 int dmirror_device_copy(struct dmirror_unit *u, struct dmirror_cmd *c,
@@ -112,16 +112,16 @@ struct dmirror_mapping {
 	bool of_file;
 };
 
-/* The mapping that holds @addr; -ENOENT: none does. */
+/* The mapping that contains @addr, or -ENOENT. */
 int dmirror_mapping_at(uint64_t addr, struct dmirror_mapping *m);
 
 /* --- pagemap.c -------------------------------------------------------------------- */
 
-/* The program has opened a file of that name. */
+/* The program opens a file of that path. */
 void dmirror_pagemap_opened(const char *path);
-/* @fd is the pagemap of this process; cheap as long as none was opened. */
+/* True if @fd is the pagemap of this process. Cheap if none was opened. */
 bool dmirror_pagemap_is(int fd);
-/* @bytes of it were read from offset @at into @records. */
+/* Correct @records: @bytes that were read from offset @at of the pagemap. */
 void dmirror_pagemap_correct(off_t at, void *records, size_t bytes);
 
 /* --- command.c, snapshot.c, gup.c --------------------------------------------------- */
@@ -133,8 +133,8 @@ int dmirror_snapshot(struct dmirror_unit *u, struct dmirror_cmd *c);
 int dmirror_gup(unsigned long request, uint64_t arg);
 
 /*
- * The entries of [addr, + npages): what is there now, nothing is faulted.
- * -EBUSY after a second of collisions.
+ * Get the entries of [addr, + npages) without faulting pages in. -EBUSY after
+ * one second of collisions.
  */
 int dmirror_look(struct dmirror_unit *u, uint64_t addr, size_t npages,
 		 uint64_t *entries);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors: each open of a device is an anonymous file of its own, whose
- * content says what it is. So dup() and the rest of the C library work on it as
- * on any other, and a program that is forked has it, too.
+ * Descriptors of devices
+ *
+ * Each open of a device creates an anonymous file whose content identifies the
+ * device. So dup(2) and other calls work as on any descriptor, and a forked
+ * child inherits it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,13 +23,13 @@
 
 static const char magic[8] = "hmmudev";
 
-/* What stands in the file. A page, for it can be mapped. */
+/* The content, at offset 4096 of the file. */
 struct content {
 	char magic[8];
 	struct dmirror_file file;
 };
 
-/* Descriptors were made: before that none can be ours. */
+/* Set when the first descriptor is created; before, none can be a device. */
 static _Atomic bool any;
 
 struct dmirror_file dmirror_file_named(const char *path)
@@ -97,7 +99,7 @@ static bool has_file(int fd, const struct stat *own)
 	       st.st_ino == own->st_ino;
 }
 
-/* As the kernel fills it in; the C library's opendir() would allocate. */
+/* struct linux_dirent64. opendir(3) is not used, because it allocates. */
 struct entry {
 	uint64_t ino;
 	int64_t off;
@@ -106,7 +108,7 @@ struct entry {
 	char name[];
 };
 
-/* Another descriptor among the entries has the file. */
+/* True if a descriptor in @entries other than @fd has the file @own. */
 static bool any_has_file(const char *entries, long bytes, int fd,
 			 const struct stat *own)
 {

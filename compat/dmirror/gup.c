@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The test device for page pins: takes pages as a system call or a driver does,
- * and lets them go before it returns.
+ * The test device for page pins: pins pages as a system call or a driver does,
+ * and unpins them before it returns
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -16,8 +16,9 @@
 #endif
 
 /*
- * As another device would: what is away comes home for it. For an ordinary
- * user, whose userfaultfd does not serve the kernel's own touch.
+ * Access the pages as another device would, so that device pages migrate back.
+ * Needed for an ordinary user, whose userfaultfd does not resolve faults of the
+ * kernel.
  */
 static int touch_pages(uint64_t start, uint64_t end)
 {
@@ -32,7 +33,7 @@ static int touch_pages(uint64_t start, uint64_t end)
 	return err;
 }
 
-/* For a short time: any page that the CPU can have will do (DC4). */
+/* Short-term: any page that the CPU can access (DC4). */
 static int get_pages(uint64_t start, uint64_t end, bool write)
 {
 	if (!madvise((void *)start, end - start,
@@ -41,7 +42,7 @@ static int get_pages(uint64_t start, uint64_t end, bool write)
 	return errno == EAGAIN ? -EAGAIN : touch_pages(start, end);
 }
 
-/* For long: system memory (DC3). */
+/* Long-term: pages in system memory (DC3). */
 static int pin_pages(uint64_t start, uint64_t end)
 {
 	struct hmmu_space *space = dmirror_process_get()->space;
@@ -56,7 +57,7 @@ static bool is_long(unsigned long request, const struct gup_cmd *g)
 	       (request == GUP_PIN_FAST && g->gup_flags & GUP_LONGTERM);
 }
 
-static int take(unsigned long request, const struct gup_cmd *g)
+static int run_gup(unsigned long request, const struct gup_cmd *g)
 {
 	uint64_t start = g->addr & ~(HMMU_PAGE_BYTES - 1);
 	uint64_t end = (g->addr + g->size + HMMU_PAGE_BYTES - 1) &
@@ -89,5 +90,5 @@ int dmirror_gup(unsigned long request, uint64_t arg)
 	default:
 		return -EINVAL;
 	}
-	return g ? take(request, g) : -EFAULT;
+	return g ? run_gup(request, g) : -EFAULT;
 }

@@ -3,18 +3,18 @@
 #define DMIRROR_INTERFACE_H
 
 /*
- * The interface of the kernel's test device for heterogeneous memory, as its
- * users see it (contract part 2): commands, their argument, and the bytes of a
- * snapshot. And that of the kernel's test device for page pins.
+ * The user interface of the kernel's HMM test device (contract part 2):
+ * commands, their argument, and the bytes of a snapshot. Also that of the
+ * kernel's test device for page pins.
  */
 
 #include <stdint.h>
 #include <sys/ioctl.h>
 
 /*
- * @addr:   what the device works on, page aligned.
- * @ptr:    the program's buffer for what it reads, writes or sees.
- * @npages: how much of it, 4 KiB pages.
+ * @addr:   address that the device uses, page aligned.
+ * @ptr:    the program's buffer for the data or the snapshot.
+ * @npages: length in 4 KiB pages.
  * @cpages: out: pages done.
  * @faults: out: device faults taken.
  */
@@ -37,10 +37,10 @@ struct dmirror_cmd {
 #define DMIRROR_FLAGS		     _IOWR('H', 0x08, struct dmirror_cmd)
 #define DMIRROR_READ_UNLOCKED	     _IOWR('H', 0x09, struct dmirror_cmd)
 
-/* Of FLAGS, in npages: the next large allocation fails once. */
+/* A flag of DMIRROR_FLAGS, in npages: the next large allocation fails once. */
 #define DMIRROR_FLAG_FAIL_ALLOC	     1u
 
-/* A snapshot's byte: kind of page | access | size, or one of the first two. */
+/* A byte of a snapshot: kind | access | size, or one of the first two. */
 #define DMIRROR_PROT_ERROR	     0xffu
 #define DMIRROR_PROT_NONE	     0x00u
 #define DMIRROR_PROT_READ	     0x01u
@@ -73,7 +73,7 @@ struct gup_cmd {
 #define GUP_PIN_BASIC _IOWR('g', 5, struct gup_cmd)
 
 #define GUP_WRITE     0x01u
-/* It has changed its place: Linux 6.1, and later ones. */
+/* The flag has another value in Linux 6.1 than in later versions. */
 #define GUP_LONGTERM  (0x10000u | 0x100u)
 
 #endif

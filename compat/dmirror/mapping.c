@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program's mappings, out of /proc/self/maps. Nothing here allocates: the
- * program's heap may be what is asked about.
+ * The program's mappings, from /proc/self/maps
+ *
+ * Nothing here allocates, because the program's heap may be the mapping in
+ * question.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +35,8 @@ static int next_char(struct lines *l)
 	return (unsigned char)l->text[l->at++];
 }
 
-/* Digits up to the first other character, which is taken, too. */
-static uint64_t hex(struct lines *l)
+/* Read read_hex digits up to and with the first other character. */
+static uint64_t read_hex(struct lines *l)
 {
 	uint64_t v = 0;
 	int c;
@@ -49,18 +51,18 @@ static void read_line(struct lines *l, struct dmirror_mapping *m)
 {
 	int c;
 
-	m->start = hex(l);
-	m->end = hex(l);
+	m->start = read_hex(l);
+	m->end = read_hex(l);
 	m->readable = next_char(l) == 'r';
 	m->writable = next_char(l) == 'w';
 	(void)next_char(l);
 	m->shared = next_char(l) == 's';
 	(void)next_char(l);
-	(void)hex(l);
-	(void)hex(l);
-	(void)hex(l);
-	m->of_file = hex(l) != 0;
-	/* hex() may have taken the newline of a line without a name. */
+	(void)read_hex(l);
+	(void)read_hex(l);
+	(void)read_hex(l);
+	m->of_file = read_hex(l) != 0;
+	/* read_hex() may have taken the newline of a line without a name. */
 	if (l->at && l->text[l->at - 1] == '\n')
 		return;
 	while ((c = next_char(l)) >= 0 && c != '\n')

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /proc/PID/pagemap of this process: a page in a device's private memory is
- * swapped and not present there (DP12), while to the kernel that runs HMMU it
- * is absent. So what the program reads is put right on its way.
+ * Corrections of /proc/PID/pagemap of this process
+ *
+ * A page in a device's private memory must be swapped and not present there
+ * (DP12). For the kernel under HMMU the page is absent, so the data that the
+ * program reads is corrected.
+ *
+ * Not supported: the PAGEMAP_SCAN ioctl, fread(3), and other processes, which
+ * bypass the replaced calls.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,10 +22,10 @@
 #define RECORD_SWAPPED (1ull << 62)
 #define RECORD_PRESENT (1ull << 63)
 
-/* Looked at together. */
+/* Pages of one snapshot. */
 #define CHUNK_PAGES    32u
 
-/* A file of that name was opened: before that no descriptor can be one. */
+/* Set when a pagemap is first opened; before, no descriptor can be one. */
 static _Atomic bool any;
 
 void dmirror_pagemap_opened(const char *path)
@@ -43,7 +48,7 @@ static bool is_own_pagemap(const char *path)
 	       *end == '/' && !strcmp(path + n - (sizeof(file) - 1), file);
 }
 
-/* By its name, for it may be a copy or inherited from a parent. */
+/* Compares the file's path, because @fd may be a copy or inherited. */
 bool dmirror_pagemap_is(int fd)
 {
 	char link[32], path[64];
@@ -59,8 +64,9 @@ bool dmirror_pagemap_is(int fd)
 	return is_own_pagemap(path);
 }
 
-/* Which of [addr, + npages) are in private memory of @u: one bit each. */
-static uint32_t pages_of(struct dmirror_unit *u, uint64_t addr, size_t npages)
+/* One bit for each page of [addr, + npages): set if in private memory of @u. */
+static uint32_t find_device_pages(struct dmirror_unit *u, uint64_t addr,
+				  size_t npages)
 {
 	uint64_t entries[CHUNK_PAGES];
 	uint32_t bits = 0;
@@ -77,7 +83,7 @@ static uint32_t pages_of(struct dmirror_unit *u, uint64_t addr, size_t npages)
 	return bits;
 }
 
-static uint32_t pages_of_all(uint64_t addr, size_t npages)
+static uint32_t find_all_device_pages(uint64_t addr, size_t npages)
 {
 	struct dmirror_unit *u;
 	unsigned int number;
@@ -86,13 +92,13 @@ static uint32_t pages_of_all(uint64_t addr, size_t npages)
 	for (number = 0; number < DMIRROR_PRIVATE; number++) {
 		u = dmirror_unit_get(number);
 		if (u)
-			bits |= pages_of(u, addr, npages);
+			bits |= find_device_pages(u, addr, npages);
 	}
 	return bits;
 }
 
-/* The program's buffer, which may be away itself: under no lock. */
-static void correct(unsigned char *record)
+/* Called without a lock: the program's buffer may be on a device. */
+static void correct_record(unsigned char *record)
 {
 	uint64_t r;
 
@@ -110,9 +116,9 @@ void dmirror_pagemap_correct(off_t at, void *records, size_t bytes)
 
 	for (i = 0; i < count; i += n) {
 		n = count - i < CHUNK_PAGES ? count - i : CHUNK_PAGES;
-		bits = pages_of_all((page + i) * HMMU_PAGE_BYTES, n);
+		bits = find_all_device_pages((page + i) * HMMU_PAGE_BYTES, n);
 		for (j = 0; j < n; j++)
 			if (bits >> j & 1)
-				correct(to + (i + j) * sizeof(uint64_t));
+				correct_record(to + (i + j) * sizeof(uint64_t));
 	}
 }

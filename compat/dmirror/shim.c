@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Before the C library's calls: what concerns a device is done here, all else
- * is handed on to the next library that has the call.
+ * Replacements of calls of the C library: calls on a device are handled here,
+ * all others are passed to the next library or to the kernel
  */
 /* Both names of each call are defined here. */
 #undef _FILE_OFFSET_BITS
@@ -90,7 +90,7 @@ EXPORT int openat(int dir, const char *path, int flags, ...)
 EXPORT int openat64(int dir, const char *path, int flags, ...)
 	__attribute__((alias("openat")));
 
-/* Of programs that are compiled with checks of their arguments. */
+/* Called by programs that are compiled with _FORTIFY_SOURCE. */
 EXPORT int __open_2(const char *path, int flags);
 int __open_2(const char *path, int flags)
 {
@@ -102,7 +102,7 @@ EXPORT int __open64_2(const char *path, int flags)
 
 /* --- read -------------------------------------------------------------------------- */
 
-/* The next library's: a thread may be cancelled in it. */
+/* The next library's function, in which a thread may be cancelled. */
 #define NEXT(fn) ((__typeof__(&(fn)))dlsym(RTLD_NEXT, #fn))
 
 static ssize_t corrected(off_t at, void *buf, ssize_t n)
@@ -139,7 +139,7 @@ EXPORT ssize_t pread(int fd, void *buf, size_t bytes, off_t at)
 EXPORT ssize_t pread64(int fd, void *buf, size_t bytes, off_t at)
 	__attribute__((alias("pread")));
 
-/* Of programs that are compiled with checks of their buffers' room. */
+/* Called by programs that are compiled with _FORTIFY_SOURCE. */
 void __chk_fail(void) __attribute__((noreturn));
 EXPORT ssize_t __read_chk(int fd, void *buf, size_t bytes, size_t room);
 EXPORT ssize_t __pread_chk(int fd, void *buf, size_t bytes, off_t at,
@@ -185,7 +185,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, unsigned long);
 	va_end(ap);
-	/* Programs keep it in an int, too. */
+	/* Programs may have sign-extended it from an int. */
 	request = (unsigned int)request;
 	switch (file.kind) {
 	case DMIRROR_DEVICE:
@@ -199,7 +199,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 
 typedef void *mmap_fn(void *, size_t, int, int, int, off_t);
 
-/* HMMU's own: the next after this. */
+/* HMMU's hook, which comes next after this library. */
 static mmap_fn *next_mmap(void)
 {
 	static mmap_fn *next;
@@ -209,7 +209,7 @@ static mmap_fn *next_mmap(void)
 	return next;
 }
 
-/* Fresh zeroed pages of the device's, present from the start. */
+/* Map new zeroed pages of the device, which are present at once. */
 static void *map_device(void *addr, size_t length, int prot, int flags)
 {
 	int fd = memfd_create("hmm_dmirror pages", MFD_CLOEXEC);

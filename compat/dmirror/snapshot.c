@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Snapshots: what the program's page tables have, one byte for each page.
+ * Snapshots of the program's page tables, one byte for each page
  */
 #include <errno.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #include "dmirror.h"
 
-/* So many pages at a time, each with a subscription of its own. */
+/* Pages of one chunk. Each chunk has a subscription of its own. */
 #define CHUNK_PAGES 32u
 
 static void take_seq(struct hmmu_notifier *sub, void *arg,

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The devices of this process: made when the first descriptor of one is opened,
- * ended with the last. A process that opens none has no space and no thread.
+ * The devices of this process
  *
- * A forked child has none of its parent's: what it inherits is forgotten.
+ * A device is created when its first descriptor is opened and destroyed when
+ * the last is closed. A process that opens none has no space and no thread. A
+ * forked child does not use its parent's devices; it drops the inherited state.
+ *
+ * Locking: @lock guards all state of this file.
  */
 #include <errno.h>
 #include <unistd.h>
 
 #include "dmirror.h"
 
-/* Room for so much device memory each; what is not used costs nothing. */
+/* Size of each device memory. Unused memory costs nothing. */
 #define MEMORY_BYTES (4ul << 30)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -19,7 +22,7 @@ static struct dmirror_process process = { .lock = PTHREAD_MUTEX_INITIALIZER };
 static unsigned int holds;
 static pid_t owner;
 
-/* In a child: everything here was the parent's. */
+/* In a child, drop the parent's state. */
 static void forget_if_forked(void)
 {
 	unsigned int i;
@@ -38,7 +41,7 @@ static void forget_if_forked(void)
 static void process_end(struct dmirror_process *p)
 {
 	hmmu_port_close(p->port);
-	/* What is still in use stays open: the process ends with it. */
+	/* If it is still in use, it stays open until the process ends. */
 	if (!hmmu_device_destroy(p->copier) && !hmmu_space_close(p->space))
 		p->space = NULL;
 	p->port = NULL;
@@ -103,7 +106,7 @@ struct dmirror_process *dmirror_process_get(void)
 static void unit_end(struct dmirror_unit *u)
 {
 	hmmu_port_close(u->port);
-	/* A device that can not be ended keeps its memory, and the space open. */
+	/* If it cannot be destroyed, its memory and the space stay open. */
 	if (!hmmu_device_destroy(u->device))
 		hmmu_memory_destroy(u->memory);
 	u->port = NULL;
@@ -121,7 +124,7 @@ static int unit_make(struct dmirror_unit *u, bool coherent)
 	};
 	struct hmmu_device_options o = { .size = sizeof(o),
 					 .name = "dmirror",
-					 /* Its faults are counted. */
+					 /* The program counts its faults. */
 					 .fault_around_pages = 1 };
 	int err = hmmu_memory_create(process.space, &mo, &u->memory);
 
