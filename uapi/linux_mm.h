@@ -3,14 +3,14 @@
 #define HMMU_UAPI_LINUX_MM_H
 
 /*
- * What HMMU asks of the Linux kernel and what the headers of a 6.1
- * distribution do not declare yet.
+ * Linux interfaces that HMMU uses and that the headers of a distribution with
+ * Linux 6.1 do not declare
  *
- * Every block is guarded by the macro that a newer header defines, so that
- * this file gives way to the system's own declarations as they appear: include
- * it instead of the <linux/...> headers, never before them. Numbers and layouts
- * are the kernel's and can not change. That a name is declared here says
- * nothing about the running kernel; src/live/probe.c tries each one.
+ * Every block is guarded by the macro that a newer header defines, so that the
+ * system's own declarations are used if they exist. Include this file instead
+ * of the <linux/...> headers, never before them. Numbers and layouts are the
+ * kernel's and cannot change. A declaration here does not mean that the running
+ * kernel has the interface; src/live/probe.c tries each one.
  */
 #include <linux/fs.h>
 #include <linux/ioctl.h>
@@ -21,7 +21,7 @@
 /* userfaultfd: opening ---------------------------------------------------- */
 
 #ifndef UFFD_USER_MODE_ONLY
-/* Faults of the kernel's own accesses are not reported: they give EFAULT. */
+/* Faults of kernel accesses are not reported; the access fails with EFAULT. */
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
@@ -30,11 +30,11 @@
 #endif
 
 #ifndef USERFAULTFD_IOC_NEW
-/* On /dev/userfaultfd: the argument is the flags, the result is the file. */
+/* On /dev/userfaultfd. The argument is the flags, the result a descriptor. */
 #define USERFAULTFD_IOC_NEW _IO(USERFAULTFD_IOC, 0x00)
 #endif
 
-/* userfaultfd: features, in the order in which they came ------------------ */
+/* userfaultfd: features, oldest first ------------------------------------- */
 
 #ifndef UFFD_FEATURE_EXACT_ADDRESS
 #define UFFD_FEATURE_EXACT_ADDRESS (1 << 11)
@@ -119,7 +119,7 @@ struct pm_scan_arg {
 	__u64 flags;
 	__u64 start;
 	__u64 end;
-	/* Written by the kernel: where the walk stopped. */
+	/* Written by the kernel: the address where the walk stopped. */
 	__u64 walk_end;
 	__u64 vec;
 	__u64 vec_len;
@@ -137,7 +137,7 @@ struct pm_scan_arg {
 #define PAGE_IS_SOFT_DIRTY (1 << 7)
 #endif
 
-/* Linux 6.15; before it a guard page shows as swapped and nothing more. */
+/* Since Linux 6.15. Before, a guard page has only PAGE_IS_SWAPPED. */
 #ifndef PAGE_IS_GUARD
 #define PAGE_IS_GUARD (1 << 8)
 #endif
@@ -150,7 +150,7 @@ enum procmap_query_flags {
 	PROCMAP_QUERY_VMA_WRITABLE = 0x02,
 	PROCMAP_QUERY_VMA_EXECUTABLE = 0x04,
 	PROCMAP_QUERY_VMA_SHARED = 0x08,
-	/* Of the question only: the answer does not say it. */
+	/* Only in query_flags, never in vma_flags. */
 	PROCMAP_QUERY_COVERING_OR_NEXT_VMA = 0x10,
 	PROCMAP_QUERY_FILE_BACKED_VMA = 0x20,
 };
@@ -159,7 +159,7 @@ struct procmap_query {
 	__u64 size;
 	__u64 query_flags;
 	__u64 query_addr;
-	/* All of the rest up to dev_minor is written by the kernel. */
+	/* From here to dev_minor: written by the kernel. */
 	__u64 vma_start;
 	__u64 vma_end;
 	__u64 vma_flags;
@@ -168,7 +168,7 @@ struct procmap_query {
 	__u64 inode;
 	__u32 dev_major;
 	__u32 dev_minor;
-	/* In: room; out: bytes used. Zero together with the address: not asked. */
+	/* In: buffer size; out: bytes used. 0 if the address is 0, too. */
 	__u32 vma_name_size;
 	__u32 build_id_size;
 	__u64 vma_name_addr;
