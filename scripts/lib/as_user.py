@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""as_user.py BUILD_DIR RECORDS - runs tests again without privileges.
+"""as_user.py BUILD_DIR RECORDS - run tests again without privileges.
 
-Root gives its rights away: each program of the suites live, stress and tool
-runs as nobody, from a copy of the build that nobody can read (a clone under
-/root is closed to others). RECORDS becomes what meson's testlog.json is.
+Root runs each program of the suites live, stress and tool as the user nobody.
+The programs run from a copy of the build, because other users cannot read a
+clone under /root. RECORDS gets the format of meson's testlog.json.
 """
 
 import json
@@ -38,7 +38,7 @@ def is_needed(path):
 
 
 def copy_build(build, copy):
-    """The programs keep their places: they find libhmmu.so by $ORIGIN."""
+    """Keeps relative paths, because programs find libhmmu.so by $ORIGIN."""
     for folder, folders, names in os.walk(build):
         folders[:] = [name for name in folders
                       if not name.endswith(".p")
@@ -52,14 +52,14 @@ def copy_build(build, copy):
 
 
 class Places:
-    """Renames files of the build and of the sources to their copies."""
+    """Maps paths of the build and of the sources to their copies."""
 
     def __init__(self, build, source, scratch):
         self.build, self.source = build, source
         self.copy, self.source_copy = scratch / "build", scratch / "source"
 
     def moved(self, word):
-        """Meson names files by their whole path or from the build folder."""
+        """Meson's paths are absolute or relative to the build folder."""
         path = pathlib.Path(os.path.normpath(self.build / word))
         if "/" not in word or not path.exists():
             return word
@@ -78,7 +78,7 @@ class Places:
 
 
 def run(test, places, home):
-    """Runs one program in its own session, and ends all of it in time."""
+    """Runs one program in its own session, and kills it at the time limit."""
     command = [places.moved(word) for word in test["cmd"]]
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8",
                    "HOME": home, "TMPDIR": home}
@@ -95,7 +95,7 @@ def run(test, places, home):
         stdout, stderr = process.communicate(timeout=test["timeout"] or None)
     except subprocess.TimeoutExpired:
         timed_out = True
-        # SIGTERM first: the harness takes its case with it.
+        # SIGTERM first, so that the harness kills its case.
         os.killpg(process.pid, signal.SIGTERM)
         time.sleep(0.5)
         os.killpg(process.pid, signal.SIGKILL)

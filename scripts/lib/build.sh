@@ -2,8 +2,8 @@
 # Configures and builds one meson build directory.
 # shellcheck shell=bash
 
-# An unchanged directory is only reconfigured; one that cannot be (it was
-# moved, or made by another meson) is made anew.
+# Reconfigure an existing directory. If that fails, because it was moved or
+# created by another version of meson, wipe it.
 configure() {
 	local dir=$1
 	shift
@@ -15,11 +15,11 @@ configure() {
 	fi
 }
 
-# build DIR MESON_OPTION... - quiet; on failure the end of the log is printed
+# build DIR MESON_OPTION... - quiet; after a failure it prints the log's end
 build() {
 	local dir=$1 log
 	mkdir -p "$dir" 2>/dev/null && [ -w "$dir" ] ||
-		die "$dir cannot be written by $(id -un); remove or chown it"
+		die "$(id -un) cannot write to $dir; remove or chown it"
 	log=$dir/build.log
 	if configure "$@" >"$log" 2>&1 && ninja -C "$dir" >>"$log" 2>&1; then
 		return 0

@@ -1,28 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the kernel's HMM tests printed, as a table: test, private, coherent.
+"""Print the results of the kernel's HMM tests as a table.
 
 usage: conformance.py LOG FREE_HUGE_PAGES
 
-A test that found no huge page of hugetlbfs ends as if it had passed: it counts
-as skipped. The status is 0 if tests ran and none failed.
+A test that finds no huge page of hugetlbfs passes; it counts as skipped here.
+The exit status is 0 if tests ran and none failed.
 """
 
 import re
 import sys
 
 RUN = re.compile(r"# +RUN +(\S+) \.\.\.$")
-# A skipped one has lost its name in old kernels.
+# Tests of old kernels do not print the name of a skipped test.
 RESULT = re.compile(r"(not ok|ok) \d+ (?:(\S+\.\S+) ?)?(?:# SKIP ?(.*))?$")
 PLAN = re.compile(r"1\.\.(\d+)$")
-# What those need, which end quietly without it.
+# Tests that pass without testing if they find no huge page.
 NEEDS_HUGE = ("anon_write_hugetlbfs", "compound")
 HUGE = "huge pages of hugetlbfs"
 
 
 def read(path):
-    """How many tests there are, results by (fixture, test) and variant, and
-    what was printed of those that failed."""
+    """Returns the number of planned tests, the results by (fixture, test) and
+    variant, and the output of the failed tests."""
     plan, results, said, lines, name = 0, {}, {}, [], ""
     with open(path, encoding="utf-8", errors="replace") as log:
         for line in log:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-# Finds out what the build needs and the machine lacks, and installs that
-# through apt-get. What is there is looked for by what it does, not by its
-# package, so that a machine that has it from elsewhere is left alone.
+# Finds the missing requirements of the build and installs them with apt-get.
+# Checks for commands and files, not for packages: a requirement that was
+# installed in another way is not installed again.
 # shellcheck shell=bash
 
 has_command() {
 	command -v "$1" >/dev/null 2>&1
 }
 
-# Without pkg-config only the package can be asked for.
+# Without pkg-config, check for the package.
 has_library() {
 	if has_command pkg-config; then
 		pkg-config --exists "$1"
@@ -42,7 +42,7 @@ has_clang_runtimes() {
 		has_clang_runtime fuzzer
 }
 
-# What is missing: the packages, and a line on each.
+# The missing packages, and a line about each.
 missing=()
 missing_why=()
 
@@ -93,8 +93,7 @@ apt_install() {
 		apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
-# A fresh machine has no package lists, an old one has stale ones: only then
-# are they fetched.
+# Fetch package lists only if the first try fails: they may be missing or old.
 install_missing() {
 	say "apt-get install ${missing[*]}"
 	apt_install && return
@@ -110,15 +109,15 @@ print_missing() {
 	done
 }
 
-# ensure_packages MAY_INSTALL NEED... - ends the script with status 1 where
-# something stays missing
+# ensure_packages MAY_INSTALL NEED... - ends the script with status 1 if
+# something is still missing
 ensure_packages() {
 	local may_install=$1 list
 	shift
 	for list in "$@"; do "$list"; done
 	[ ${#missing[@]} -gt 0 ] || return 0
 	print_missing
-	$may_install || die "not installed, as asked: ${missing[*]}"
+	$may_install || die "missing, and --no-install is set: ${missing[*]}"
 	has_command apt-get || die "no apt-get here; install: ${missing[*]}"
 	[ "$(id -u)" -eq 0 ] || has_command sudo ||
 		die "neither root nor sudo; as root: apt-get install ${missing[*]}"
@@ -127,5 +126,5 @@ ensure_packages() {
 	hash -r
 	for list in "$@"; do "$list"; done
 	[ ${#missing[@]} -eq 0 ] ||
-		die "installed, and still not found: ${missing[*]}"
+		die "installed, but still not found: ${missing[*]}"
 }

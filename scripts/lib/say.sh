@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the scripts say. Source it with $program set.
+# Messages of the scripts. Set $program before you source it.
 # shellcheck shell=bash
 
 say() {
@@ -11,7 +11,7 @@ die() {
 	exit 1
 }
 
-# usage_error TEXT - wrong arguments; --help says the right ones
+# usage_error TEXT - end with status 2 because of wrong arguments
 usage_error() {
 	printf '%s: %s; see --help\n' "$program" "$*" >&2
 	exit 2

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tally.py [--brief] LABEL=RECORDS... - counts the cases of test runs.
+"""tally.py [--brief] LABEL=RECORDS... - count the cases of test runs.
 
-RECORDS is meson's testlog.json: a JSON object a line, one for each program.
-Its output is read as TAP, so that each case counts, not each program. A
-program that prints no TAP is one case. LABEL=build-failed is one failure.
+RECORDS is meson's testlog.json, with one JSON object on a line for each
+program. The output of a program is parsed as TAP, so that cases are counted and
+not programs. A program that prints no TAP is one case. LABEL=build-failed is
+one failure.
 
-Prints what failed programs printed, what was skipped for which missing
-capability, and as the last line `N passed, N failed, N skipped`. The status
-is 0 if something passed and nothing failed.
+Prints the output of failed programs, the skipped cases by missing capability,
+and as the last line `N passed, N failed, N skipped`. The exit status is 0 if
+something passed and nothing failed.
 """
 
 import collections
@@ -20,7 +21,7 @@ import sys
 PLAN = re.compile(r"1\.\.(\d+)\s*(?:#\s*SKIP\S*\s*(.*))?$", re.I)
 RESULT = re.compile(r"(not )?ok\b\s*(\d+)?\s*(?:-\s*)?([^#]*)"
                     r"(?:#\s*(SKIP|TODO)\S*\s*(.*))?$", re.I)
-# What a cmocka test prints before skip(), which takes no reason.
+# A cmocka test prints this before skip(), which takes no reason.
 NEEDS = re.compile(r"#\s*needs:\s*(.*)$")
 TAIL_LINES = 80
 
@@ -28,10 +29,10 @@ Case = collections.namedtuple("Case", "name result text")
 
 
 def read_tap(stdout):
-    """Returns the cases, and how many were planned (None: no TAP).
+    """Returns the cases and the number planned, which is None without TAP.
 
-    cmocka 1.1 writes a skipped case as `not ok 3 # SKIP its_name`; everybody
-    else as `ok 3 - its_name # SKIP the reason`.
+    cmocka 1.1 prints a skipped case as `not ok 3 # SKIP its_name`, all other
+    programs as `ok 3 - its_name # SKIP the reason`.
     """
     cases, planned, reason, text = [], None, "", []
     for line in stdout.splitlines():
@@ -60,14 +61,14 @@ def read_tap(stdout):
 def how_it_ended(record):
     code = record.get("returncode", 0)
     if record.get("result") == "TIMEOUT":
-        return "ended by the time limit"
+        return "stopped at the time limit"
     if code < 0:
-        return f"ended by signal {-code}"
+        return f"killed by signal {-code}"
     return f"exit status {code}"
 
 
 def program_cases(record):
-    """The cases of one program; what it owes becomes a failed case."""
+    """The cases of one program. A missing case becomes a failed case."""
     result = record.get("result", "ERROR")
     cases, planned = read_tap(record.get("stdout") or "")
     if planned is None:
@@ -98,14 +99,14 @@ def read_records(label, path):
         yield label, Case("build", "failed", ["see above"]), ""
         return
     if not os.path.exists(path):
-        yield label, Case("run", "failed", ["left no records"]), ""
+        yield label, Case("run", "failed", ["wrote no records"]), ""
         return
     with open(path, encoding="utf-8", errors="replace") as lines:
         records = [json.loads(line) for line in lines]
     if not records:
         yield label, Case("run", "failed", ["no test ran"]), ""
     for record in records:
-        # Meson puts the suites before the name.
+        # Meson prefixes the name with the suites.
         name = record["name"].rpartition(" / ")[2]
         for case in program_cases(record):
             yield f"{label}: {name}", case, record.get("stderr") or ""
@@ -121,7 +122,7 @@ def print_failures(failures):
         print(f"FAILED {full_name(program, case)}")
         lines = case.text[:TAIL_LINES]
         if program not in seen:
-            # Meson adds the exit status of a TAP program in words.
+            # Meson adds a line with the exit status of a TAP program.
             lines = lines + [line for line in stderr.splitlines()
                              if not line.startswith("(test program exited")
                              ][-TAIL_LINES:]
@@ -135,7 +136,7 @@ def print_skips(skips):
     for program, case, _ in skips:
         by_reason[case.text[0]].append(full_name(program, case))
     for reason, names in sorted(by_reason.items()):
-        print(f"SKIPPED {len(names)} for want of: {reason}")
+        print(f"SKIPPED {len(names)}, missing: {reason}")
         for name in names:
             print(f"    {name}")
 
