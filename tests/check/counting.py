@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""counting.py SOURCE_ROOT HARNESS_CASES - a failure cannot get lost.
+"""counting.py SOURCE_ROOT HARNESS_CASES - no failure is lost.
 
-Runs the harness over one case of each ending, and tally.py over records of
-each kind, and compares what comes out.
+Runs the harness with one case for each way to end, and tally.py with records of
+each kind, and checks their output.
 """
 
 import json
@@ -30,7 +30,7 @@ ENDINGS = {
     "test_hangs": ("not ok", "still running after"),
 }
 
-# What a program printed, how it ended, and what that counts as.
+# Name, output, exit status, meson's result, and the expected counts.
 RECORDS = [
     ("two cases", "1..2\nok 1 - a\nok 2 - b\n", 0, "OK", (2, 0, 0)),
     ("plan at the end", "ok 1 - a\n1..1\n", 0, "OK", (1, 0, 0)),
@@ -64,7 +64,7 @@ def check_endings(output):
 
 
 def is_running(pid):
-    """A zombie that nobody reaps is dead enough."""
+    """A zombie does not count as running."""
     try:
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except OSError:

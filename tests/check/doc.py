@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""doc.py SOURCE_ROOT - what documents say agrees with the sources."""
+"""doc.py SOURCE_ROOT - check that documents agree with the sources."""
 
 import pathlib
 import re
@@ -17,7 +17,7 @@ def read(path):
 
 
 def different(what, have, want):
-    """Two lists that should be one, in the same order."""
+    """The problem if two lists differ, also in their order."""
     return [f"{what}: has {', '.join(have)}",
             f"the sources have {', '.join(want)}"] if have != want else []
 
@@ -53,7 +53,7 @@ def pages():
 
 
 def old_calls():
-    """The names of 0.1: inline in the headers."""
+    """The names of 0.1, which are inline functions in the headers."""
     text = "".join(path.read_text()
                    for path in sorted((ROOT / "include").rglob("*.h")))
     return re.findall(r"^HMMU_NAME_OF_0_1\b[^({;]*?\b(hmmu_\w+)\(", text,
@@ -72,8 +72,8 @@ def uses_of_old_calls():
 
 
 def public_calls():
-    """Each exported call stands in the NAME of one page, or, if there is a
-    newer one, in its NAMES OF 0.1."""
+    """Each exported call is in the NAME of one page. A name of 0.1 is in NAMES
+    OF 0.1 instead."""
     calls = re.findall(r"\b(hmmu_[a-z0-9]\w*);", read("src/libhmmu.map"))
     old = old_calls()
     names, old_names = [], []
@@ -96,7 +96,7 @@ def listed_pages():
 
 
 def page_examples():
-    """The C blocks of EXAMPLE compile."""
+    """Compiles the C blocks of EXAMPLE."""
     problems = []
     for page in pages():
         part = page.read_text().partition("# EXAMPLE\n")[2]

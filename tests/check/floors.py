@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""floors.py SOURCE_ROOT - files use what stands below them, in no circle.
+"""floors.py SOURCE_ROOT - check the layers of the sources, and find circles.
 
-FLOORS says which files make a floor and which other floors they may include.
-A file that breaks this is reported, and so are circles of folders that include
-each other, and circles of files in src/ and bench/ that use each other.
-EXCEPTIONS names what is left out of this for now; an exception that is not
-needed any more is reported, too.
+FLOORS lists the files of each floor and the other floors that they may include.
+The script reports a file that includes another floor, circles of folders that
+include each other, and circles of files in src/ and bench/ that use each other.
+EXCEPTIONS lists the exceptions. An exception that is no longer needed is
+reported, too.
 
-A file uses another if it includes it, or if its code names a function or a
-variable that the other defines: a header that declares what many files define
-hides no circle between these. A declaration is no use. A macro uses nothing
-itself; the file in which it stands does. foo.c, foo.h and foo_internal.h count
-as one file.
+A file uses another file if it includes it, or if its code names a function or a
+variable that the other file defines. So a header that declares the functions of
+many files does not hide a circle between these files. A declaration alone is
+not a use. A macro is a use in the files that expand it, not in the file that
+defines it. foo.c, foo.h and foo_internal.h count as one file.
 """
 
 import pathlib
@@ -21,7 +21,7 @@ import sys
 
 from tap import Tap
 
-# Lowest first: (floor, where it stands, floors that it may use besides itself).
+# Lowest first: (floor, its files or folders, other floors that it may use).
 # mm is the seam: core calls an address space through the table in mm.h, and an
 # address space calls core through the functions at its end.
 FLOORS = [
@@ -45,25 +45,25 @@ FLOORS = [
     ("examples", ["examples"], ["interface"]),
 ]
 
-# The functions that mm.h declares are defined in the floors that it stands
-# between. All other headers declare what their own floor defines.
+# The floors above and below mm.h define the functions that it declares. All
+# other headers declare only functions of their own floor.
 SEAM = "mm"
 
-# (file, what it includes, declares or uses): to be emptied, never to grow.
+# (file, the include or name). Remove entries; never add one.
 EXCEPTIONS = [
-    # Its way to take all pages back before a device goes is the public call.
+    # It calls the public function to migrate all pages of a device back.
     ("src/core/device.c", "hmmu_migrate_evict"),
 ]
 
 SCANNED = ["src", "tools", "bench", "examples", "compat"]
-# Where the compiler looks, after the folder of the file itself.
+# The compiler's search path, after the folder of the file itself.
 INCLUDE_PATHS = ["", "src", "include", "tools/hmmu", "bench"]
 SYSTEM_INCLUDE_PATHS = ["include"]
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 STRING = re.compile(r'"(?:\\.|[^"\\\n])*"')
-# The names that files share, other than those of types.
+# Names that files share, without names of types.
 NAME = r"(?<!struct )(?<!enum )(?<!union )\b((?:hmmu_|bench_)\w+)"
 # At the start of a line, up to the brace of a body or the end of a statement.
 FUNCTION = re.compile(rf"^(?:[a-zA-Z][^\n;{{}}()=]*)?{NAME}\([^;{{}}]*(\{{|;)",
@@ -74,8 +74,8 @@ WORD = re.compile(r"(?<!struct )(?<!enum )(?<!union )\b[a-zA-Z_]\w*")
 
 
 class Source:
-    """One file: its includes that lie in the tree, what it declares, defines
-    and mentions."""
+    """One file: its includes from this tree, and the names that it declares,
+    defines and mentions."""
 
     def __init__(self, root, path):
         self.path = path
@@ -108,7 +108,7 @@ def without_declaration(match):
 
 
 def resolve(root, path, kind, name):
-    """The file, "" for one of the system's, None when it is not there."""
+    """The file, "" for a system header, None if it is missing."""
     folders = ([path.parent, *INCLUDE_PATHS] if kind == '"'
                else SYSTEM_INCLUDE_PATHS)
     for folder in folders:
@@ -132,7 +132,7 @@ def read_sources(root):
 
 
 def module_of(path):
-    """src/x/foo of foo.c, foo.h and foo_internal.h; None elsewhere."""
+    """src/x/foo for foo.c, foo.h and foo_internal.h; None in other folders."""
     if path.parts[0] not in ("src", "bench"):
         return None
     return str(path.with_name(path.stem.removesuffix("_internal")))
@@ -143,7 +143,7 @@ def folder_of(path):
 
 
 def misplaced(source, name, target):
-    """Why the file may not include it, or None."""
+    """The reason why the file may not include it, or None."""
     floor = floor_of(target)
     uses = next((uses for f, _, uses in FLOORS if f == source.floor), [])
     if source.floor in (None, floor) or floor in uses:
@@ -153,7 +153,7 @@ def misplaced(source, name, target):
 
 
 def foreign(source, name, definer):
-    """Why the file may not declare it, or None."""
+    """The reason why the file may not declare it, or None."""
     if source.floor in (SEAM, definer.floor):
         return None
     return (f"{source.path} declares {name}, which {definer.path} defines: "
@@ -161,7 +161,7 @@ def foreign(source, name, definer):
 
 
 def components(edges):
-    """Sets of nodes that reach each other (Tarjan), of two nodes or more."""
+    """Strongly connected components of two or more nodes (Tarjan)."""
     graph = {}
     for a, b in edges:
         graph.setdefault(a, set()).add(b)
@@ -189,7 +189,7 @@ def components(edges):
 
 
 def edges_of(ties, node_of, left_out):
-    """[(node, node, file, name)] of the ties that are not left out."""
+    """[(node, node, file, name)] of the ties, without @left_out."""
     found = [(node_of(a), node_of(b), str(a), name) for a, b, name in ties]
     return [edge for edge in found
             if edge[0] and edge[1] and edge[0] != edge[1]
@@ -207,7 +207,7 @@ def circles(ties, node_of, what, left_out):
 
 
 def closes_circle(ties, node_of, pair, exceptions):
-    """True when @pair alone, of the exceptions, would close a circle."""
+    """True if there is a circle with all exceptions except @pair."""
     edges = edges_of(ties, node_of, set(exceptions) - {pair})
     found = components([edge[:2] for edge in edges])
     return any(edge[2:] == pair and {*edge[:2]} <= nodes
@@ -215,7 +215,7 @@ def closes_circle(ties, node_of, pair, exceptions):
 
 
 class House:
-    """All files, and the problems that no exception covers."""
+    """All files, and the problems that are not exceptions."""
 
     def __init__(self, root, exceptions):
         self.sources = read_sources(root)
@@ -233,7 +233,7 @@ class House:
         self.ties = {module_of: includes + uses, folder_of: includes}
 
     def used_by(self, source):
-        """The names of other files that stand in it or in its macros."""
+        """Names of other files in its code and in the macros it expands."""
         found, left = set(), set(source.words)
         while left:
             found |= left
@@ -249,13 +249,13 @@ class House:
                 yield f"{source.path} includes {name}, which is not there"
 
     def all_misplaced(self):
-        """{(file, include): why}"""
+        """{(file, include): reason}"""
         return {(str(source.path), name): why for source in self.sources
                 for name, target in source.includes
                 if (why := misplaced(source, name, target))}
 
     def all_foreign(self):
-        """{(file, function or variable): why}"""
+        """{(file, function or variable): reason}"""
         return {(str(source.path), name): why for source in self.sources
                 for name in source.declares if name in self.definers
                 if (why := foreign(source, name, self.definers[name]))}
@@ -279,7 +279,7 @@ class House:
 
 
 def unordered():
-    """A floor lists only floors that stand before it in FLOORS."""
+    """A floor may use only floors that precede it in FLOORS."""
     below = set()
     for floor, _, uses in FLOORS:
         for name in sorted(set(uses) - below):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""floors_planted.py - floors.py finds what is planted in a tree of its own."""
+"""floors_planted.py - check that floors.py finds planted violations."""
 
 import pathlib
 import tempfile
@@ -8,7 +8,7 @@ import tempfile
 import floors
 from tap import Tap
 
-# A tree in order: (file, its lines).
+# A tree without violations: {file: its lines}.
 TREE = {
     "include/hmmu/base.h": [],
     "src/base/list.h": ["#include <hmmu/base.h>"],
@@ -27,7 +27,7 @@ TREE = {
 
 
 class Recorder:
-    """In place of Tap: keeps the problems."""
+    """Replaces Tap and collects the problems."""
 
     def __init__(self):
         self.problems = []
@@ -49,7 +49,7 @@ def problems_of(planted, exceptions=()):
 
 
 def difference(have, want):
-    """Each of @want is a list of words that one problem has, and no more."""
+    """@want has for each expected problem a list of words in it."""
     lines = [f"no problem names {', '.join(words)}" for words in want
              if not any(all(word in problem for word in words)
                         for problem in have)]

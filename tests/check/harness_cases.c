@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One case for each way to end; counting.py says what must come out of it. */
+/* One case for each way to end; counting.py has the expected results. */
 #include "harness.h"
 
 #include <errno.h>
@@ -52,13 +52,13 @@ static void test_exit_status(void)
 	exit(3);
 }
 
-/* The status that means skipped, without a capability that is missing. */
+/* The exit status of a skipped case, but no missing capability is named. */
 static void test_skip_status(void)
 {
 	exit(77);
 }
 
-/* counting.py looks whether it is gone once the program has ended. */
+/* counting.py checks that it is gone after the program has ended. */
 static void leave_grandchild(void)
 {
 	pid_t pid = fork();
@@ -69,7 +69,7 @@ static void leave_grandchild(void)
 		pause();
 }
 
-/* Ends well while a grandchild holds its output open. */
+/* Passes while a grandchild keeps its output open. */
 static void test_stray_grandchild(void)
 {
 	leave_grandchild();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# headers.sh SOURCE_ROOT - each public header compiles alone, and twice, as
-# strict C11 and as C++17, with every compiler of the machine.
+# headers.sh SOURCE_ROOT - compile each public header alone, included twice, as
+# strict C11 and as C++17, with every installed compiler.
 # shellcheck disable=SC2317 # tap_run calls the functions
 set -u
 here=$(dirname "$0")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""kinds.py SOURCE_ROOT TEST_KINDS - doc/kinds.md has the table of the test."""
+"""kinds.py SOURCE_ROOT TEST_KINDS - compare doc/kinds.md with the test."""
 
 import pathlib
 import re
@@ -13,7 +13,7 @@ FIRST = "| memory | rules |"
 
 
 def table_of(text):
-    """The lines of the table that begins with FIRST."""
+    """The lines of the table whose first line begins with FIRST."""
     lines = text.splitlines()
     starts = [n for n, line in enumerate(lines) if line.startswith(FIRST)]
     if len(starts) != 1:
@@ -25,7 +25,7 @@ def table_of(text):
 
 
 def different(have, want):
-    """What is on one side only, by row."""
+    """The rows that only one side has."""
     return ([f"only in doc/kinds.md: {line}" for line in have
              if line not in want]
             + [f"only in the test: {line}" for line in want

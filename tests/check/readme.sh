@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# readme.sh SOURCE_ROOT - the README has its example, and it compiles.
+# readme.sh SOURCE_ROOT - check that the README has an example that compiles.
 # tests/install links and runs it.
 # shellcheck disable=SC2317 # tap_run calls the functions
 set -u

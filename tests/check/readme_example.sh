@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# readme_example.sh README - prints the first C block that has a main().
+# readme_example.sh README - print the first C block with a main().
 set -u
 awk '
 /^```c[ \t]*$/ { inside = 1; text = ""; next }

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 """rules.py SOURCE_ROOT - each rule of the contract has a test, or a reason.
 
-The rules stand in doc/contract.md, one row of a table each: number, what HMMU
-promises, and how it is held to it. A test holds HMMU to a rule when its name
-says so (test_range_rf16_...) or a comment beside it does (RF16); a range of
-numbers says nothing of any of them. Else the third column gives a reason:
+doc/contract.md has the rules, one in each row of a table: number, promise, and
+how it is tested. A test covers a rule if its name contains the number
+(test_range_rf16_...) or a comment in its file does (RF16). A range of numbers
+does not count. For a rule without a test the third column has a reason:
 `differs:` and what HMMU does instead, `none:` and why there is nothing to test,
-or `todo:`, which is reported.
+or `todo:`, which is printed.
 """
 
 import pathlib
@@ -30,7 +30,7 @@ def all_rules():
 
 
 def read_document(text):
-    """{rule: (promise, how)}"""
+    """{rule: (promise, test or reason)}"""
     rows = {}
     for line in text.splitlines():
         if match := ROW.match(line):
@@ -56,7 +56,7 @@ def has_reason(how):
 
 
 def untested(rows, tested):
-    """Rules with neither a test nor a reason."""
+    """The rules with neither a test nor a reason."""
     return [f"{rule}: no test names it, and no reason is given"
             for rule, (_, how) in rows.items()
             if rule not in tested and not has_reason(how)]

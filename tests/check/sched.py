@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What core waits, wakes and orders by can be taken over by an explorer.
+"""Check that core waits, wakes and orders only through base/sched.h.
 
-Built with HMMU_EXPLORE, core and what it stands on have no instruction that
-a compiler's instrumentation cannot see: no system call, no pause, no fence
-by a locked operation on the stack. base/sched.h is the one place for these.
-The accesses of ports to the program's memory are inline assembly as well;
-they are loads and stores of the address space, and no part of this.
+With HMMU_EXPLORE, an explorer controls the threads. So core and the floors
+below it must not have instructions that a compiler's instrumentation cannot
+see: no system call, no pause, no fence by a locked operation on the stack.
+base/sched.h is the only place for these. The accesses of ports to the program's
+memory are inline assembly, too, but they are loads and stores of the address
+space and are not checked.
 """
 
 import os
@@ -21,11 +22,11 @@ from tap import Tap
 
 FILES = ["src/core/*.c", "src/memory/*.c", "src/pagetable/*.c",
          "src/base/epoch.c", "src/base/itree.c", "src/base/lock.c"]
-# Where there is a reason: (file, first word of the instruction).
+# Exceptions: (file, first word of the instruction).
 ALLOWED = {
     # The fence of hmmu_port_begin(), inline in hmmu/port.h.
     ("port_access.c", "lock"),
-    # The last words of a process that breaks the order of locks.
+    # The message before abort() if a thread breaks the lock order.
     ("lock.c", "syscall"),
 }
 HIDDEN = re.compile(r"\t(syscall|pause|mfence|lfence|sfence|"
@@ -34,7 +35,7 @@ FUNCTION = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
 
 
 def hidden(root, source, folder):
-    """The functions of @source with such an instruction, and which."""
+    """The functions of @source with such an instruction."""
     obj = pathlib.Path(folder) / (source.name + ".o")
     cc = os.environ.get("CC", "cc").split()
     subprocess.run(

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""style.py SOURCE_ROOT - the figures the sources live in.
+"""style.py SOURCE_ROOT - check the limits on files, functions and lines.
 
-Also: a source or a test that no meson.build lists is built and run by nobody.
+Also reports sources and tests in no meson.build, which are never built.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ COLUMNS, FUNCTION_LINES, C_LINES, HEADER_LINES = 100, 100, 900, 400
 SHARED_NAMES = {}
 
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
-# Not the parentheses of an attribute before the name.
+# Skips the parentheses of an attribute before the name.
 STATIC_FUNCTION = re.compile(r"^(?:[A-Z_]+ )*static\b[^;{}=]*?"
                              r"\b(\w+)\((?!\()[^;{}]*\{", re.M)
 
@@ -88,7 +88,7 @@ def open_ends(path, lines):
 
 
 def lists(root, folder):
-    """All that the meson.build files of a folder and above it say."""
+    """The text of the meson.build files of a folder and its parents."""
     text = ""
     while True:
         build = root / folder / "meson.build"
@@ -111,7 +111,7 @@ def unlisted(root):
 
 
 def shared_names(files):
-    """Names of static functions that more files have than they may."""
+    """Static functions whose names are in more files than allowed."""
     homes = {}
     for path, lines in files:
         if path.parts[0] == "src":

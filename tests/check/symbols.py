@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """symbols.py SOURCE_ROOT LIBRARY - headers, symbol map and library agree.
 
-Three lists must be one: the HMMU_API declarations of include/ and the names of
-0.1, the global names of src/libhmmu.map, and what the shared library exports;
-the calls of libc that are hooked (hooks.txt) come on top of the first. And the library may
-not need what may touch the program's memory: the allocator and stdio.
+Three lists must be equal: the HMMU_API declarations of include/ with the names
+of 0.1 and the hooked calls of libc (hooks.txt), the global names of
+src/libhmmu.map, and the symbols that the shared library exports. The library
+must not call functions that may access the program's memory: the allocator and
+stdio.
 
 Without LIBRARY it prints the global names that the map should have.
 """
@@ -27,7 +28,7 @@ FORBIDDEN = re.compile(
 
 EXPORTED = re.compile(r"\b(?:HMMU_API|HMMU_NAME_OF_0_1)\b([^;{]*)[;{]")
 
-# Destroy, close and unpin; a question; what inline functions call.
+# Destroy, close and unpin; a predicate; functions that inline functions call.
 MAY_BE_IGNORED = re.compile(
     r"_(destroy|close|unpin|unpin_range)$|^hmmu_signal_handle$|^hmmu__")
 
@@ -37,7 +38,7 @@ def strip_comments(text):
 
 
 def declared_name(declaration):
-    """The first hmmu_ name before a parenthesis, else the last one."""
+    """The first hmmu_ name before a parenthesis, or else the last one."""
     call = re.search(r"\b(hmmu_\w+)\s*\(", declaration)
     if call:
         return call.group(1)
@@ -47,8 +48,8 @@ def declared_name(declaration):
 
 
 def declarations(root):
-    """Returns {name: declaration} of what the headers export, and of what is
-    inline there now and stays exported for programs of 0.1."""
+    """Returns {name: declaration} of the exported functions, and of names of
+    0.1, which are inline in the headers but still exported."""
     found = {}
     for header in [*sorted((root / "include").rglob("*.h")),
                    root / "src" / "api" / "compat_0_1.c"]:
@@ -62,7 +63,7 @@ def declarations(root):
 
 
 def unchecked(declared):
-    """Each int is looked at, but for what ends something."""
+    """Each int must be checked, except of functions that end something."""
     for name, text in sorted(declared.items()):
         checked = "HMMU_MUST_CHECK" in text
         if MAY_BE_IGNORED.search(name):
@@ -73,7 +74,7 @@ def unchecked(declared):
 
 
 def map_names(root):
-    """Returns {name: node}, and what a map may not have."""
+    """Returns {name: node}, and the problems of the map."""
     text = strip_comments((root / "src" / "libhmmu.map").read_text())
     names, problems = {}, []
     for node, body in re.findall(r"([\w.]+)\s*\{(.*?)\}", text, flags=re.S):

@@ -12,7 +12,7 @@ class Tap:
         self.failed = 0
 
     def case(self, name, problems):
-        """A case passes when its list of problems is empty."""
+        """A case passes if its list of problems is empty."""
         self.count += 1
         self.failed += bool(problems)
         print(f"{'not ok' if problems else 'ok'} {self.count} - {name}")

@@ -5,8 +5,8 @@
 tap_count=0
 tap_failed=0
 
-# tap_run NAME COMMAND... - one case: passes when the command does.
-# What the command prints becomes comments of a case that failed.
+# tap_run NAME COMMAND... - one case, which passes if the command succeeds.
+# The output of the command becomes comments of a failed case.
 tap_run() {
 	local name=$1 output
 	shift
@@ -21,7 +21,7 @@ tap_run() {
 	return 1
 }
 
-# tap_skip NAME CAPABILITY - one case that cannot run here, and why.
+# tap_skip NAME CAPABILITY - one skipped case, and the missing capability.
 tap_skip() {
 	tap_count=$((tap_count + 1))
 	echo "ok $tap_count - $1 # SKIP $2"
