@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A program whose memory migrates while it runs, see crowd.h
+ */
 #include "crowd.h"
 
 #include <fcntl.h>
@@ -21,7 +24,7 @@ struct block {
 	uint64_t seed;
 };
 
-/* Of one thread; on the heap like everything it works on. */
+/* State of one thread. It is on the heap, like the data it uses. */
 struct member {
 	const struct crowd *crowd;
 	pthread_t thread;
@@ -38,7 +41,7 @@ static _Atomic unsigned int stop;
 static __thread uint64_t tls_words[TLS_WORDS];
 static __thread uint64_t tls_round;
 static __thread volatile sig_atomic_t tls_signals;
-/* Touched by the handlers of all threads. */
+/* Written by the signal handlers of all threads. */
 static _Atomic uint64_t *signal_words;
 
 static uint64_t next_random(uint64_t *state)
@@ -139,7 +142,7 @@ static void use_port(struct member *m, const struct block *b)
 	HMMU_CHECK(!err || err == -EBUSY);
 }
 
-/* Every call takes locks that the fault service takes too. */
+/* Every call takes locks that the fault service takes, too. */
 static void call_hmmu(struct member *m)
 {
 	const struct block *b = &m->blocks[next_random(&m->random) % BLOCKS];
@@ -241,9 +244,9 @@ static uint64_t count_signals(void)
 	return sum;
 }
 
-/* Taking ---------------------------------------------------------------------- */
+/* Migration ------------------------------------------------------------------- */
 
-/* Reads on its own stack: a buffer of stdio would be on the heap. */
+/* Reads into its stack: a buffer of stdio would be on the heap. */
 static bool find_heap(uintptr_t *start, uintptr_t *end)
 {
 	char text[16384], *line;
@@ -305,7 +308,7 @@ static void start_members(const struct crowd *crowd, struct member *members)
 	}
 }
 
-/* The calls take blocks of the heap. */
+/* The calls migrate blocks of the heap. */
 static void need_memory(const struct crowd *crowd)
 {
 	if (crowd->parts & CROWD_EVERYTHING)
@@ -323,7 +326,7 @@ void crowd_run(const struct crowd *crowd)
 
 	live_need_move();
 	need_memory(crowd);
-	/* All threads on the one heap that is taken. */
+	/* All threads use the one heap that migrates. */
 	if (crowd->parts & CROWD_HEAP) {
 		mallopt(M_ARENA_MAX, 1);
 		mallopt(M_MMAP_THRESHOLD, 1 << 30);

@@ -3,9 +3,9 @@
 #define HMMU_TESTS_CROWD_H
 
 /*
- * A program of several threads that knows what each of its words must be - on
- * the heap, on its stacks, in its TLS, in its signal handlers - and goes on
- * while the calling thread takes that memory to the device again and again.
+ * A program of several threads that checks all its words: on the heap, on its
+ * stacks, in its TLS and in its signal handlers. Meanwhile the calling thread
+ * migrates that memory to the device again and again.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,13 +18,13 @@ enum crowd_part {
 };
 
 /**
- * struct crowd - what happens
- * @parts: what is taken to the device: enum crowd_part.
- * @threads: how many work, at most 16.
- * @milliseconds: for how long.
- * @seed: of the random numbers.
- * @signals: SIGALRM by a timer and SIGUSR1 to every thread, all the time.
- * @calls: the threads call HMMU too.
+ * struct crowd - parameters of a run
+ * @parts: the memory that migrates: enum crowd_part.
+ * @threads: number of threads, at most 16.
+ * @milliseconds: duration.
+ * @seed: seed of the random numbers.
+ * @signals: send SIGALRM by a timer, and SIGUSR1 to every thread.
+ * @calls: the threads call HMMU, too.
  */
 struct crowd {
 	unsigned int parts;
@@ -36,9 +36,9 @@ struct crowd {
 };
 
 /*
- * Runs it in an open live_space with live_device, and returns when all threads
- * have ended and found everything right. What moved must be more than nothing.
- * Skips where a sanitizer's memory would be taken.
+ * Run it in an open live_space with live_device. Returns when all threads have
+ * ended; fails if a word is wrong or no page migrated. Skips if a sanitizer's
+ * memory would migrate.
  */
 void crowd_run(const struct crowd *crowd);
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The fixture of the live tests, see fixture.h
+ */
 #include "fixture.h"
 
 #include <dirent.h>
@@ -16,8 +19,9 @@ struct hmmu_device *live_device;
 /* Opening ----------------------------------------------------------------- */
 
 /*
- * Reads a short file of /proc as a string; false where there is none. Not by
- * libc's read(), which would wait for a take.
+ * Read a short file of /proc as a string; false if it cannot be read. Uses the
+ * raw system call: the hook of read(2) would wait for a migration that takes
+ * pages.
  */
 static bool read_line(const char *path, char *text, size_t bytes)
 {
@@ -39,7 +43,7 @@ bool live_task_says(unsigned int tid, const char *file, char *text,
 	return read_line(path, text, bytes);
 }
 
-/* Whether thread @tid is the fault service, and waits in ppoll(2). */
+/* True if thread @tid is the fault service and waits in ppoll(2). */
 static bool is_waiting_service(unsigned int tid)
 {
 	char text[256];
@@ -51,9 +55,9 @@ static bool is_waiting_service(unsigned int tid)
 }
 
 /*
- * A sanitizer maps memory of its own in each thread that begins, the fault
- * service too. Waits until that is over, or it ends up in a hole that a test
- * makes, or in the middle of its counts.
+ * A sanitizer maps memory in each new thread, also in the fault service. Wait
+ * until it has done so: otherwise that memory could be placed in a hole that a
+ * test makes, or change what a test counts.
  */
 static void wait_for_service(void)
 {
@@ -158,7 +162,7 @@ bool live_is_forced(const char *fallback)
 	return value && *value && strcmp(value, "0") != 0;
 }
 
-/* A userfaultfd of the best kind that is to be had. */
+/* Open the most capable userfaultfd; @ret_full: it reports kernel faults. */
 static int open_userfaultfd(int *ret_full)
 {
 	int file, dev;
@@ -257,10 +261,10 @@ int live_unlock(const void *p, size_t bytes)
 }
 
 /*
- * Where to map so many bytes. A sanitizer's runtime maps memory of its own at
- * any time, which must not end up in a hole that a test makes: there it is
- * below 2 GiB, which is the program's under each of them, and where the kernel
- * puts nothing by itself.
+ * The address for a mapping of @bytes. A sanitizer's runtime maps memory at any
+ * time, which must not be placed in a hole that a test makes. So with a
+ * sanitizer use addresses below 2 GiB, which every sanitizer leaves to the
+ * program and where the kernel places nothing by itself.
  */
 static void *place_for(size_t bytes)
 {
@@ -272,7 +276,7 @@ static void *place_for(size_t bytes)
 						 memory_order_relaxed);
 }
 
-/* To lie within one block. */
+/* The alignment with which @bytes are within one block. */
 static size_t alignment(size_t bytes)
 {
 	size_t align = PAGE;
@@ -414,7 +418,7 @@ uint64_t live_device_pages(void)
 	return live_stats().device_pages;
 }
 
-/* What the kernel says ---------------------------------------------------- */
+/* State from the kernel --------------------------------------------------- */
 
 static int open_pagemap(void)
 {
@@ -471,7 +475,7 @@ bool live_is_mapped(const void *p)
 	       0;
 }
 
-/* Calls @fn for each line of a file of /proc, without stdio or malloc. */
+/* Call @fn for each line of a file of /proc, without stdio or malloc. */
 static void each_line(const char *path, void (*fn)(const char *, size_t *),
 		      size_t *count)
 {
@@ -513,7 +517,7 @@ static void count_registered(const char *line, size_t *count)
 		++*count;
 }
 
-/* Which mapping the lines of smaps are about. */
+/* The mapping to find in smaps; @here: the current lines are its. */
 static struct {
 	uintptr_t wanted;
 	bool here;
@@ -580,7 +584,7 @@ static void *end_at_once(void *arg)
 
 size_t live_count_threads(void)
 {
-	/* It starts one of its own with the first of the program. */
+	/* It starts a thread of its own with the program's first thread. */
 	if (HMMU_TSAN)
 		live_join(live_thread(end_at_once, NULL));
 	return count_entries("/proc/self/task");
@@ -685,7 +689,7 @@ void live_store(struct hmmu_port *port, void *p, uint64_t value)
 	HMMU_CHECK_OK(hmmu_port_store64(port, (uintptr_t)p, value));
 }
 
-/* Ways of change ---------------------------------------------------------- */
+/* Ways to change memory --------------------------------------------------- */
 
 static void *hooked_map(void *p, size_t bytes, int prot, int flags)
 {
@@ -753,10 +757,10 @@ bool live_is_late(const struct live_way *way)
 #define STACK_BYTES (1ul << 20)
 
 /*
- * A stack that the C library maps may become one mapping with memory of a
- * sanitizer's runtime. When it is armed the fault service stops at that memory,
- * too, and waits for itself. A raw system call: a change of mappings that a
- * hook sees may break a section of the caller's.
+ * A stack that the C library maps may merge with memory of a sanitizer's
+ * runtime. When that mapping is armed, the fault service faults on the
+ * runtime's memory, too, and waits for itself. Uses the raw system call: the
+ * hook may abort a section of the caller.
  */
 static void *map_stack(void)
 {

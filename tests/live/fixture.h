@@ -3,13 +3,13 @@
 #define HMMU_TESTS_FIXTURE_H
 
 /*
- * What the live tests share: a space with one device that has memory, memory
- * of the program with known content, and ways to see from outside HMMU where a
- * page is (/proc/self/pagemap). Public interface only.
+ * The fixture of the live tests: a space with one device that has memory,
+ * memory of the program with known content, and functions that find out without
+ * HMMU where a page is (/proc/self/pagemap). It uses only the public interface.
  *
- * A change of the program's memory is made in two ways, through the C library
- * (hooked) and behind its back (raw): BOTH_WAYS() makes two cases of a function
- * that takes the way.
+ * A change of the program's memory can be hooked (through the C library) or raw
+ * (a system call). BOTH_WAYS() makes two cases of a function that takes the
+ * way.
  */
 
 #include <errno.h>
@@ -43,61 +43,61 @@
 #define LARGE	       HMMU_LARGE_BYTES
 #define PER_LARGE      HMMU_PAGES_PER_LARGE
 
-/* A sanitizer's runtime lives in the program, with an allocator of its own. */
+/* A sanitizer's runtime is in the program and has its own allocator. */
 #define LIVE_SANITIZED (HMMU_ASAN || HMMU_TSAN)
 
-/* live_open() fills them in. */
+/* Set by live_open(). */
 extern struct hmmu_space *live_space;
 extern struct hmmu_memory *live_memory;
 extern struct hmmu_device *live_device;
 
-/* Only the space; skips where there is no userfaultfd. */
+/* Open only the space; skips without userfaultfd. */
 void live_open_space(void);
-/* Space, device memory of so many bytes, and a device. */
+/* Open a space; create a device and @bytes of device memory. */
 void live_open_bytes(size_t bytes);
 /* The same with 64 MiB. */
 void live_open(void);
 /*
- * The same, where system calls may be given memory on a device. With neither the
- * kernel nor a hook hmmu_populate() is the program's to call: a skip.
+ * The same, if system calls can access memory on a device. Skips if neither the
+ * kernel nor the hooks do that: then a program must call hmmu_populate().
  */
 void live_open_served(void);
 void live_close(void);
-/* A further device, and memory for it unless @bytes is 0. */
+/* Create another device, with memory unless @bytes is 0. */
 struct hmmu_device *live_add_device(size_t bytes, struct hmmu_memory **memory);
-/* The same with a memory of @kind; both end in live_remove_device(). */
+/* The same with memory of @kind. Destroy both with live_remove_device(). */
 struct hmmu_device *live_add_kind(enum hmmu_memory_kind kind, size_t bytes,
 				  struct hmmu_memory **memory);
 void live_remove_device(struct hmmu_device *device, struct hmmu_memory *memory);
 
-/* What this kernel, these privileges and the forced fallbacks allow. */
+/* Capabilities of this kernel, these privileges and the forced fallbacks. */
 bool live_is_forced(const char *fallback);
-/* Touches by the kernel itself (read(2) and the like) are served. */
+/* The fault service resolves faults of the kernel, as in read(2). */
 bool live_serves_kernel(void);
 /* Pages can migrate to host-private memory: UFFDIO_MOVE. */
 bool live_can_move(void);
-/* Skip where they can not. */
+/* Skip if they cannot. */
 void live_need_move(void);
 
-/* Skip where malloc() has no [heap], and free() no munmap() inside libc. */
+/* Skip if malloc() does not use [heap], or free() not munmap() inside libc. */
 void live_need_libc_heap(void);
 /*
- * Skip where a sanitizer's memory would be taken with everything else: its
- * runtime has locks, and touches its shadow within any other, which the fault
- * service then waits for.
+ * Skip if a sanitizer's memory would migrate, too. Its runtime has locks and
+ * accesses its shadow memory while it holds them; the fault service would wait
+ * for these locks.
  */
 void live_need_program_alone(void);
 
 /*
- * The program's own userfaultfd, opened with @flags and @features. Without them a
- * skip that names @what, or a failure where that is NULL.
+ * Open a userfaultfd of the program with @flags and @features. If it lacks
+ * them, skips and names @what, or fails if @what is NULL.
  */
 int live_userfaultfd(int flags, uint64_t features, const char *what);
-/* From now on @file watches the memory. */
+/* Register the memory with @file. */
 void live_userfaultfd_register(int file, const void *p, size_t bytes,
 			       uint64_t mode);
 
-/* One word per 8 bytes, different at each place and for each seed. */
+/* The word of 8 bytes at @index; differs for each index and seed. */
 static inline uint64_t live_word(uint64_t seed, uint64_t index)
 {
 	uint64_t x = (seed << 40) + index + 1;
@@ -106,15 +106,15 @@ static inline uint64_t live_word(uint64_t seed, uint64_t index)
 }
 
 /*
- * Private anonymous memory between inaccessible pages, so that it never
- * becomes one mapping with a neighbour. 2 MiB aligned when it is as large, else
- * within one block of 2 MiB.
+ * Private anonymous memory between inaccessible pages, so that it never merges
+ * with a neighbour. 2 MiB aligned if it is that large, else within one block of
+ * 2 MiB.
  */
 void *live_map(size_t bytes);
-/* mlock(2) and munlock(2) themselves: the sanitizers' do nothing. */
+/* The system calls mlock(2) and munlock(2), which sanitizers replace. */
 int live_lock(const void *p, size_t bytes);
 int live_unlock(const void *p, size_t bytes);
-/* The same, filled with 2 MiB pages and live_fill(); skips if none are had. */
+/* The same with 2 MiB pages and live_fill(); skips without such pages. */
 void *live_map_large(size_t blocks, uint64_t seed);
 /* The same with 4 KiB pages. */
 void *live_map_small(size_t pages, uint64_t seed);
@@ -126,41 +126,41 @@ void live_check_at(const char *file, int line, const void *p, size_t bytes,
 /* The memory holds what live_fill() wrote. */
 #define LIVE_CHECK(p, bytes, seed) \
 	live_check_at(__FILE__, __LINE__, p, bytes, seed, 0)
-/* It holds what live_fill() wrote @at bytes behind its start. */
+/* The memory holds what live_fill() wrote at offset @at. */
 #define LIVE_CHECK_AT(p, bytes, seed, at) \
 	live_check_at(__FILE__, __LINE__, p, bytes, seed, at)
-/* It is all zero. */
+/* The memory is zero. */
 #define LIVE_CHECK_ZERO(p, bytes) \
 	live_check_at(__FILE__, __LINE__, p, bytes, UINT64_MAX, 0)
 
 /*
- * Migrates and checks that the counts of the result add up. Skips where the
- * kernel cannot take pages out.
+ * Migrate, and check the counts of the result. Skips if the kernel cannot
+ * migrate pages.
  */
 struct hmmu_migrate_result live_migrate(struct hmmu_device *device,
 					const void *p, size_t bytes);
-/* The same to live_device, and all pages must be there afterwards. */
+/* The same to live_device; all pages must be on it afterwards. */
 void live_take(const void *p, size_t bytes);
 struct hmmu_space_stats live_stats(void);
 struct hmmu_memory_stats live_memory_stats(void);
 size_t live_used_pages(struct hmmu_memory *memory);
 uint64_t live_device_pages(void);
 
-/* As the kernel sees it: pages present, and pages of 2 MiB mappings. */
+/* From the kernel: the present pages, and the pages of large pages. */
 size_t live_present(const void *p, size_t bytes);
 size_t live_huge(const void *p, size_t bytes);
-/* Is there a mapping at @p? */
+/* True if @p is mapped. */
 bool live_is_mapped(const void *p);
-/* The mapping of @p stops who touches its absent pages. */
+/* The mapping of @p is armed: registered for missing pages. */
 bool live_is_armed(const void *p);
-/* Any mapping of the process is registered with a userfaultfd. */
+/* True if any mapping of the process is registered with a userfaultfd. */
 bool live_is_registered(void);
 size_t live_count_maps(void);
 size_t live_count_files(void);
 size_t live_count_threads(void);
 /*
- * What /proc says of a thread of this process in @file ("stat", "wchan"), as
- * far as there is room; false if it has ended, or nothing is said.
+ * Read @file ("stat", "wchan") of a thread of this process in /proc, cut to
+ * @bytes. False if the thread has ended, or the file is empty.
  */
 bool live_task_says(unsigned int tid, const char *file, char *text,
 		    size_t bytes);
@@ -168,20 +168,20 @@ bool live_task_says(unsigned int tid, const char *file, char *text,
 /* The leaf of @device that maps @p: 12, 21, 30, or 0; @entry may be NULL. */
 unsigned int live_leaf(struct hmmu_device *device, const void *p,
 		       uint64_t *entry);
-/* hmmu_device_make_exclusive(); skips where the kernel cannot take pages out. */
+/* hmmu_device_make_exclusive(); skips if the kernel cannot move pages. */
 int live_make_exclusive(struct hmmu_device *device, const void *p, size_t bytes,
 			size_t *done);
-/* The page is mapped as @device's alone. */
+/* @device maps the page as exclusive. */
 bool live_is_exclusive(struct hmmu_device *device, const void *p);
 /*
- * What @owner sees of [p, p + pages): hmmu_range_fault_unlocked() with @flags
- * of every page.
+ * hmmu_range_fault_unlocked() of [p, p + pages) for @owner, with @flags for
+ * every page.
  */
 void live_look(const struct hmmu_device *owner, const void *p, size_t pages,
 	       uint64_t flags, uint64_t *entries);
 struct hmmu_mirror_stats live_mirror(struct hmmu_device *device);
 
-/* How the program changes its memory. */
+/* A way in which the program changes its memory. */
 struct live_way {
 	bool hooked;
 	int (*unmap)(void *p, size_t bytes);
@@ -193,9 +193,9 @@ struct live_way {
 };
 
 /*
- * What core has recorded when the call has returned. The event of a change
- * behind the hooks is read before the call returns, and recorded right after:
- * only ports are held until then.
+ * Check @expr after a change has returned. The event of a raw change is read
+ * before the call returns and applied right after it; until then only ports are
+ * stopped. So for such a change wait until @expr is true.
  */
 #define LIVE_CHECK_AFTER(way, expr)                                  \
 	do {                                                         \
@@ -209,10 +209,10 @@ struct live_way {
 extern const struct live_way live_hooked;
 extern const struct live_way live_raw;
 
-/* Counters follow a CPU touch that was served: soon, not at once. */
+/* Counters change soon after a CPU fault is resolved, not at once. */
 #define LIVE_CHECK_SOON(expr) LIVE_CHECK_AFTER(&live_raw, expr)
 
-/* Changes are not told by a hook. */
+/* Changes are not reported by a hook. */
 bool live_is_late(const struct live_way *way);
 
 #define BOTH_WAYS(test)                 \
@@ -235,11 +235,11 @@ struct hmmu_port *live_port(void);
 
 pthread_t live_thread(void *(*fn)(void *), void *arg);
 void live_join(pthread_t thread);
-/* The child ended with status 0. */
+/* Wait for the child, which must exit with status 0. */
 void live_child_ok(pid_t child);
-/* It died of signal @number; a sanitizer reports that, and exits. */
+/* Signal @number killed it; with a sanitizer it exited with an error. */
 bool live_died(int status, int number);
-/* False after @timeout_ms without *@word reaching @value. */
+/* Wait until *@word reaches @value; false after @timeout_ms. */
 bool live_wait_for(_Atomic unsigned int *word, unsigned int value,
 		   unsigned int timeout_ms);
 uint64_t live_now_ns(void);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Gates and other means to make races happen, see gate.h
+ */
 #include <limits.h>
 #include <sys/mman.h>
 
 #include "gate.h"
 
-/* Gates: whoever tells of a change waits ------------------------------------------ */
+/* Gates: a thread that reports a change waits ------------------------------------- */
 
 static void gate_wait(struct hmmu_notifier *sub, void *arg,
 		      const struct hmmu_invalidation *inv, uint64_t cur_seq)
@@ -49,13 +52,13 @@ void live_gate_open(struct live_gate *g)
 	live_set(&g->may_pass, UINT_MAX);
 }
 
-/* A page of its own, whose changes hold up the service ---------------------------- */
+/* A page whose changes stop the fault service ------------------------------------- */
 
 struct live_service live_service;
 
 void live_service_open(enum hmmu_event event)
 {
-	/* A block of its own: it comes home as a whole. */
+	/* A block of its own, because a block migrates back as a whole. */
 	live_service.p = live_map(LARGE);
 	madvise(live_service.p, LARGE, MADV_NOHUGEPAGE);
 	live_fill(live_service.p, PAGE, 9);
@@ -76,7 +79,6 @@ void live_service_close(void)
 	live_close();
 }
 
-/* It has read an event, and applies it: nobody else comes to the events. */
 void live_service_hold_in_event(void)
 {
 	live_gate_shut(&live_service.gate);
@@ -90,7 +92,6 @@ static void *touch_page(void *arg)
 	return arg;
 }
 
-/* It serves a fault, and has none of its locks yet: others come and go. */
 void live_service_hold_in_fault(void)
 {
 	live_gate_shut(&live_service.gate);
@@ -103,7 +104,7 @@ void live_service_go_on(void)
 	live_gate_open(&live_service.gate);
 }
 
-/* Threads that change something, and wait until that is read ---------------------- */
+/* Threads that make a change and wait until its event is read --------------------- */
 
 static void *tell(void *arg)
 {
@@ -115,10 +116,6 @@ static void *tell(void *arg)
 	return arg;
 }
 
-/*
- * In the kernel, and no signal ends it; false if it has ended. Who asks needs
- * no lock of the mappings.
- */
 bool live_is_waiting(unsigned int tid)
 {
 	char text[256], *state;
@@ -129,7 +126,7 @@ bool live_is_waiting(unsigned int tid)
 	return state && strncmp(state, ") D", 3) == 0;
 }
 
-/* Locks are waited for so, too, but not for milliseconds. */
+/* A wait for a lock is in the same state, but not for several milliseconds. */
 static void wait_until_waiting(unsigned int tid)
 {
 	unsigned int ms, row = 0;

@@ -3,14 +3,14 @@
 #define HMMU_TESTS_GATE_H
 
 /*
- * Races that a test makes, instead of leaving them to chance: the service, or
- * whoever tells of a change, is held up in a callback, until everybody waits
- * where he is to wait.
+ * Means to make a race happen instead of waiting for chance: a callback stops
+ * the fault service, or a thread that reports a change, until all threads are
+ * at the intended point
  */
 
 #include "fixture.h"
 
-/* For what others do at once, on a machine that has much else to do. */
+/* Time limit for something that is immediate except on a loaded machine. */
 #define LIVE_SOON_MS 10000u
 
 static inline void live_set(_Atomic unsigned int *word, unsigned int value)
@@ -23,25 +23,25 @@ static inline unsigned int live_get(_Atomic unsigned int *word)
 	return atomic_load_explicit(word, memory_order_acquire);
 }
 
-/* A subscription that holds up whoever tells of @event. */
+/* A subscription whose callback stops the thread that reports @event. */
 struct live_gate {
 	enum hmmu_event event;
 	struct hmmu_notifier *sub;
-	/* So many have come, and so many may pass. */
+	/* Number of threads that have arrived, and that may pass. */
 	_Atomic unsigned int came;
 	_Atomic unsigned int may_pass;
-	/* Called by who tells of something else; may be NULL. */
+	/* Called for other events; may be NULL. */
 	void (*otherwise)(enum hmmu_event event);
 };
 
-/* Open at first; ends with hmmu_notifier_remove() of its subscription. */
+/* The gate is open at first. End it with hmmu_notifier_remove() of @sub. */
 void live_gate_build(struct live_gate *g, const char *p, size_t bytes);
 void live_gate_shut(struct live_gate *g);
-/* Returns when so many have come since it was shut. */
+/* Wait until @came threads have arrived since it was shut. */
 void live_gate_until(struct live_gate *g, unsigned int came);
 void live_gate_open(struct live_gate *g);
 
-/* A page of its own, whose changes hold up the service. */
+/* A page whose changes stop the fault service. */
 struct live_service {
 	struct live_gate gate;
 	char *p;
@@ -50,19 +50,19 @@ struct live_service {
 
 extern struct live_service live_service;
 
-/* live_open(), and the page: CLEAR to hold in an event, MIGRATE in a fault. */
+/* live_open(), and the page. CLEAR stops in an event, MIGRATE in a fault. */
 void live_service_open(enum hmmu_event event);
 void live_service_close(void);
-/* It has read an event, and applies it: nobody else comes to the events. */
+/* Stop it while it applies an event; no other thread can read events. */
 void live_service_hold_in_event(void);
 /*
- * It serves a fault, and has none of its locks yet: others come and go. The
- * toucher is to be joined when it has gone on.
+ * Stop it in a CPU fault, before it takes locks; other threads can take them.
+ * Join @toucher after live_service_go_on().
  */
 void live_service_hold_in_fault(void);
 void live_service_go_on(void);
 
-/* A thread that changes something, and waits until that has been read. */
+/* A thread that makes a change and waits until its event is read. */
 struct live_teller {
 	void (*change)(void);
 	pthread_t thread;
@@ -70,12 +70,12 @@ struct live_teller {
 	_Atomic unsigned int is_done;
 };
 
-/* Returns when it waits. */
+/* Start it, and wait until it waits. */
 void live_teller_start(struct live_teller *t, void (*change)(void));
 void live_teller_end(struct live_teller *t);
 /*
- * Thread @tid is in the kernel, and no signal ends that; false if it has ended.
- * Who asks needs no lock of the mappings.
+ * True if thread @tid waits uninterruptibly in the kernel; false if it has
+ * ended. Works while the mmap lock is held.
  */
 bool live_is_waiting(unsigned int tid);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs each case of a live test in a child process; see harness.h.
+ * The harness runs each case of a live test in a child process; see harness.h
  *
- * The parent has one thread and polls two things: the pipe that carries what
- * the child prints, and a pidfd that says when the child has ended. It does
- * not wait for the end of the pipe, which a stray grandchild may hold open.
- * The child is reaped only after its process group has been killed: until then
- * the zombie keeps the group's number from being given to somebody else.
+ * The parent has one thread and polls two descriptors: the pipe with the
+ * child's output, and a pidfd that becomes readable when the child ends. It
+ * does not wait for the end of the pipe, because a stray grandchild may keep it
+ * open. It reaps the child only after it has killed the process group: until
+ * then the zombie keeps the kernel from using the group's number again.
  */
 #include "harness.h"
 
@@ -51,22 +51,22 @@ static struct {
 	bool no_fork;
 } options;
 
-/* In the child: where the reason of a skip goes. In the parent: the child. */
+/* In the child: a pipe for the reason of a skip. In the parent: the child. */
 static int reason_fd = -1;
 static volatile sig_atomic_t running_group;
 
 /**
- * struct run - one case while it runs, and how it ended
+ * struct run - a running case and its result
  * @pid: the child, and its process group.
- * @pid_fd: readable once the child has ended.
- * @output_fd: what the child prints; non-blocking.
+ * @pid_fd: readable after the child has ended.
+ * @output_fd: output of the child; non-blocking.
  * @reason_fd: the reason of a skip; non-blocking.
- * @output: the first OUTPUT_BYTES of it.
- * @used_bytes: how much of @output is filled.
- * @lost_bytes: what did not fit.
+ * @output: the first OUTPUT_BYTES of the output.
+ * @used_bytes: bytes used at @output.
+ * @lost_bytes: bytes of the output that did not fit.
  * @reason: the missing capability.
- * @status: as waitpid() says it.
- * @timed_out: the parent ended it.
+ * @status: from waitpid(2).
+ * @timed_out: the parent killed it.
  */
 struct run {
 	pid_t pid;
@@ -97,7 +97,7 @@ static void write_all(int fd, const char *text, size_t bytes)
 	}
 }
 
-/* One write of a line on the stack: stdio's buffer may be on a device. */
+/* Writes one line from the stack, because stdio's buffer may be on a device. */
 _Noreturn void hmmu_test_fail(const char *file, int line, const char *format,
 			      ...)
 {
@@ -192,8 +192,8 @@ unsigned int hmmu_test_slowness(void)
 /* The child --------------------------------------------------------------- */
 
 /*
- * The child dies with the parent, and leaves no core, unless a case wants one:
- * it may raise its limit again.
+ * The child dies with the parent. It leaves no core dump, unless a case raises
+ * the limit again.
  */
 static void isolate(pid_t parent)
 {
@@ -211,7 +211,7 @@ static void isolate(pid_t parent)
 	signal(SIGINT, SIG_DFL);
 }
 
-/* exit(), not _exit(): that a process may end with a space open is promised. */
+/* exit(), not _exit(): a process may exit while a space is open. */
 static _Noreturn void child_main(const struct hmmu_test *test, pid_t parent,
 				 int output, int reason)
 {
@@ -224,7 +224,7 @@ static _Noreturn void child_main(const struct hmmu_test *test, pid_t parent,
 	exit(EXIT_SUCCESS);
 }
 
-/* Returns -errno where the machine has no process or descriptor left. */
+/* Start the child. Returns -errno if there is no process or descriptor left. */
 static int run_start(struct run *run, const struct hmmu_test *test)
 {
 	int output[2], reason[2];
@@ -270,7 +270,7 @@ static void output_append(struct run *run, const char *text, size_t bytes)
 	run->lost_bytes += bytes - taken;
 }
 
-/* Takes what is there now. Returns false at the end of the pipe. */
+/* Read the available output. Returns false at the end of the pipe. */
 static bool output_drain(struct run *run)
 {
 	char piece[4096];
@@ -302,7 +302,7 @@ static void append_file(struct run *run, const char *what, const char *path)
 	output_append(run, text, strlen(text));
 }
 
-/* Where each thread hangs: most time limits are met in the kernel. */
+/* Report where each thread waits: most cases time out in the kernel. */
 static void append_threads(struct run *run)
 {
 	char path[320];
@@ -351,7 +351,7 @@ static void run_wait(struct run *run, unsigned int timeout_s)
 	}
 }
 
-/* Kills the group first and reaps its leader last: see the head of the file. */
+/* Kill the group first and reap its leader last: see the top of the file. */
 static void run_finish(struct run *run)
 {
 	ssize_t bytes;
@@ -369,7 +369,7 @@ static void run_finish(struct run *run)
 	close(run->reason_fd);
 }
 
-/* What the case printed, and why it failed, as comments of its TAP line. */
+/* Print the output of the case as comments of its TAP line. */
 static void print_comments(const struct run *run)
 {
 	const char *line = run->output;
@@ -419,7 +419,7 @@ static unsigned int case_timeout_s(const struct hmmu_test *test)
 	       options.seconds;
 }
 
-/* Runs one case and prints its TAP line. Returns whether it did not fail. */
+/* Run one case and print its TAP line. Returns false if it failed. */
 static bool run_case(const struct hmmu_test *test, size_t number)
 {
 	struct run run = { .output = malloc(OUTPUT_BYTES) };
@@ -447,7 +447,7 @@ static bool run_case(const struct hmmu_test *test, size_t number)
 	return good;
 }
 
-/* Whoever ends the parent ends the case, grandchildren included. */
+/* A signal to the parent also kills the case and its grandchildren. */
 static void on_end(int signal_number)
 {
 	if (running_group)

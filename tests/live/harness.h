@@ -6,11 +6,11 @@
  * Tests against the real kernel
  * =============================
  *
- * What such a test breaks is the process it runs in: a page that never comes
- * home stops every thread that touches it, and only SIGKILL ends a thread that
- * waits in userfaultfd. So each case runs in a child of its own, in a process
- * group of its own, under a time limit; what the group leaves behind is killed.
- * The parent never opens a space.
+ * A failure in such a test can block its process: if a page never migrates
+ * back, every thread that accesses it waits, and only SIGKILL ends a thread
+ * that waits in userfaultfd. So each case runs in a child and a process group
+ * of its own, with a time limit. The parent kills the group at the end of the
+ * case. The parent never opens a space.
  *
  *	static void test_heap_comes_home(void)
  *	{
@@ -22,14 +22,14 @@
  *	HMMU_TEST_MAIN(HMMU_TEST(test_heap_comes_home),
  *		       HMMU_TEST_TIMEOUT(test_whole_heap, 120))
  *
- * A case that returns has passed. A check that fails, a signal, a non-zero
- * exit and the time limit fail it. Checks may be used in any thread of the
- * child; in a grandchild they end the grandchild, whose status the case looks
- * at. The output is TAP.
+ * A case passes if it returns. It fails if a check fails, by a signal, with a
+ * non-zero exit status, and at the time limit. Checks may be used in any thread
+ * of the child. In a grandchild a failed check ends the grandchild, and the
+ * case must check its status. The output is TAP.
  *
  * Options: --list, --only NAME (again for more), --timeout SECONDS,
  * --seed N, --seconds N, --ops N, --trace, --no-fork (for a debugger, with
- * --only). What --trace prints is kept whole with --no-fork only.
+ * --only). The output of --trace is complete only with --no-fork.
  */
 
 #include <stdbool.h>
@@ -38,9 +38,9 @@
 
 /**
  * struct hmmu_test - one case
- * @name: what TAP, --list and --only call it.
- * @fn: the case; returns when it has passed.
- * @timeout_s: its limit in seconds; 0 for the default of 30.
+ * @name: its name in TAP, --list and --only.
+ * @fn: the case; returns if it passes.
+ * @timeout_s: its time limit in seconds; 0 for the default of 30.
  */
 struct hmmu_test {
 	const char *name;
@@ -54,13 +54,14 @@ struct hmmu_test {
 /* clang-format on */
 
 /**
- * hmmu_test_main() - run the cases that the command line asks for
- * @argc: as main() got it.
- * @argv: as main() got it.
+ * hmmu_test_main() - run the cases that the command line selects
+ * @argc: from main().
+ * @argv: from main().
  * @tests: the cases, in the order in which they run.
- * @count: how many.
+ * @count: number of cases.
  *
- * Return: the exit status: 0 none failed, 1 some failed, 2 wrong arguments.
+ * Return: the exit status: 0 no case failed, 1 a case failed, 2 wrong
+ * arguments.
  */
 int hmmu_test_main(int argc, char **argv, const struct hmmu_test *tests,
 		   size_t count);
@@ -76,56 +77,56 @@ int hmmu_test_main(int argc, char **argv, const struct hmmu_test *tests,
 
 /**
  * hmmu_test_fail() - end the case as failed
- * @file: where.
- * @line: where.
+ * @file: source file.
+ * @line: line in @file.
  * @format: printf format of the reason.
  *
- * Ends the whole process without running exit handlers: after a failure the
- * program may stand on memory that nobody serves any more.
+ * Ends the whole process without running exit handlers: after a failure, faults
+ * on the program's memory may never be resolved.
  */
 _Noreturn void hmmu_test_fail(const char *file, int line, const char *format,
 			      ...) __attribute__((format(printf, 3, 4)));
 
 /**
  * hmmu_test_skip() - end the case as skipped
- * @capability: what is missing, in a few words without a `#`; the same words
- *              wherever the same thing is missing, because they are counted.
+ * @capability: the missing capability, in a few words without a `#`. Use the
+ *              same words for the same capability, because they are counted.
  */
 _Noreturn void hmmu_test_skip(const char *capability);
 
 /**
  * hmmu_test_seed() - the seed of this run
  *
- * Random unless --seed gives it; printed as a comment of the case, so that
- * a failure can be run again.
+ * From --seed, else random. It is printed as a comment of the case, so that a
+ * failure can be repeated.
  */
 uint64_t hmmu_test_seed(void);
 
 /**
- * hmmu_test_seconds() - how long a stress test goes on
+ * hmmu_test_seconds() - duration of a stress test
  *
- * From --seconds, else 5. It raises the limits of the cases by the same time.
+ * From --seconds, else 5. --seconds also extends the time limits of the cases.
  */
 unsigned int hmmu_test_seconds(void);
 
 /**
- * hmmu_test_ops() - after how many operations a stress test ends
+ * hmmu_test_ops() - number of operations of a stress test
  *
- * From --ops, else as many as there is time for. For tests that count them.
+ * From --ops, else without limit. For tests that count operations.
  */
 uint64_t hmmu_test_ops(void);
 
 /**
- * hmmu_test_trace() - whether a stress test prints each operation
+ * hmmu_test_trace() - true if a stress test must print each operation
  *
- * From --trace. For tests whose operations can be printed.
+ * From --trace. For tests that can print their operations.
  */
 bool hmmu_test_trace(void);
 
 /**
- * hmmu_test_slowness() - by what factor this build is slower than a plain one
+ * hmmu_test_slowness() - factor by which this build is slower than a plain one
  *
- * 1, and more under sanitizers: for time limits inside a test.
+ * 1, and more with sanitizers. For time limits inside a test.
  */
 unsigned int hmmu_test_slowness(void);
 

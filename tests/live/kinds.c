@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Memory of every kind, see kinds.h
+ */
 #include "kinds.h"
 
 #include <fcntl.h>
@@ -75,7 +78,7 @@ void kind_large_zero(struct kind_memory *m)
 		HMMU_SKIP("a large zero page");
 }
 
-/* The end of the heap: brk(2) takes it away again. */
+/* Unmap the end of the heap with brk(2). */
 static void shrink_heap(struct kind_memory *m)
 {
 	HMMU_CHECK_OK(brk(m->p));
@@ -93,7 +96,7 @@ void kind_heap(struct kind_memory *m)
 	live_fill(m->p, BYTES, SEED);
 }
 
-/* What malloc() gives a second thread, out of an arena of its own. */
+/* malloc() in a second thread, which has its own arena. */
 static void *allocate(void *arg)
 {
 	*(void **)arg = malloc(BYTES + PAGE);
@@ -112,7 +115,7 @@ void kind_arena(struct kind_memory *m)
 	live_fill(m->p, BYTES, SEED);
 }
 
-/* Far from what the program itself uses. */
+/* Large, so that its middle has a distance to the program's variables. */
 static char bss[64 * PAGE] __attribute__((aligned(4096)));
 
 void kind_bss(struct kind_memory *m)
@@ -125,7 +128,7 @@ void kind_bss(struct kind_memory *m)
 
 static void *stand_on_stack(void *arg)
 {
-	/* Below it is what the thread needs to wait. */
+	/* The thread waits on the part of the stack below it. */
 	char area[BYTES + PAGE];
 	struct kind_memory *m = arg;
 	char c;
@@ -154,7 +157,7 @@ void kind_thread_stack(struct kind_memory *m)
 	HMMU_CHECK_INT(read(m->pipe[0], &c, 1), 1);
 	close(m->pipe[1]);
 	m->pipe[1] = go[1];
-	/* It sleeps in read(2) by then. */
+	/* Give it time to sleep in read(2). */
 	live_sleep_ms(20);
 }
 
@@ -231,7 +234,7 @@ void kind_swapped(struct kind_memory *m)
 
 /* After a fork -------------------------------------------------------------- */
 
-/* The child holds on to the pages as they are, and must find them so. */
+/* The child shares the pages and checks at its end that they are the same. */
 static void fork_beside(struct kind_memory *m)
 {
 	char c;
@@ -290,7 +293,7 @@ void kind_shared_anonymous(struct kind_memory *m)
 	HMMU_CHECK(p != MAP_FAILED);
 	set(m, p, PAGES);
 	live_fill(p, BYTES, SEED);
-	/* An old length of 0 maps the same memory once more. */
+	/* With an old length of 0 mremap(2) maps the same memory again. */
 	m->other = mremap(p, 0, BYTES, MREMAP_MAYMOVE);
 	HMMU_CHECK(m->other != MAP_FAILED);
 	m->others_see = see_other;
@@ -396,7 +399,7 @@ static int make_memfd(void)
 	return file;
 }
 
-/* On a disk, which /tmp need not be. */
+/* In /var/tmp, because /tmp may be in memory. */
 static int make_file(void)
 {
 	int file = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -418,7 +421,7 @@ static void map_file(struct kind_memory *m, int file, int prot, int flags)
 	touch_all(m);
 }
 
-/* Each page is written, and so the program's own. */
+/* Write each page, so that it becomes the program's own copy. */
 static void copy_pages(const struct kind_memory *m)
 {
 	size_t i;
@@ -464,7 +467,7 @@ void kind_file_readonly(struct kind_memory *m)
 	map_file(m, make_file(), PROT_READ, MAP_SHARED);
 }
 
-/* Mapped, but the file has become shorter: a CPU's touch is SIGBUS. */
+/* Mapped, but beyond the end of a truncated file: a CPU access is SIGBUS. */
 void kind_file_end(struct kind_memory *m)
 {
 	map_file(m, make_file(), PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -473,7 +476,7 @@ void kind_file_end(struct kind_memory *m)
 	m->readable = false;
 }
 
-/* Some code, in a page of its own. */
+/* Code in a page of its own. */
 __attribute__((aligned(4096), used, noinline)) static void code(void)
 {
 	__asm__ volatile("	.fill 4096, 1, 0x90\n");
@@ -501,7 +504,7 @@ void kind_vdso(struct kind_memory *m)
 	touch_all(m);
 }
 
-/* VM_PFNMAP and VM_IO, and yet the CPU may read it. */
+/* VM_PFNMAP and VM_IO, but readable by the CPU. */
 void kind_vvar(struct kind_memory *m)
 {
 	unsigned long start = 0;
@@ -515,7 +518,7 @@ void kind_vvar(struct kind_memory *m)
 	if (sscanf(line, "%lx-", &start) != 1)
 		HMMU_SKIP("a vvar mapping");
 	set(m, (char *)start, 1);
-	/* Its clock runs. */
+	/* Its content changes with the clock. */
 	m->readable = false;
 	m->stays = true;
 	m->kept = true;
@@ -538,7 +541,7 @@ void kind_perf(struct kind_memory *m)
 		HMMU_SKIP("perf_event_open");
 	set(m, p, 2);
 	m->file = file;
-	/* It changes by itself. */
+	/* Its content changes. */
 	m->readable = false;
 }
 
@@ -554,7 +557,7 @@ void kind_io_uring(struct kind_memory *m)
 		HMMU_SKIP("io_uring");
 	set(m, p, 1);
 	m->file = file;
-	/* What is discarded is gone for good. */
+	/* Discarded content cannot be restored. */
 	m->kept = true;
 }
 
@@ -581,7 +584,7 @@ static void register_missing(const struct kind_memory *m)
 				  UFFDIO_REGISTER_MODE_MISSING);
 }
 
-/* All pages are present, so nobody needs to serve it: see test_foreign.c. */
+/* All pages are present, so no thread has to resolve faults. */
 void kind_userfaultfd(struct kind_memory *m)
 {
 	set(m, live_map_small(PAGES, SEED), PAGES);
@@ -590,7 +593,7 @@ void kind_userfaultfd(struct kind_memory *m)
 	m->kept = true;
 }
 
-/* Poisoned, by a userfaultfd that is gone. */
+/* Poisoned by a userfaultfd that is closed. */
 void kind_poison(struct kind_memory *m)
 {
 	struct uffdio_poison poison;
@@ -607,7 +610,7 @@ void kind_poison(struct kind_memory *m)
 	m->readable = false;
 }
 
-/* What must not leave ------------------------------------------------------- */
+/* Memory that must not migrate ---------------------------------------------- */
 
 static void free_own(struct kind_memory *m)
 {
@@ -660,7 +663,7 @@ void kind_end(struct kind_memory *m)
 	if (m->child)
 		end_child(m);
 	kind_unmap(m);
-	/* munmap() ends an attachment of System V memory, too. */
+	/* munmap(2) also detaches System V memory. */
 	if (m->other)
 		HMMU_CHECK_OK(munmap(m->other, m->pages * PAGE));
 	if (m->file >= 0)

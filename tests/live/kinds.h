@@ -3,29 +3,29 @@
 #define HMMU_TESTS_KINDS_H
 
 /*
- * Memory of every kind, for tests that ask the same of each: made by kinds.c,
- * asked by test_kinds.c.
+ * Memory of every kind, for tests that check the same of each: kinds.c makes
+ * it, test_kinds.c checks it
  */
 
 #include "fixture.h"
 
-/* What kind_begin() has made. */
+/* Memory from kind_begin(). */
 struct kind_memory {
 	char *p;
 	size_t pages;
 	/* The CPU may read it. */
 	bool readable;
-	/* It can not be unmapped, or not even discarded, by a test. */
+	/* @stays: a test cannot unmap it. @kept: a test cannot discard it. */
 	bool stays;
 	bool kept;
-	/* What @p lies in, for munmap(). */
+	/* The mapping that contains @p, for munmap(2). */
 	void *all;
 	size_t all_bytes;
-	/* Ends it in its own way instead of munmap(). */
+	/* Unmaps it, if munmap(2) is not the way. */
 	void (*unmap)(struct kind_memory *m);
-	/* What somebody else sees of its first word; NULL: nobody else can. */
+	/* Reads its first word through a file or another mapping, or NULL. */
 	uint64_t (*others_see)(const struct kind_memory *m);
-	/* Further memory, files and processes, which kind_end() ends. */
+	/* Other resources, which kind_end() releases. */
 	void *other;
 	int file;
 	int pipe[2];
@@ -37,13 +37,13 @@ struct kind_memory {
 typedef void kind_make_fn(struct kind_memory *m);
 
 /*
- * Makes the memory; skips where the machine has none of this kind. @m->p is
- * room on the main stack for kind_main_stack(), else it does not matter.
+ * Make the memory; skips if the machine has none of this kind. For
+ * kind_main_stack(), @m->p is memory on the main stack; else it is ignored.
  */
 void kind_begin(struct kind_memory *m, kind_make_fn *make);
-/* Unmaps it in its own way: munmap(2), brk(2), shmdt(2). */
+/* Unmap it with munmap(2), brk(2) or shmdt(2). */
 void kind_unmap(struct kind_memory *m);
-/* Ends what is left of it. */
+/* Release all remaining resources. */
 void kind_end(struct kind_memory *m);
 
 kind_make_fn kind_anonymous, kind_large, kind_absent, kind_zero,
