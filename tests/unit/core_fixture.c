@@ -166,7 +166,7 @@ static void check_mirror(struct hmmu_device *device)
 
 	assert_int_equal(hmmu_mirror_reader_create(mirror, &reader), 0);
 	hmmu_mirror_read_begin(mirror, reader);
-	hmmu_mirror_walk_begin(&walk, mirror, 0, UINTPTR_MAX,
+	hmmu_mirror_walk_range(&walk, mirror, 0, UINTPTR_MAX,
 			       HMMU_MIRROR_WALK_RUNS);
 	while (hmmu_mirror_walk_next(&walk))
 		for (at = walk.run.start; at < walk.run.end; at += PAGE)
@@ -248,14 +248,14 @@ int core_migrate(struct hmmu_device *device, uintptr_t addr, size_t bytes,
 {
 	if (r)
 		r->size = sizeof(*r);
-	return hmmu_migrate_to_device(device, addr, addr + bytes, r);
+	return hmmu_device_migrate(device, addr, bytes, r);
 }
 
 int core_home(uintptr_t addr, size_t bytes, struct hmmu_migrate_result *r)
 {
 	if (r)
 		r->size = sizeof(*r);
-	return hmmu_migrate_home(core.space, addr, addr + bytes, r);
+	return hmmu_migrate_to_system(core.space, addr, bytes, r);
 }
 
 int core_fault(struct hmmu_device *device, uintptr_t addr, size_t bytes,

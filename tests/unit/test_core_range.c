@@ -258,7 +258,7 @@ static void test_range_rf22_exclusive_page_is_absent(void **state)
 	(void)state;
 	array_map(core.m, BASE, 2 * PAGE, ARRAY_ANON_RW);
 	array_fill(core.m, BASE, 2 * PAGE, 1);
-	assert_int_equal(hmmu_make_exclusive(owner, BASE, BASE + PAGE, NULL),
+	assert_int_equal(hmmu_device_make_exclusive(owner, BASE, PAGE, NULL),
 			 0);
 	assert_int_equal(snapshot_for(owner, 0, 2), 0);
 	expect(0, 1, 0);

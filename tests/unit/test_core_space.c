@@ -109,14 +109,13 @@ static void test_space_fk4_of_a_parent_is_echild(void **state)
 	assert_int_equal(core_migrate(device, BASE, PAGE, NULL), -ECHILD);
 	assert_int_equal(core_home(BASE, PAGE, NULL), -ECHILD);
 	assert_int_equal(hmmu_migrate_evict(device, NULL), -ECHILD);
-	assert_int_equal(hmmu_make_exclusive(device, BASE, BASE + PAGE, NULL),
+	assert_int_equal(hmmu_device_make_exclusive(device, BASE, PAGE, NULL),
 			 -ECHILD);
-	assert_int_equal(hmmu_pin(core.space, BASE, BASE + PAGE), -ECHILD);
-	assert_int_equal(hmmu_unpin(core.space, BASE, BASE + PAGE), -ECHILD);
-	assert_int_equal(hmmu_make_resident(core.space, BASE, BASE + PAGE),
-			 -ECHILD);
-	assert_int_equal(hmmu_space_residency(core.space, BASE, BASE + LARGE,
-					      &residency),
+	assert_int_equal(hmmu_pin_range(core.space, BASE, PAGE), -ECHILD);
+	assert_int_equal(hmmu_unpin_range(core.space, BASE, PAGE), -ECHILD);
+	assert_int_equal(hmmu_populate(core.space, BASE, PAGE), -ECHILD);
+	assert_int_equal(hmmu_space_get_residency(core.space, BASE, LARGE,
+						  &residency),
 			 -ECHILD);
 	assert_int_equal(hmmu_space_get_stats(core.space, &stats), -ECHILD);
 	assert_int_equal(hmmu_device_destroy(device), -ECHILD);
