@@ -31,24 +31,46 @@ static char *open_mixed(void)
 	return p;
 }
 
+static void give_turn(const int *pipes)
+{
+	HMMU_CHECK_INT(write(pipes[1], "x", 1), 1);
+}
+
+static void await_turn(const int *pipes)
+{
+	char turn;
+
+	HMMU_CHECK_INT(read(pipes[0], &turn, 1), 1);
+}
+
+/* One writes everything, then the other; then both still have their own. */
 static void both_keep_theirs(char *p, size_t bytes, bool child_first)
 {
-	pid_t child = fork();
+	int child_wrote[2], parent_wrote[2];
+	pid_t child;
 
+	HMMU_CHECK_OK(pipe(child_wrote));
+	HMMU_CHECK_OK(pipe(parent_wrote));
+	child = fork();
 	HMMU_CHECK(child >= 0);
 	if (!child) {
 		if (!child_first)
-			live_sleep_ms(50);
+			await_turn(parent_wrote);
 		LIVE_CHECK(p, bytes, 1);
 		live_fill(p, bytes, 2);
-		live_sleep_ms(50);
+		give_turn(child_wrote);
+		if (child_first)
+			await_turn(parent_wrote);
 		LIVE_CHECK(p, bytes, 2);
 		_exit(0);
 	}
+	/* A child that fails gives no turn. */
+	HMMU_CHECK_OK(close(child_wrote[1]));
 	if (child_first)
-		live_sleep_ms(50);
+		await_turn(child_wrote);
 	LIVE_CHECK(p, bytes, 1);
 	live_fill(p, bytes, 3);
+	give_turn(parent_wrote);
 	live_child_ok(child);
 	LIVE_CHECK(p, bytes, 3);
 }
