@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Print the results of the kernel's HMM tests as a table.
+"""What the kernels' HMM tests printed, as one table.
 
-usage: conformance.py LOG FREE_HUGE_PAGES
+usage: conformance.py --free-huge-pages N [--skipped NAME]... LABEL=LOG...
 
-A test that finds no huge page of hugetlbfs passes; it counts as skipped here.
-The exit status is 0 if tests ran and none failed.
+A column for each kernel and kind of memory. A test that found no huge page of
+hugetlbfs ends as if it had passed: it counts as skipped, as does a kernel that
+is not there. The status is 0 if tests ran and none failed.
 """
 
+import argparse
+import collections
 import re
 import sys
 
@@ -56,30 +59,68 @@ def without_huge_pages(results):
                     states[kind] = "skipped: " + HUGE
 
 
-def print_table(results):
-    width = max(len(test) for _, test in results)
-    print(f"{'test':{width}}  {'private':9} coherent")
-    for (_, test), states in results.items():
-        print(f"{test:{width}}  {states.get('private', '-'):9} "
-              f"{states.get('coherent', '-')}".rstrip())
+KINDS = ("private", "coherent")
+
+
+def print_table(kernels):
+    """@kernels: results by label. A test may be in some of them only."""
+    tests = list(dict.fromkeys(key for _, results in kernels
+                               for key in results))
+    rows = [["test", *(f"{label} {kind}" for label, _ in kernels
+                       for kind in KINDS)]]
+    rows += [[key[1], *(results.get(key, {}).get(kind, "-").partition(":")[0]
+                        for _, results in kernels for kind in KINDS)]
+             for key in tests]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(f"{cell:{width}}" for cell, width
+                        in zip(row, widths)).rstrip())
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--free-huge-pages", default="")
+    parser.add_argument("--skipped", action="append", default=[])
+    parser.add_argument("logs", nargs="+")
+    return parser.parse_args()
+
+
+def read_kernel(label, path, has_huge_pages):
+    """Results, what to say of tests that failed, and how many did not end."""
+    plan, results, said = read(path)
+    if not has_huge_pages:
+        without_huge_pages(results)
+    text = []
+    for name, lines in said.items():
+        text += [f"FAILED {label} {name}", *("    " + line for line in lines)]
+    missing = plan - sum(map(len, results.values()))
+    if missing or not plan:
+        text.append(f"{label}: {missing or 'all'} tests did not end; "
+                    f"see {path}")
+    return results, text, missing if plan else 1
 
 
 def main():
-    plan, results, said = read(sys.argv[1])
-    if int(sys.argv[2] or 0) < 2:
-        without_huge_pages(results)
-    if results:
-        print_table(results)
-    for name, lines in said.items():
-        print(f"FAILED {name}")
-        print("\n".join("    " + line for line in lines))
-    states = [s for by_kind in results.values() for s in by_kind.values()]
-    missing = plan - len(states)
-    if missing or not plan:
-        print(f"{missing or 'all'} tests did not end; see {sys.argv[1]}")
-    passed = states.count("passed")
-    skipped = sum(s.startswith("skipped") for s in states)
-    failed = states.count("FAILED") + missing
+    options = parse()
+    has_huge_pages = int(options.free_huge_pages or 0) >= 2
+    kernels, text, failed = [], [], 0
+    for argument in options.logs:
+        label, _, path = argument.partition("=")
+        results, lines, missing = read_kernel(label, path, has_huge_pages)
+        kernels.append((label, results))
+        text += lines
+        failed += missing
+    print_table(kernels)
+    states = [state for _, results in kernels
+              for by_kind in results.values() for state in by_kind.values()]
+    skips = [state.partition(": ")[2] for state in states
+             if state.startswith("skipped")] + options.skipped
+    text += [f"SKIPPED {count} for want of: {reason}"
+             for reason, count in collections.Counter(skips).items()]
+    for line in text:
+        print(line)
+    passed, skipped = states.count("passed"), len(skips)
+    failed += states.count("FAILED")
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 0 if passed and not failed else 1
 

@@ -101,6 +101,22 @@ install_missing() {
 	as_root apt-get update && apt_install
 }
 
+# try_package PACKAGE WHY - installs one that can be done without; 1 where it
+# can not be installed
+try_package() {
+	local failed=0
+	say "missing on this machine:"
+	say "  $1: $2"
+	missing=("$1")
+	can_install && install_missing || failed=1
+	missing=() missing_why=()
+	return $failed
+}
+
+can_install() {
+	has_command apt-get && { [ "$(id -u)" -eq 0 ] || has_command sudo; }
+}
+
 print_missing() {
 	local line
 	say "missing on this machine:"
