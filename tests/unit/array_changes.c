@@ -80,18 +80,13 @@ int array_store(struct array_mm *m, uintptr_t addr, uint64_t value)
 	return access_value(m, addr, true, &value);
 }
 
-static uint64_t number_of(size_t i, uint64_t seed)
-{
-	return seed << 32 | (i + 1);
-}
-
 void array_fill(struct array_mm *m, uintptr_t addr, size_t bytes, uint64_t seed)
 {
 	size_t i;
 
 	for (i = 0; i < bytes >> HMMU_PAGE_LG2; i++)
 		ARRAY_CHECK(!array_store(m, addr + (i << HMMU_PAGE_LG2),
-					 number_of(i, seed)));
+					 array_number(i, seed)));
 }
 
 void array_expect(struct array_mm *m, uintptr_t addr, size_t bytes,
@@ -103,7 +98,7 @@ void array_expect(struct array_mm *m, uintptr_t addr, size_t bytes,
 	for (i = 0; i < bytes >> HMMU_PAGE_LG2; i++) {
 		ARRAY_CHECK(
 			!array_load(m, addr + (i << HMMU_PAGE_LG2), &value));
-		ARRAY_CHECK(value == number_of(i, seed));
+		ARRAY_CHECK(value == array_number(i, seed));
 	}
 }
 

@@ -189,7 +189,12 @@ void array_move(struct array_mm *m, uintptr_t from, uintptr_t to, size_t bytes);
 int array_load(struct array_mm *m, uintptr_t addr, uint64_t *ret);
 int array_store(struct array_mm *m, uintptr_t addr, uint64_t value);
 
-/* Writes a number that @seed and the page say into each page; looks for it. */
+/* Writes a number into each page; looks for it. */
+static inline uint64_t array_number(size_t page, uint64_t seed)
+{
+	return seed << 32 | (page + 1);
+}
+
 void array_fill(struct array_mm *m, uintptr_t addr, size_t bytes,
 		uint64_t seed);
 void array_expect(struct array_mm *m, uintptr_t addr, size_t bytes,

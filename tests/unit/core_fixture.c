@@ -241,6 +241,40 @@ size_t core_mapped_pages(struct hmmu_device *device, uintptr_t addr,
 	return n;
 }
 
+static uint64_t *device_pointer(struct hmmu_device *device, uintptr_t addr,
+				enum hmmu_access access)
+{
+	uint64_t leaf;
+
+	assert_int_equal(core_fault(device, addr, sizeof(uint64_t), access), 0);
+	leaf = core_leaf(device, addr);
+	assert_int_not_equal(leaf, 0);
+	if (access == HMMU_ACCESS_WRITE)
+		assert_true(leaf & HMMU_MIRROR_WRITE);
+	return (uint64_t *)(hmmu_mirror_payload(leaf) + addr % PAGE);
+}
+
+uint64_t core_device_load(struct hmmu_device *device, uintptr_t addr)
+{
+	return *device_pointer(device, addr, HMMU_ACCESS_READ);
+}
+
+void core_device_store(struct hmmu_device *device, uintptr_t addr,
+		       uint64_t value)
+{
+	*device_pointer(device, addr, HMMU_ACCESS_WRITE) = value;
+}
+
+void core_device_expect(struct hmmu_device *device, uintptr_t addr,
+			size_t bytes, uint64_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < bytes >> HMMU_PAGE_LG2; i++)
+		assert_int_equal(core_device_load(device, addr + i * PAGE),
+				 array_number(i, seed));
+}
+
 /* --- calls -------------------------------------------------------------------- */
 
 int core_migrate(struct hmmu_device *device, uintptr_t addr, size_t bytes,

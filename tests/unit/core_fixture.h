@@ -79,6 +79,14 @@ uint64_t core_leaf(struct hmmu_device *device, uintptr_t addr);
 size_t core_mapped_pages(struct hmmu_device *device, uintptr_t addr,
 			 size_t bytes);
 
+/* What the device reads and writes at @addr through its mirror, faulting. */
+uint64_t core_device_load(struct hmmu_device *device, uintptr_t addr);
+void core_device_store(struct hmmu_device *device, uintptr_t addr,
+		       uint64_t value);
+/* As array_expect(), by the device; no page leaves it. */
+void core_device_expect(struct hmmu_device *device, uintptr_t addr,
+			size_t bytes, uint64_t seed);
+
 /* 0 or the error, with the result in *@r if not NULL. */
 int core_migrate(struct hmmu_device *device, uintptr_t addr, size_t bytes,
 		 struct hmmu_migrate_result *r);
