@@ -473,7 +473,9 @@ static int take_refused(struct array_mm *m, struct hmmu_mm_take *t)
 	size_t left = t->bytes - t->done_bytes;
 
 	t->why = first->stay ? (enum hmmu_stay)(first->stay - 1) :
-			       HMMU_STAY_SHARED;
+			       HMMU_STAY_PINNED;
+	/* As UFFDIO_MOVE: a shared page and a pinned one look alike. */
+	t->shared = t->why == HMMU_STAY_PINNED;
 	for (; t->stay_bytes < left && m->page[i].stay == first->stay &&
 	       m->page[i].is_shared == first->is_shared;
 	     i++)
@@ -513,6 +515,7 @@ static int take(struct hmmu_mm *mm, struct hmmu_mm_take *t)
 		stop = take_next(m, t);
 	if (!stop && err == -EBUSY) {
 		t->why = m->failure[ARRAY_TAKE].why;
+		t->shared = t->why == HMMU_STAY_PINNED;
 		t->stay_bytes = hmmu_min(m->failure[ARRAY_TAKE].stay_bytes,
 					 t->bytes - t->done_bytes);
 	}

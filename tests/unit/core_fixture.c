@@ -383,7 +383,7 @@ static const struct {
 	{ ARRAY_TAKE, { .err = -ENOMEM } },
 	{ ARRAY_TAKE, { .err = -ENOMEM, .done_bytes = PAGE } },
 	{ ARRAY_TAKE,
-	  { .err = -EBUSY, .why = HMMU_STAY_SHARED, .stay_bytes = PAGE } },
+	  { .err = -EBUSY, .why = HMMU_STAY_PINNED, .stay_bytes = PAGE } },
 	{ ARRAY_TAKE,
 	  { .err = -EBUSY,
 	    .why = HMMU_STAY_LOCKED,

@@ -270,13 +270,12 @@ static void test_migrate_mv14_held_pages_stay(void **state)
 {
 	(void)state;
 	map_filled(BASE, 16 * PAGE);
-	array_stay(core.m, BASE + 2 * PAGE, 2 * PAGE, HMMU_STAY_SHARED);
+	array_stay(core.m, BASE + 2 * PAGE, 2 * PAGE, HMMU_STAY_PINNED);
 	array_stay(core.m, BASE + 6 * PAGE, 3 * PAGE, HMMU_STAY_LOCKED);
 	assert_int_equal(migrate(BASE, 16 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 11);
 	assert_int_equal(result.stayed[HMMU_STAY_PINNED], 2);
 	assert_int_equal(result.stayed[HMMU_STAY_LOCKED], 3);
-	assert_int_equal(result.stayed[HMMU_STAY_SHARED], 0);
 	assert_int_equal(array_page(core.m, BASE + 3 * PAGE)->state,
 			 ARRAY_PRESENT);
 	array_stay(core.m, BASE, 16 * PAGE, -1);
@@ -337,16 +336,14 @@ static void test_migrate_pn2_pinned_pages_stay(void **state)
 	(void)state;
 	map_large(BASE, 1);
 	map_filled(BASE + LARGE, 8 * PAGE);
-	assert_int_equal(hmmu_pin(core.space, BASE + 3 * PAGE, BASE + 4 * PAGE),
-			 0);
-	assert_int_equal(hmmu_pin(core.space, BASE + LARGE + PAGE,
-				  BASE + LARGE + 3 * PAGE),
-			 0);
+	assert_int_equal(hmmu_pin_range(core.space, BASE + 3 * PAGE, PAGE), 0);
+	assert_int_equal(
+		hmmu_pin_range(core.space, BASE + LARGE + PAGE, 2 * PAGE), 0);
 	assert_int_equal(migrate(BASE, LARGE + 8 * PAGE), 0);
 	assert_int_equal(result.stayed[HMMU_STAY_PINNED], 3);
 	assert_int_equal(result.large_moved, 0);
-	assert_int_equal(
-		hmmu_unpin(core.space, BASE + 3 * PAGE, BASE + 4 * PAGE), 0);
+	assert_int_equal(hmmu_unpin_range(core.space, BASE + 3 * PAGE, PAGE),
+			 0);
 	assert_int_equal(migrate(BASE, LARGE + 8 * PAGE), 0);
 	assert_int_equal(result.stayed[HMMU_STAY_PINNED], 2);
 	assert_int_equal(result.pages_moved, 1);
@@ -362,8 +359,8 @@ static void test_migrate_mv7_pages_of_another_device_stay(void **state)
 	map_filled(BASE, 16 * PAGE);
 	assert_int_equal(core_migrate(other, BASE + 4 * PAGE, 4 * PAGE, NULL),
 			 0);
-	assert_int_equal(hmmu_make_exclusive(other, BASE + 10 * PAGE,
-					     BASE + 12 * PAGE, NULL),
+	assert_int_equal(hmmu_device_make_exclusive(other, BASE + 10 * PAGE,
+						    2 * PAGE, NULL),
 			 0);
 	assert_int_equal(migrate(BASE, 16 * PAGE), 0);
 	assert_int_equal(result.stayed[HMMU_STAY_FOREIGN], 4);
@@ -469,7 +466,7 @@ static void test_migrate_without_take(void **state)
 	warnings = 0;
 	hmmu_log_set(count_warning, NULL, HMMU_LOG_WARN);
 	assert_int_equal(core_migrate(private, BASE, PAGE, NULL), -EOPNOTSUPP);
-	assert_int_equal(hmmu_make_exclusive(private, BASE, BASE + PAGE, NULL),
+	assert_int_equal(hmmu_device_make_exclusive(private, BASE, PAGE, NULL),
 			 -EOPNOTSUPP);
 	hmmu_log_set(NULL, NULL, HMMU_LOG_WARN);
 	assert_int_equal(warnings, 1);
@@ -580,8 +577,8 @@ static void check_conflict(void (*change)(void *arg), bool mapped_anew)
 	holds = array_calls(core.m, ARRAY_HOLD);
 	helper_start(&s.migration, migrate_pages, &err);
 	while (array_calls(core.m, ARRAY_HOLD) == holds)
-		(void)hmmu__sys_sched_yield();
-	(void)hmmu__sys_nanosleep(SHORT_NS);
+		hmmu__sched_yield();
+	hmmu__sched_sleep(SHORT_NS);
 	assert_int_equal(array_calls(core.m, ARRAY_TAKE), 0);
 	step_set(&s.step, 2);
 	helper_join(&s.change);
