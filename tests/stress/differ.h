@@ -3,41 +3,43 @@
 #define HMMU_TESTS_DIFFER_H
 
 /*
- * Twice the same
- * ==============
+ * Differential test: the same operations on managed and on plain memory
+ * =====================================================================
  *
  * A *world* is two arenas of address space, congruent modulo 1 GiB. A device
- * uses the *managed* one; the *plain* one is the program's alone. Each operation
- * is drawn from the seed before it runs, is made on both, and must have the same
- * outcome: result, errno, signal, mappings, bytes. On the plain arena all calls
- * are raw system calls, and what the device writes the CPU stores.
+ * uses the *managed* arena; only the program uses the *plain* one. Each
+ * operation is drawn from the seed before it runs. It is executed on both
+ * arenas and must have the same outcome: result, errno, signal, mappings,
+ * bytes. On the plain arena all calls are raw system calls, and the CPU does
+ * the device's writes.
  *
  *	differ_draw.c     draws operations, and prints them
  *	differ_call.c     makes one call of the program on one side
- *	differ_remap.c    mremap on both
- *	differ_compare.c  mappings, bytes, and what happens where they differ
- *	differ_device.c   what the device does, in step and behind the back
+ *	differ_remap.c    mremap on both sides
+ *	differ_compare.c  compares mappings and bytes, and reports differences
+ *	differ_device.c   operations of the device, and concurrent actors
  *	differ_fork.c     a child and its parent, each with a copy
  *	stress_differ.c   worlds, steps, cases
  *
- * One thread changes a world. Migrators and readers go on beside it.
+ * One thread changes a world. Migrators and readers run at the same time.
  *
- * Not equal by right, and so modelled:
+ * Allowed differences, which the test models:
  *
- *  - A page after MADV_FREE (*lazy*) holds what it held or zeroes, until it is
+ *  - A page after MADV_FREE (*lazy*) has its old content or zeroes until it is
  *    written: differ_settle().
- *  - The kernel tells nobody of a raw mprotect, nor of anything done to mappings
- *    of ordinary files: the device may be allowed more than the mapping says
- *    (*stale*) until the page has been home. Nor of a raw MADV_GUARD_INSTALL:
- *    pages come home before.
- *  - An ordinary user's userfaultfd does not serve the kernel: what a system
- *    call is given is made resident before.
- *  - From a file to another mapping of the same part of it: what is copied first
- *    is copied again, and nobody says what is first.
- *  - Watching splits mappings, and mremap wants one: see differ_remap.c.
- *  - What MADV_COLLAPSE says: pages on a device can not be collapsed. Nor can a
- *    mapping of a file that is watched; and what is can be read behind the end
- *    of the file, where a large page reaches beyond it. So no file is collapsed.
+ *  - The kernel does not report a raw mprotect, nor changes of mappings of
+ *    ordinary files. The device may then have more access than the mapping
+ *    allows (*stale*) until the page migrates to system memory. The kernel does
+ *    not report a raw MADV_GUARD_INSTALL either, so pages migrate back first.
+ *  - The userfaultfd of an ordinary user does not resolve faults of the kernel,
+ *    so memory is populated before a system call gets it.
+ *  - A copy between two mappings of the same part of a file depends on the
+ *    order in which bytes are copied, which is not specified.
+ *  - Watching splits mappings, and mremap needs one: see differ_remap.c.
+ *  - The result of MADV_COLLAPSE: it fails for pages on a device and for a
+ *    watched mapping of a file. If it succeeds for a file, memory beyond the
+ *    end of the file becomes readable in the large page. So no file is
+ *    collapsed.
  */
 
 #include "fixture.h"
@@ -49,20 +51,19 @@ enum differ_side {
 };
 
 enum {
-	/* Neighbours share a block. */
+	/* Neighbouring worlds share a block. */
 	DIFFER_PAGES = 3 * 512 + 171,
 	DIFFER_WORLDS = 3,
-	/* Operations that a failure prints: the last, and more of a page. */
+	/* Operations that a failure prints: the last, and more of its page. */
 	DIFFER_LAST = 20,
 	DIFFER_KEPT = 4096,
 	DIFFER_MAPS = 2048,
 	DIFFER_BUFFER_PAGES = 64,
-	/* Behind them a file has none. */
+	/* The length of a file. */
 	DIFFER_FILE_BYTES = 600 * 4096,
 	/*
-	 * The last page of a memfd is there in part. Not so of a file of a file
-	 * system: what is written behind its end is gone when it is written
-	 * back.
+	 * A memfd ends within a page. A file of a file system does not: data
+	 * beyond its end is lost when the page is written back.
 	 */
 	DIFFER_MEMFD_BYTES = DIFFER_FILE_BYTES + 1000,
 	DIFFER_FILE_PAGES = 640,
@@ -90,7 +91,7 @@ enum differ_kind {
 	DIFFER_CPU_READ,
 	DIFFER_CPU_WRITE,
 	DIFFER_COMPARE,
-	/* From here on not in a child. */
+	/* The kinds from here on are not used in a child. */
 	DIFFER_FORK,
 	DIFFER_PORT_READ,
 	DIFFER_PORT_WRITE,
@@ -109,16 +110,16 @@ enum differ_kind {
 	DIFFER_KINDS,
 };
 
-/* What a mapping is of. */
+/* The source of a mapping. */
 enum differ_source {
 	DIFFER_ANON,
 	DIFFER_MEMFD,
 	DIFFER_FILE,
-	/* No file at all: EBADF. */
+	/* Not a file: EBADF. */
 	DIFFER_BAD,
 };
 
-/* How bytes are compared when an operation is over. */
+/* How bytes are compared after an operation. */
 enum differ_check {
 	DIFFER_CHECK_NOT,
 	DIFFER_CHECK_BY_PORT,
@@ -128,10 +129,10 @@ enum differ_check {
 
 /*
  * @raw:   a raw system call on the managed side, too.
- * @at, @to, @bytes, @to_bytes: in bytes, relative to the arena; any of them may
- *         be spoilt, see @is_spoilt.
- * @offset: in the file.
- * @value: what is written, or added.
+ * @at, @to, @bytes, @to_bytes: in bytes, relative to the arena. If @is_spoilt,
+ *         one of them is invalid.
+ * @offset: offset in the file.
+ * @value: the value to write or to add.
  */
 struct differ_op {
 	enum differ_kind kind;
@@ -152,9 +153,9 @@ struct differ_op {
 };
 
 /*
- * @ret: as a raw system call returns it, an address relative to the arena; of
- *       an access how many bytes were done.
- * @signal, @code, @page: what ended an access, 0 if nothing did.
+ * @ret: the result of a raw system call, with addresses relative to the arena;
+ *       for an access the number of bytes done.
+ * @signal, @code, @page: the signal that ended an access, or 0.
  */
 struct differ_outcome {
 	long ret;
@@ -167,7 +168,7 @@ struct differ_map {
 	size_t start;
 	size_t end;
 	char perms[4];
-	/* Of its file, or shared memory; 0: it has none. */
+	/* The inode of its file or shared memory, or 0. */
 	uintptr_t inode;
 	uintptr_t offset;
 };
@@ -188,25 +189,25 @@ struct differ_world {
 	char *base[DIFFER_SIDES];
 	int memfd[DIFFER_SIDES];
 	int file[DIFFER_SIDES];
-	/* What pread() reads, and where pwrite() writes to. */
+	/* The file that pread() reads and pwrite() writes. */
 	int scratch[DIFFER_SIDES];
 	uint8_t *buffer[DIFFER_SIDES];
 	struct differ_maps maps[DIFFER_SIDES];
 	uint8_t page[DIFFER_PAGES];
 	uint64_t random;
 	uint64_t count;
-	/* Left out, for watching has split a mapping. */
+	/* Operations skipped because watching has split a mapping. */
 	uint64_t splits;
 	uint64_t slow_discards;
 	uint64_t kinds[DIFFER_KINDS];
 	struct differ_op last[DIFFER_KEPT];
-	/* What differs; SIZE_MAX where it is no byte. */
+	/* The offset of the difference; SIZE_MAX if it is not a byte. */
 	size_t fails_at;
-	/* What is compared was read by the device, not by the CPU. */
+	/* The device, not the CPU, has read the compared bytes. */
 	bool read_by_device;
 	struct hmmu_port *port;
 	struct hmmu_soft_record *record;
-	/* Shared with the child: whose turn it is. */
+	/* The current turn; shared with the child. */
 	_Atomic unsigned int *turn;
 	bool is_child;
 	pthread_t thread;
@@ -216,7 +217,7 @@ extern struct differ_world differ_worlds[DIFFER_WORLDS];
 extern unsigned int differ_world_count;
 extern uint64_t differ_seed;
 extern _Atomic unsigned int differ_stop;
-/* Held shared by who takes pages; alone by who wants them to stay. */
+/* Held shared to migrate pages; held alone to keep them where they are. */
 extern pthread_rwlock_t differ_takers;
 
 static inline bool differ_is_late(const struct differ_op *op)
@@ -237,13 +238,13 @@ void differ_remap(struct differ_world *w, const struct differ_op *op);
 void differ_fill_buffer(uint8_t *buffer, size_t bytes, uint64_t value);
 
 /*
- * Copies between memory of an arena and a buffer until an access is refused.
- * The result has what refused it.
+ * Copy between memory of an arena and a buffer until an access fails. The
+ * result has the signal.
  */
 struct differ_outcome differ_access(struct differ_world *w,
 				    enum differ_side side, size_t at,
 				    uint8_t *buffer, size_t bytes, bool write);
-/* Writes what is there; false: it may not be written. */
+/* Write the byte without changing it; false if the write fails. */
 bool differ_touch(struct differ_world *w, enum differ_side side, size_t at);
 void differ_catch_signals(void);
 
@@ -263,9 +264,9 @@ void differ_compare_all(struct differ_world *w, bool by_port);
 /* The kernel's mapping at @at, or NULL. */
 const struct differ_map *differ_find_map(const struct differ_world *w,
 					 enum differ_side side, size_t at);
-/* That of the plain arena. */
+/* The mapping of the plain arena. */
 const struct differ_map *differ_map_at(const struct differ_world *w, size_t at);
-/* Pages of the range that may be what they were or zero become one of both. */
+/* Make lazy pages of the range equal in both arenas, by writing to them. */
 void differ_settle(struct differ_world *w, size_t at, size_t bytes);
 bool differ_any(const struct differ_world *w, size_t at, size_t bytes,
 		unsigned int bit);
@@ -279,10 +280,13 @@ void differ_actors_start(void);
 void differ_actors_join(void);
 void differ_world_open_ports(struct differ_world *w);
 void differ_device_op(struct differ_world *w, const struct differ_op *op);
-/* Reads by the device, as much as it can: bytes done. */
+/* Read by the device as far as it can; returns the bytes done. */
 size_t differ_port_read(struct differ_world *w, size_t at, uint8_t *buffer,
 			size_t bytes, int *err);
-/* Brings the range home; for sure only while differ_takers is held alone. */
+/*
+ * Migrate the range to system memory. It stays there only while differ_takers
+ * is held alone.
+ */
 void differ_bring_home(struct differ_world *w, size_t at, size_t bytes);
 void differ_make_resident(struct differ_world *w, size_t at, size_t bytes);
 

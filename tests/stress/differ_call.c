@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One call of the program, or one access of the CPU, on one side.
+ * One call of the program, or one access of the CPU, on one side
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -10,12 +10,12 @@
 
 #include "differ.h"
 
-/* Accesses that may be refused ---------------------------------------------------- */
+/* Accesses that may fail ---------------------------------------------------------- */
 
 /*
- * Of the thread that is in an access: where it goes on if that is refused. A
- * jump out of the handler would do, too, but ThreadSanitizer does not survive
- * one out of the C library's memcpy.
+ * State of a thread's access: the address where it resumes after a signal. A
+ * siglongjmp(3) would work, too, but ThreadSanitizer does not survive one out
+ * of the C library's memcpy(3).
  */
 struct guard {
 	uintptr_t resume;
@@ -40,7 +40,7 @@ static void refused(int signal_number, siginfo_t *info, void *context)
 	guard.address = (uintptr_t)info->si_addr;
 }
 
-/* Before HMMU's, which hands on what is not its own. */
+/* Called before HMMU's handler is set, which passes on other signals. */
 void differ_catch_signals(void)
 {
 	struct sigaction sa = {
@@ -52,7 +52,7 @@ void differ_catch_signals(void)
 	HMMU_CHECK_OK(sigaction(SIGBUS, &sa, NULL));
 }
 
-/* False: refused. */
+/* False if an access fails. */
 static bool copy(void *to, const void *from, size_t bytes)
 {
 	struct guard *g = &guard;
@@ -70,7 +70,7 @@ static bool copy(void *to, const void *from, size_t bytes)
 	return !g->signal;
 }
 
-/* A page is refused as a whole, so what counts is told between pages. */
+/* An access fails for a whole page, so progress is counted by pages. */
 static size_t copy_pages(char *memory, uint8_t *buffer, size_t bytes,
 			 bool write)
 {
@@ -126,7 +126,7 @@ void differ_fill_buffer(uint8_t *buffer, size_t bytes, uint64_t value)
 {
 	size_t i;
 
-	/* Whole words: a buffer has room for them. */
+	/* Writes whole words; a buffer has room for them. */
 	for (i = 0; i < (bytes + 7) / 8; i++) {
 		uint64_t word = live_word(value & 0xffffff, i);
 
@@ -198,7 +198,7 @@ static long call_pread(struct differ_world *w, enum differ_side side, char *at,
 	return outcome(pread(w->scratch[side], at, op->bytes, 0));
 }
 
-/* What arrived comes back in the buffer of the side. */
+/* The data that was written is read back into the buffer of the side. */
 static long call_pwrite(struct differ_world *w, enum differ_side side, char *at,
 			const struct differ_op *op)
 {
@@ -236,7 +236,7 @@ static struct differ_outcome call_cpu(struct differ_world *w,
 			     write);
 }
 
-/* mlock2() where the value says so: pages come as they are touched. */
+/* mlock2(MLOCK_ONFAULT) if the value is odd. */
 static long call_lock(char *at, const struct differ_op *op)
 {
 	return outcome(op->value % 2 ? syscall(SYS_mlock2, at, op->bytes, 1) :
@@ -288,7 +288,7 @@ struct differ_outcome differ_call(struct differ_world *w, enum differ_side side,
 	return o;
 }
 
-/* Large pages, if there are any, with a word on each small one. */
+/* Map large pages if possible, and write a word to each small page. */
 static void fresh(struct differ_world *w, enum differ_side side,
 		  const struct differ_op *op)
 {

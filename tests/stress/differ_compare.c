@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Comparing the two arenas of a world, and what is said where they differ.
+ * Comparison of the two arenas of a world, and reports of differences
  */
 #include <fcntl.h>
 #include <stdarg.h>
@@ -10,14 +10,14 @@
 
 /* Failing ------------------------------------------------------------------------ */
 
-/* The whole page of @at. */
+/* True if the range contains a part of the page of @at. */
 static bool is_of_page(size_t at, size_t from, size_t bytes)
 {
 	return from < hmmu_round_down(at, PAGE) + PAGE &&
 	       from + bytes > hmmu_round_down(at, PAGE);
 }
 
-/* What else was done to the page at @at; SIZE_MAX: none. */
+/* Print operation @i: it is recent, or concerns the page of @at. */
 static bool is_told(const struct differ_world *w, uint64_t i, size_t at)
 {
 	const struct differ_op *op = &w->last[i % DIFFER_KEPT];
@@ -118,7 +118,7 @@ static void add_map(struct differ_world *w, const char *line)
 	}
 }
 
-/* The arenas lie low, so they stand in front. */
+/* The arenas are at low addresses, so their lines come first. */
 static bool is_behind(const char *line)
 {
 	uintptr_t start;
@@ -154,7 +154,7 @@ void differ_read_maps(struct differ_world *w)
 	close(file);
 }
 
-/* What looks like one mapping from number *@i on; false at the end. */
+/* The run of adjacent mappings with equal permissions from *@i on. */
 static bool next_run(const struct differ_maps *m, size_t *i,
 		     struct differ_map *run)
 {
@@ -242,7 +242,7 @@ static bool is_zero(const uint8_t *p, size_t bytes)
 	return true;
 }
 
-/* From here on the kernel keeps the page as it is. */
+/* After this the kernel does not discard the page. */
 static bool hold_page(struct differ_world *w, enum differ_side side,
 		      size_t page)
 {
@@ -267,7 +267,7 @@ static void settle_page(struct differ_world *w, size_t page)
 	w->page[page] &= (uint8_t)~DIFFER_LAZY;
 }
 
-/* What the CPU may write it may read, too. */
+/* Memory that the CPU may write it may also read. */
 void differ_settle(struct differ_world *w, size_t at, size_t bytes)
 {
 	const struct differ_map *map;
@@ -284,7 +284,7 @@ void differ_settle(struct differ_world *w, size_t at, size_t bytes)
 
 /* Bytes ---------------------------------------------------------------------------- */
 
-/* For whoever looks into it. */
+/* Report a difference with details. */
 static void bytes_differ(struct differ_world *w, size_t at,
 			 const uint8_t *managed, const uint8_t *plain,
 			 size_t bytes)
@@ -313,7 +313,7 @@ static void bytes_differ(struct differ_world *w, size_t at,
 							     "not lazy");
 }
 
-/* The bytes lie within one page. */
+/* The bytes are within one page. */
 static void same_in_page(struct differ_world *w, size_t at,
 			 const uint8_t *managed, const uint8_t *plain,
 			 size_t bytes)
@@ -340,7 +340,7 @@ void differ_same_bytes(struct differ_world *w, size_t at,
 	}
 }
 
-/* Returns how many bytes are dealt with: up to a page that is refused. */
+/* Returns the number of bytes compared, up to a page that cannot be read. */
 static size_t compare_piece(struct differ_world *w, size_t at, size_t bytes,
 			    bool by_port)
 {
@@ -373,7 +373,7 @@ static size_t compare_piece(struct differ_world *w, size_t at, size_t bytes,
 		       bytes;
 }
 
-/* What may not be read at all: one page speaks for the mapping, or the hole. */
+/* Compare one byte of a mapping that is not readable, or of a hole. */
 static void compare_refused(struct differ_world *w, size_t at)
 {
 	struct differ_outcome o[DIFFER_SIDES];
@@ -384,7 +384,7 @@ static void compare_refused(struct differ_world *w, size_t at)
 	differ_same(w, &o[DIFFER_MANAGED], &o[DIFFER_PLAIN]);
 }
 
-/* From @at on to the end of its mapping, or of the hole; at most to @end. */
+/* Compare from @at to the end of its mapping or hole, at most to @end. */
 static size_t compare_part(struct differ_world *w, size_t at, size_t end,
 			   bool by_port)
 {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device's side: what it does in step with the program, and actors that
- * migrate and read beside it.
+ * Operations of the device, and actors that migrate and read at the same time
  *
- * What the device may reach follows from the plain arena: a mapping that may be
- * read (RF14), or read and written, whose page the CPU can read.
+ * The plain arena shows what the device may access: mappings that are readable
+ * (RF14), or readable and writable, if the CPU can read the page.
  */
 #include <hmmu/soft.h>
 
@@ -14,7 +13,7 @@ enum {
 	TAKERS = 2,
 	READERS = 1,
 	ACTORS = TAKERS + READERS,
-	/* Less than there is memory: some stay for want of room. */
+	/* Less than all memory, so that some pages do not fit. */
 	POOL_BLOCKS = 8,
 };
 
@@ -89,7 +88,7 @@ void differ_make_resident(struct differ_world *w, size_t at, size_t bytes)
 		err = hmmu_populate(live_space, start, end - start);
 	while (err == -EBUSY);
 	HMMU_CHECK(!err || err == -EFAULT);
-	/* What may not be read by its mapping the CPU reads all the same. */
+	/* The CPU can read some pages whose mapping is not readable. */
 	for (; err && at < end - managed(w, 0); at += PAGE)
 		(void)differ_access(w, DIFFER_MANAGED, at, w->buffer[0], 1,
 				    false);
@@ -112,9 +111,9 @@ static void move(struct differ_world *w, const struct differ_op *op)
 	HMMU_CHECK_OK(-pthread_rwlock_unlock(&differ_takers));
 }
 
-/* What can be reached ------------------------------------------------------------------ */
+/* Accessible memory -------------------------------------------------------------------- */
 
-/* How many bytes from @at on the device can read, or write. */
+/* The number of bytes from @at that the device can read, or write. */
 static size_t reachable(struct differ_world *w, size_t at, size_t bytes,
 			bool write)
 {
@@ -137,8 +136,9 @@ static size_t reachable(struct differ_world *w, size_t at, size_t bytes,
 }
 
 /*
- * The device may be allowed more than the mapping says; what has been home is
- * looked at anew. Not so where the CPU itself is allowed more: false, then.
+ * The device may have more access than the mapping allows. Migrate such pages
+ * to system memory, after which the device's access is checked again. Returns
+ * false if the CPU itself has more access than the mapping shows.
  */
 static bool refresh(struct differ_world *w, size_t at, size_t bytes)
 {
@@ -159,8 +159,9 @@ static bool refresh(struct differ_world *w, size_t at, size_t bytes)
 }
 
 /*
- * A fault for writing makes a page of a private file the program's own. Which of
- * them it had come to before it was refused nobody says: all, on both sides.
+ * A write fault copies a page of a private file mapping. A fault that fails
+ * does not report how many pages it has copied, so copy all of them on both
+ * sides.
  */
 static void own_files(struct differ_world *w, size_t at, size_t bytes)
 {
@@ -177,7 +178,7 @@ static void own_files(struct differ_world *w, size_t at, size_t bytes)
 	}
 }
 
-/* @err is what an access that is refused may say. */
+/* Check the bytes done and the error of a device access. */
 static void check_done(struct differ_world *w, size_t done, size_t expected,
 		       size_t bytes, int err)
 {
@@ -247,7 +248,7 @@ static void op_port_write(struct differ_world *w, const struct differ_op *op)
 	HMMU_CHECK_INT(o.ret, can);
 }
 
-/* A word, which lies within one page. */
+/* An atomic operation on a word, which is within one page. */
 static void op_port_atomic(struct differ_world *w, const struct differ_op *op)
 {
 	size_t at = hmmu_round_down(op->at, 8), can;
@@ -281,7 +282,7 @@ static void op_port_atomic(struct differ_world *w, const struct differ_op *op)
 
 /* The software accelerator ----------------------------------------------------------- */
 
-/* Done again from the beginning where it collided for too long. */
+/* Run a descriptor; repeat it if it has collided for too long. */
 static const struct hmmu_soft_record *soft_run(struct differ_world *w,
 					       struct hmmu_soft_descriptor d)
 {
@@ -334,7 +335,7 @@ static void op_soft_fill(struct differ_world *w, const struct differ_op *op)
 		   can, op->bytes, soft_error(w, r));
 }
 
-/* The part of the range that @m maps, in its file. */
+/* The part of the range that @m maps, as offsets in its file. */
 static bool file_part(const struct differ_map *m, size_t at, size_t bytes,
 		      uintptr_t *start, uintptr_t *end)
 {
@@ -346,7 +347,7 @@ static bool file_part(const struct differ_map *m, size_t at, size_t bytes,
 	return m->inode && lo < hi;
 }
 
-/* A part of a file is in both ranges. */
+/* True if both ranges map the same part of a file. */
 static bool meets_itself(const struct differ_world *w,
 			 const struct differ_op *op)
 {
@@ -374,7 +375,7 @@ static void op_soft_move(struct differ_world *w, const struct differ_op *op)
 	const struct hmmu_soft_record *r;
 	size_t from, to, done;
 
-	/* What can not be settled, for it is read-only. */
+	/* Read-only lazy pages cannot be settled. */
 	if (differ_any(w, op->at, op->bytes, DIFFER_LAZY) ||
 	    meets_itself(w, op))
 		return;
@@ -430,7 +431,7 @@ static void op_soft_compare(struct differ_world *w, const struct differ_op *op)
 		differ_fail(w, "equal bytes differ");
 }
 
-/* Faults and pictures ------------------------------------------------------------------ */
+/* Faults and snapshots ----------------------------------------------------------------- */
 
 static void check_error(struct differ_world *w, size_t can, size_t bytes,
 			int err)
@@ -463,7 +464,7 @@ static void ignore(struct hmmu_notifier *sub, void *arg,
 	hmmu_notifier_set_seq(sub, cur_seq);
 }
 
-/* Of the first pages of the range, with the requests @flags. */
+/* Get the entries of @pages pages with the requests @flags. */
 static int look(struct differ_world *w, size_t at, size_t pages,
 		uint64_t *entries, uint64_t flags)
 {
@@ -504,8 +505,8 @@ static void check_entry(struct differ_world *w, size_t page, uint64_t entry)
 }
 
 /*
- * All was faulted. A page of the device that may not be written is not, and it
- * is the caller who sees that (RF20).
+ * After a successful fault every page is valid. A write request does not fault
+ * a read-only page on the device; the caller must check the entry (RF20).
  */
 static void check_faulted(struct differ_world *w, const struct differ_op *op,
 			  size_t page, uint64_t entry, bool *quirk)
@@ -589,7 +590,7 @@ static struct differ_world *any_world(struct actor *a)
 	return &differ_worlds[differ_draw(&a->random, differ_world_count)];
 }
 
-/* Whatever is mapped there, and a little beside it. */
+/* Migrate a random range, which may reach beyond the arena. */
 static void take(struct actor *a)
 {
 	struct differ_world *w = any_world(a);

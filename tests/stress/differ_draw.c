@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Drawing operations from the seed, and printing them.
+ * Operations: drawn from the seed, and printed
  *
- * All of an operation is drawn before it runs, so a seed and a number name it.
+ * All parameters of an operation are drawn before it runs, so a seed and a
+ * number identify it.
  */
 #include <sys/mman.h>
 
@@ -25,7 +26,7 @@ static uint64_t draw(struct differ_world *w, uint64_t below)
 
 /* Places ------------------------------------------------------------------------ */
 
-/* Where a large page begins, in pages of the arena. */
+/* The start of a large page, in pages of the arena. */
 static size_t draw_boundary(struct differ_world *w)
 {
 	size_t first = (uintptr_t)w->base[DIFFER_MANAGED] / PAGE % PER_LARGE;
@@ -34,7 +35,7 @@ static size_t draw_boundary(struct differ_world *w)
 	return first + draw(w, (DIFFER_PAGES - first) / PER_LARGE) * PER_LARGE;
 }
 
-/* In pages; clipped by the caller. */
+/* A range in pages. */
 static void draw_range(struct differ_world *w, size_t *first, size_t *pages)
 {
 	*first = draw(w, DIFFER_PAGES);
@@ -78,12 +79,12 @@ static void draw_pages(struct differ_world *w, struct differ_op *op)
 	draw_range(w, &first, &pages);
 	op->at = first * PAGE;
 	op->bytes = pages * PAGE;
-	/* The kernel rounds it up. */
+	/* The kernel rounds the length up. */
 	if (!draw(w, 12))
 		op->bytes -= 1 + draw(w, PAGE - 1);
 }
 
-/* Any bytes: one, a word, about a page, across pages. */
+/* A range of bytes: one, a word, about a page, several pages. */
 static void draw_bytes(struct differ_world *w, struct differ_op *op)
 {
 	static const size_t most[] = { 1, 8, PAGE, 3 * PAGE, 16 * PAGE };
@@ -101,7 +102,7 @@ static void draw_bytes(struct differ_world *w, struct differ_op *op)
 	op->bytes = end - op->at;
 }
 
-/* Arguments that the kernel refuses, or takes for something else. */
+/* Invalid arguments, which the kernel refuses or interprets differently. */
 static void spoil(struct differ_world *w, struct differ_op *op)
 {
 	static const size_t wraps[] = { SIZE_MAX, SIZE_MAX - PAGE + 1,
@@ -167,18 +168,18 @@ static void draw_remap(struct differ_world *w, struct differ_op *op)
 	draw_pages(w, op);
 	draw_range(w, &first, &pages);
 	op->flags = flags[draw(w, COUNT(flags))];
-	/* A sanitizer's own memory would be a neighbour of what goes there. */
+	/* Elsewhere it could be next to a sanitizer's memory. */
 	if (LIVE_SANITIZED && op->flags & MREMAP_MAYMOVE)
 		op->flags |= MREMAP_FIXED;
 	op->to = first * PAGE;
 	op->to_bytes = draw(w, 3) ? op->bytes : pages * PAGE;
 	if (op->flags & MREMAP_DONTUNMAP && draw(w, 8))
 		op->to_bytes = op->bytes;
-	/* Whatever comes of it lies within the arena. */
+	/* The result must be within the arena. */
 	op->to_bytes = hmmu_min(op->to_bytes, DIFFER_BYTES - op->to);
 	if (!(op->flags & MREMAP_MAYMOVE))
 		op->to_bytes = hmmu_min(op->to_bytes, DIFFER_BYTES - op->at);
-	/* Of shared memory nothing makes a second mapping. */
+	/* An old length of 0 maps shared memory a second time. */
 	if (!draw(w, 40))
 		op->bytes = 0;
 }
@@ -229,7 +230,7 @@ static void draw_soft_move(struct differ_world *w, struct differ_op *op)
 	draw_bytes(w, op);
 	op->to = draw(w, DIFFER_BYTES);
 	op->bytes = hmmu_min(op->bytes, DIFFER_BYTES - op->to);
-	/* No overlap, so that it may be done again. */
+	/* No overlap, so that it can be repeated. */
 	if (op->to < op->at + op->bytes && op->at < op->to + op->bytes)
 		op->bytes = hmmu_max(
 			op->at > op->to ? op->at - op->to : op->to - op->at, 1);
@@ -272,7 +273,7 @@ static void draw_where(struct differ_world *w, struct differ_op *op)
 	}
 }
 
-/* How often, relative to one another. */
+/* The relative frequencies. */
 static const unsigned int weights[DIFFER_KINDS] = {
 	[DIFFER_MAP] = 14,	   [DIFFER_UNMAP] = 5,
 	[DIFFER_REMAP] = 12,	   [DIFFER_PROTECT] = 8,
@@ -302,7 +303,7 @@ static enum differ_kind draw_kind(struct differ_world *w)
 	n = draw(w, sum);
 	for (kind = 0; n >= weights[kind]; kind++)
 		n -= weights[kind];
-	/* A child is dear. */
+	/* A fork is expensive. */
 	if (kind == DIFFER_FORK && draw(w, 4))
 		kind = DIFFER_CPU_WRITE;
 	return (enum differ_kind)kind;

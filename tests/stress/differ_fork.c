@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A child and its parent: each has a copy of both arenas.
+ * A child and its parent, each with a copy of both arenas
  *
- * They take turns, so that what is written to shared memory comes in one order:
- * the child compares and writes, the parent writes and compares, the child
- * compares again, changes mappings and ends.
+ * They take turns, so that writes to shared memory have an order. The child
+ * compares and writes. The parent writes and compares. The child compares
+ * again, changes mappings and ends.
  */
 #include <sys/wait.h>
 
@@ -31,7 +31,7 @@ static bool turn_is(struct differ_world *w, enum turn turn)
 	return atomic_load_explicit(w->turn, memory_order_acquire) == turn;
 }
 
-/* A step of kind @kind. */
+/* Do a step of kind @kind. */
 static void step_of(struct differ_world *w, enum differ_kind kind)
 {
 	struct differ_op op;
@@ -67,7 +67,7 @@ static _Noreturn void child_main(struct differ_world *w)
 	_exit(0);
 }
 
-/* Of a child that has ended before its time the status says why. */
+/* Fail if the child has ended early; it has printed the reason. */
 static void wait_for_turn(struct differ_world *w, pid_t child)
 {
 	siginfo_t info = { 0 };
@@ -91,7 +91,7 @@ void differ_fork(struct differ_world *w)
 	child = fork();
 	HMMU_CHECK(child >= 0);
 	if (!child) {
-		/* Other numbers than the parent's. */
+		/* Use other random numbers than the parent. */
 		w->random = random ^ 0x5555555555555555ull;
 		child_main(w);
 	}

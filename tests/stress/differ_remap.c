@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mremap on both sides.
+ * mremap on both sides
  *
- * A mapping that is watched does not become one with a neighbour that is not
- * (E3), and mremap(2) wants one mapping - new kernels take several, but none
- * that is watched. So what is one mapping for plain memory may be two here, and
- * is refused by right, and the other way round where accesses alone decide
- * what becomes one. Such an operation is left out, and counted. (The C library's
- * mremap ends the watch where that is in the way, but not always: other pages
- * of the block may be on a device, and what was faulted apart stays apart.)
+ * A watched mapping does not merge with a neighbour that is not watched (E3),
+ * and mremap(2) needs one mapping. New kernels accept several, but no watched
+ * ones. So one mapping of plain memory may be two mappings of managed memory,
+ * where mremap fails. The reverse is possible, too, because merging also
+ * depends on accesses. Such an operation is skipped and counted. (The hook of
+ * mremap stops watching if that helps. It cannot if other pages of the block
+ * are on a device, or if the mappings were faulted separately.)
  *
- * A mapping that goes where the kernel likes lies outside of the arena, and is
- * fetched back.
+ * If the kernel chooses the new address, the mapping is outside of the arena
+ * and is moved back.
  */
 #include <limits.h>
 #include <sys/mman.h>
@@ -34,8 +34,9 @@ static long call(struct differ_world *w, enum differ_side side,
 }
 
 /*
- * One mapping, that is all of it; or there is none where it begins. Of what is
- * spoilt by its length, and so shrinks, the kernel looks at what would be left.
+ * True if one mapping contains the whole range, or nothing is mapped at its
+ * start. With an invalid length the call shrinks the mapping, and the kernel
+ * checks only the rest.
  */
 static bool is_whole(const struct differ_world *w, enum differ_side side,
 		     const struct differ_op *op)
@@ -46,7 +47,7 @@ static bool is_whole(const struct differ_world *w, enum differ_side side,
 	return !map || map->end >= op->at + bytes;
 }
 
-/* So it is on both sides. */
+/* True if both sides are whole. */
 static bool is_alike(const struct differ_world *w, const struct differ_op *op)
 {
 	return is_whole(w, DIFFER_MANAGED, op) && is_whole(w, DIFFER_PLAIN, op);
@@ -60,7 +61,7 @@ static bool is_inside(const struct differ_world *w, enum differ_side side,
 	return (uintptr_t)ret >= base && (uintptr_t)ret < base + DIFFER_BYTES;
 }
 
-/* Moves a part of what lies at @from in the address space; -errno. */
+/* Move a part of the mapping at address @from back; 0 or -errno. */
 static long fetch_part(struct differ_world *w, enum differ_side side,
 		       const struct differ_op *op, long from, size_t offset,
 		       size_t bytes)
@@ -86,8 +87,9 @@ static bool is_mapped(long at)
 }
 
 /*
- * What has gone elsewhere comes back to @op->to; by pages where it is split. A
- * raw call has moved then what lies before the part that is watched.
+ * Move the mapping from its new address to @op->to, page by page if it is
+ * split. A raw call that fails may already have moved the part before a watched
+ * one.
  */
 static void fetch(struct differ_world *w, const struct differ_op *op,
 		  const long *from)
@@ -113,7 +115,7 @@ static void fetch(struct differ_world *w, const struct differ_op *op,
 	}
 }
 
-/* The marks go along. */
+/* Move the marks with the pages. */
 static void move_marks(struct differ_world *w, const struct differ_op *op,
 		       size_t to)
 {
@@ -132,7 +134,7 @@ static void move_marks(struct differ_world *w, const struct differ_op *op,
 		w->page[to + page] = marks[page];
 }
 
-/* Watching has split it since it was looked at. Nothing has changed. */
+/* True if watching has split it since the check. Nothing has changed. */
 static bool is_split(struct differ_world *w, const struct differ_op *op,
 		     long ret)
 {
@@ -143,8 +145,8 @@ static bool is_split(struct differ_world *w, const struct differ_op *op,
 }
 
 /*
- * MREMAP_DONTUNMAP unlocks all of the mapping that is left behind, and whatever
- * that is one with by then: so nothing stays locked on either side.
+ * MREMAP_DONTUNMAP unlocks the old mapping and all memory that has merged with
+ * it, which differs between the sides. So unlock everything on both sides.
  */
 static void unlock(struct differ_world *w)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPU writers, device writers, migration both ways, and munmap, mmap over,
- * mremap, madvise and mprotect, hooked and raw, all at once; every word is
- * checked against a model.
+ * CPU writers, device writers, migration both ways, and munmap, mmap, mremap,
+ * madvise and mprotect, hooked and raw, at the same time; every word is checked
+ * against a model
  *
- * The memory is a few regions. Each word belongs to one writer, by its index:
- * the writer knows what it must hold, checks it and writes the next value.
- * Writers hold the lock of the region shared; what changes a region holds it
- * alone and brings the model up to date. Migrators take no lock. Nor do the
- * onlookers: they read through ports whatever is at an address, and a fault, a
- * zero or a word that belongs there are all they may see.
+ * The memory consists of a few regions. Each word belongs to one writer, by its
+ * index. The writer checks the word and writes the next value. Writers hold the
+ * lock of the region shared. An actor that changes a region holds the lock
+ * alone and updates the model. Migrators and onlookers take no lock. An
+ * onlooker reads any address through a port; it may only see a fault, a zero or
+ * a word that belongs there.
  */
 #include <sched.h>
 #include <sys/mman.h>
@@ -56,7 +56,7 @@ static struct actor actors[THREADS];
 static struct hmmu_soft *soft;
 static struct hmmu_soft_queue *queue;
 static _Atomic unsigned int stop;
-/* In memory that only migrates: all actors add to it. */
+/* In memory that only migrates. All actors add to it. */
 static uint64_t *counter;
 static _Atomic uint64_t added;
 
@@ -78,7 +78,7 @@ static struct region *any_region(struct actor *a)
 	return &regions[draw(a, REGIONS)];
 }
 
-/* Says whose word it is, so that one from elsewhere is known as such. */
+/* The word contains its place, so that a misplaced word is detected. */
 static uint64_t next_word(const struct region *r, size_t index, uint64_t old)
 {
 	uint64_t sequence = old >> 56 == WRITTEN ? (old & 0xffffff) + 1 : 1;
@@ -110,7 +110,7 @@ static void cpu_step(struct region *r, size_t index)
 	*word = r->model[index];
 }
 
-/* Collided for a second: try again. Nothing else is an excuse. */
+/* True if the access collided for a second: retry. Other errors fail. */
 static bool busy(int err)
 {
 	if (err == -EBUSY)
@@ -168,7 +168,7 @@ static void to_device(uintptr_t start, uintptr_t end)
 		hmmu_device_migrate(live_device, start, end - start, NULL));
 }
 
-/* The region may move meanwhile: whatever is there is migrated. */
+/* The region may move meanwhile; then other memory migrates. */
 static void migrate(struct actor *a)
 {
 	uintptr_t base = (uintptr_t)base_of(any_region(a));
@@ -228,8 +228,9 @@ static void unmap_and_map(struct actor *a, struct region *r,
 }
 
 /*
- * A new mapping of large pages with the same content, and the old one goes:
- * what has been split stays so, and only small pages would move from then on.
+ * Replace the mapping by a new one of large pages with the same content. Large
+ * pages that were split stay small; without this only small pages would migrate
+ * after a while.
  */
 static void renew(struct actor *a, struct region *r, const struct live_way *way,
 		  size_t first, size_t pages)
@@ -246,7 +247,7 @@ static void renew(struct actor *a, struct region *r, const struct live_way *way,
 	HMMU_CHECK_OK(way->unmap(old, REGION_BYTES));
 }
 
-/* A new place for the whole region, somewhere in a piece kept free for it. */
+/* Move the whole region to a new address within a reserved range. */
 static void move_region(struct actor *a, struct region *r,
 			const struct live_way *way, size_t first, size_t pages)
 {
@@ -257,7 +258,7 @@ static void move_region(struct actor *a, struct region *r,
 	(void)pages;
 	room = live_map(REGION_BYTES + LARGE);
 	to = room + shift;
-	/* Several mappings may not be moved as one, or only some of them. */
+	/* mremap(2) may refuse several mappings, or move only some. */
 	if (way->remap(old, REGION_BYTES, REGION_BYTES,
 		       MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
 		HMMU_CHECK_INT(errno, EFAULT);
@@ -280,7 +281,7 @@ static void protect_and_back(struct actor *a, struct region *r,
 	HMMU_CHECK_OK(way->protect(at, pages * PAGE, PROT_READ | PROT_WRITE));
 }
 
-/* The accelerator writes a pattern over part of the region. */
+/* Fill a part of the region with the accelerator. */
 static void fill(struct actor *a, struct region *r, const struct live_way *way,
 		 size_t first, size_t pages)
 {
@@ -307,7 +308,7 @@ static void fill(struct actor *a, struct region *r, const struct live_way *way,
 		HMMU_CHECK_INT(record->fault_errno, EBUSY);
 }
 
-/* Everything in it, by the CPU or through a port that moves nothing. */
+/* Check all words, by the CPU or through a port, which migrates nothing. */
 static void verify(struct actor *a, struct region *r,
 		   const struct live_way *way, size_t first, size_t pages)
 {
@@ -455,8 +456,8 @@ static void print_counts(void)
 	       (unsigned long long)s.pages_dropped);
 	HMMU_CHECK(writes && migrations && changes && s.pages_to_device);
 	/*
-	 * One in a hundred at the least; on a busy machine there are few. Page
-	 * by page none is seen to be large.
+	 * On a busy machine there are few large pages. Without PAGEMAP_SCAN
+	 * HMMU does not see that a page is large.
 	 */
 	HMMU_CHECK(s.large_to_device || migrations < 2000 ||
 		   live_is_forced("NO_PAGEMAP_SCAN"));

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random operations on memory that a device uses and on a plain copy of it: see
- * differ.h.
+ * Random operations on memory that a device uses and on a plain copy, see
+ * differ.h
  *
- * A failing run prints its seed, the number of the operation and the last ones
- * before it. `--seed N --ops N --trace --no-fork --only CASE` runs it again:
- * the same operations, while what goes on beside them meets them as it likes.
+ * A failing run prints its seed, the number of the operation and the last
+ * operations before it. `--seed N --ops N --trace --no-fork --only CASE`
+ * repeats the same operations. The timing of the other threads is not repeated.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,12 +13,12 @@
 
 #include "differ.h"
 
-/* Below 2 GiB all sanitizers leave the program its room. */
+/* All sanitizers leave addresses below 2 GiB to the program. */
 #define MANAGED_START 0x20000000ul
 #define PLAIN_START   (MANAGED_START + (1ul << 30))
-/* A page between two worlds, so that no mapping is of both. */
+/* A page between two worlds, so that mappings do not merge. */
 #define STRIDE	      (DIFFER_BYTES + PAGE)
-/* A raw discard that takes as long as this may be made too late (README). */
+/* After this time a raw discard may be applied too late. */
 #define SLOW_NS	      100000000ull
 
 struct differ_world differ_worlds[DIFFER_WORLDS];
@@ -37,7 +37,7 @@ static bool is_discard(const struct differ_op *op)
 		op->advice == MADV_DONTNEED_LOCKED);
 }
 
-/* The kernel touches the memory itself. */
+/* The kernel accesses the memory. */
 static bool is_by_kernel(const struct differ_op *op)
 {
 	switch (op->kind) {
@@ -60,7 +60,7 @@ static bool is_guard(const struct differ_op *op)
 	return op->kind == DIFFER_ADVISE && op->advice == MADV_GUARD_INSTALL;
 }
 
-/* Nobody takes pages while it runs, and some come home before. */
+/* True if no page may migrate during the call; some migrate back before. */
 static bool wants_rest(const struct differ_world *w, const struct differ_op *op)
 {
 	if (w->is_child)
@@ -85,7 +85,7 @@ static void rest_end(void)
 	HMMU_CHECK_OK(-pthread_rwlock_unlock(&differ_takers));
 }
 
-/* What is told too late is told again. */
+/* Repeat a raw discard whose event may have been applied too late. */
 static struct differ_outcome call_managed(struct differ_world *w,
 					  const struct differ_op *op)
 {
@@ -102,14 +102,14 @@ static struct differ_outcome call_managed(struct differ_world *w,
 	}
 }
 
-/* What it says depends on where pages are. */
+/* Its result depends on the location of pages. */
 static bool is_collapse(const struct differ_op *op)
 {
 	return op->kind == DIFFER_ADVISE && op->advice == MADV_COLLAPSE &&
 	       !op->is_spoilt;
 }
 
-/* What the call has read, or the kernel for it. */
+/* Compare the bytes that the call, or the kernel for it, has read. */
 static void same_read(struct differ_world *w, const struct differ_op *op,
 		      long done)
 {
@@ -134,7 +134,7 @@ static bool of_file(const struct differ_world *w, const struct differ_op *op)
 	return false;
 }
 
-/* See differ.h. What was refused may have been done in part. */
+/* See differ.h. A call that failed may have been done in part. */
 static void mark(struct differ_world *w, const struct differ_op *op, bool done,
 		 bool was_file)
 {
@@ -155,8 +155,8 @@ static void mark(struct differ_world *w, const struct differ_op *op, bool done,
 }
 
 /*
- * What is locked is bounded for an ordinary user, over both sides of all worlds:
- * what one may still lock is refused to the other. Left out, then.
+ * For an ordinary user locked memory is limited. Both sides share the limit, so
+ * mlock could succeed on one side and fail on the other. Then skip it.
  */
 static bool may_lock;
 
@@ -293,7 +293,7 @@ static int new_memfd(void)
 	return file;
 }
 
-/* A file of a file system, where there is one that can. */
+/* A file of a file system, if it supports O_TMPFILE. */
 static int new_file(void)
 {
 	const char *folder = getenv("TMPDIR");
@@ -357,7 +357,7 @@ static void takers_init(void)
 	pthread_rwlockattr_t attr;
 
 	HMMU_CHECK_OK(-pthread_rwlockattr_init(&attr));
-	/* Takers are many. */
+	/* Prefer the writer, because there are many readers. */
 	HMMU_CHECK_OK(-pthread_rwlockattr_setkind_np(
 		&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP));
 	HMMU_CHECK_OK(-pthread_rwlock_init(&differ_takers, &attr));
@@ -417,7 +417,7 @@ static void close_all(void)
 	HMMU_CHECK(!live_is_registered());
 }
 
-/* One thread of the program, and devices beside it. */
+/* One thread of the program, with the device's actors. */
 static void stress_differ_one(void)
 {
 	open_all(1);
@@ -425,7 +425,7 @@ static void stress_differ_one(void)
 	close_all();
 }
 
-/* Several, each with arenas of its own, of which neighbours share a block. */
+/* Several threads, each with a world; neighbouring worlds share a block. */
 static void stress_differ_threads(void)
 {
 	unsigned int i;

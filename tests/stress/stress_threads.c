@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole program - heap, stacks, TLS, its own data - is taken to the device
- * while its threads work, call HMMU and take signals; every word is checked.
+ * The whole program (heap, stacks, TLS and data) migrates to the device while
+ * its threads work, call HMMU and get signals; every word is checked
  */
 #include "crowd.h"
 #include "fixture.h"
