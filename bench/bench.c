@@ -303,6 +303,17 @@ static bool are_rows(const char *names)
 	return true;
 }
 
+/* 0: not a number of seconds, or more than a day. */
+static unsigned int parse_seconds(const char *text)
+{
+	char *end;
+	unsigned long seconds = strtoul(text, &end, 10);
+
+	return *end || *text == '-' || seconds > 24 * 60 * 60 ?
+		       0 :
+		       (unsigned int)seconds;
+}
+
 /* Returns the exit status, or -1 to go on. */
 static int parse(int argc, char **argv, struct options *o)
 {
@@ -328,7 +339,7 @@ static int parse(int argc, char **argv, struct options *o)
 		else if (c == 'o')
 			o->only = optarg;
 		else if (c == 't')
-			o->limit_s = (unsigned int)strtoul(optarg, NULL, 10);
+			o->limit_s = parse_seconds(optarg);
 		else if (c == 'r')
 			o->run = optarg;
 		else if (c == 'i')

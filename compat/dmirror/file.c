@@ -35,10 +35,11 @@ static _Atomic bool any;
 struct dmirror_file dmirror_file_named(const char *path)
 {
 	struct dmirror_file f = { .kind = DMIRROR_NONE };
-	const char *number = path + sizeof(DEVICE_PREFIX) - 1;
+	const char *number;
 
 	if (!path)
 		return f;
+	number = path + sizeof(DEVICE_PREFIX) - 1;
 	if (!strcmp(path, GUP_PATH)) {
 		f.kind = DMIRROR_GUP;
 	} else if (!strncmp(path, DEVICE_PREFIX, sizeof(DEVICE_PREFIX) - 1) &&
@@ -133,8 +134,12 @@ bool dmirror_file_is_last(int fd)
 	bool last = true;
 	long n;
 
-	if (dir < 0 || fstat(fd, &own))
+	if (dir < 0)
 		return true;
+	if (fstat(fd, &own)) {
+		syscall(SYS_close, dir);
+		return true;
+	}
 	while (last &&
 	       (n = syscall(SYS_getdents64, dir, entries, sizeof(entries))) > 0)
 		last = !any_has_file(entries, n, fd, &own);

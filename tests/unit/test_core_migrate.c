@@ -482,19 +482,13 @@ static void test_migrate_mv3_refuses_bad_arguments(void **state)
 	struct hmmu_device *bare = core_device(1, 0);
 
 	(void)state;
-	assert_int_equal(hmmu_migrate_to_device(NULL, BASE, BASE + PAGE, &r),
-			 -EINVAL);
-	assert_int_equal(hmmu_migrate_to_device(bare, BASE, BASE + PAGE, &r),
-			 -EINVAL);
-	assert_int_equal(hmmu_migrate_to_device(device, BASE, BASE, &r),
-			 -EINVAL);
-	assert_int_equal(hmmu_migrate_to_device(device, BASE, BASE + 1, &r),
-			 -EINVAL);
-	assert_int_equal(hmmu_migrate_to_device(device, BASE + PAGE, BASE, &r),
+	assert_int_equal(hmmu_device_migrate(NULL, BASE, PAGE, &r), -EINVAL);
+	assert_int_equal(hmmu_device_migrate(bare, BASE, PAGE, &r), -EINVAL);
+	assert_int_equal(hmmu_device_migrate(device, BASE, 0, &r), -EINVAL);
+	assert_int_equal(hmmu_device_migrate(device, BASE, SIZE_MAX, &r),
 			 -EINVAL);
 	r.size = 0;
-	assert_int_equal(hmmu_migrate_to_device(device, BASE, BASE + PAGE, &r),
-			 -EINVAL);
+	assert_int_equal(hmmu_device_migrate(device, BASE, PAGE, &r), -EINVAL);
 }
 
 /* --- what is reported ------------------------------------------------------------ */
