@@ -193,6 +193,7 @@ void array_discard(struct array_mm *m, uintptr_t addr, size_t bytes)
 
 void array_unmap_untold(struct array_mm *m, uintptr_t addr, size_t bytes)
 {
+	atomic_fetch_add(&m->untold, 1);
 	zap(m, addr, bytes, true);
 }
 
@@ -202,6 +203,7 @@ void array_unmap_tell(struct array_mm *m, uintptr_t addr, size_t bytes)
 
 	change_begin(&c, m, addr, bytes, HMMU_EVENT_UNMAP);
 	hmmu__core_drop(m->mm.space, addr, addr + bytes);
+	atomic_fetch_sub(&m->untold, 1);
 	change_end(&c);
 }
 

@@ -487,12 +487,18 @@ static int take_next(struct array_mm *m, struct hmmu_mm_take *t)
 {
 	const struct array_page *p =
 		&m->page[array__index(t->start + t->done_bytes)];
+	uint8_t *host = (uint8_t *)t->host + t->done_bytes;
 
 	if (!p->mapping || !(p->flags & HMMU_VMA_ANON) || !p->is_armed)
 		return -EAGAIN;
 	ARRAY_CHECK(p->state != ARRAY_TAKEN);
 	if (p->stay || p->is_shared)
 		return take_refused(m, t);
+	/* Only where it could not be emptied is a place not empty. */
+	if (atomic_load(&m->empty_failed) && !is_zero(host)) {
+		memset(host, 0, HMMU_PAGE_BYTES);
+		return -EAGAIN;
+	}
 	if (is_taken_whole(m, t))
 		take_large(m, t);
 	else
@@ -544,6 +550,9 @@ static int put_small(struct array_mm *m, struct hmmu_mm_put *p)
 
 	if (!m->page[i].mapping)
 		return -ENOENT;
+	/* A new mapping, and core has not been told that the old one went. */
+	if (m->page[i].state == ARRAY_ABSENT && atomic_load(&m->untold))
+		return -EAGAIN;
 	page_put(m, i, host);
 	if (!(m->page[i].flags & HMMU_VMA_WRITE)) {
 		p->copied++;
@@ -635,8 +644,10 @@ static int empty(struct hmmu_mm *mm, void *host, size_t bytes)
 	int err = array__enter(m, ARRAY_EMPTY);
 	uint8_t *at = host, *end = at + bytes;
 
-	if (err)
+	if (err) {
+		atomic_store(&m->empty_failed, true);
 		return err;
+	}
 	memset(host, 0, bytes);
 	array__lock(m);
 	for (; at < end; at += HMMU_PAGE_BYTES) {

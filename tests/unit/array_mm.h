@@ -133,8 +133,11 @@ struct array_mm {
 	struct array_page page[ARRAY_PAGES];
 	struct array_pool pool[8];
 	uint16_t mappings;
-	/* Changes that are under way. */
+	/* Changes that are under way, and those that core was not told of. */
 	_Atomic unsigned int changing;
+	_Atomic unsigned int untold;
+	/* A place in device memory may have kept what it had. */
+	_Atomic bool empty_failed;
 	_Atomic unsigned int calls[ARRAY_OPS];
 	struct array_failure failure[ARRAY_OPS];
 	bool failed[ARRAY_OPS];
