@@ -589,8 +589,8 @@ static void test_home_dp14_waits_for_the_drop(void **state)
 	holds = array_calls(core.m, ARRAY_HOLD);
 	helper_start(&s.homing, home_some, &err);
 	while (array_calls(core.m, ARRAY_HOLD) == holds)
-		(void)hmmu__sys_sched_yield();
-	(void)hmmu__sys_nanosleep(SHORT_NS);
+		hmmu__sched_yield();
+	hmmu__sched_sleep(SHORT_NS);
 	assert_int_equal(array_calls(core.m, ARRAY_PUT), 0);
 	step_set(&s.step, 2);
 	helper_join(&s.change);
