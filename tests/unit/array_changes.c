@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program does in the address space that is an array, and what core is
- * told of it.
+ * Changes that a program makes in the address space that is an array, and their
+ * reports to core.
  */
 #include <string.h>
 
@@ -191,19 +191,19 @@ void array_discard(struct array_mm *m, uintptr_t addr, size_t bytes)
 	discard(m, addr, bytes, false);
 }
 
-void array_unmap_untold(struct array_mm *m, uintptr_t addr, size_t bytes)
+void array_unmap_unreported(struct array_mm *m, uintptr_t addr, size_t bytes)
 {
-	atomic_fetch_add(&m->untold, 1);
+	atomic_fetch_add(&m->unreported, 1);
 	zap(m, addr, bytes, true);
 }
 
-void array_unmap_tell(struct array_mm *m, uintptr_t addr, size_t bytes)
+void array_unmap_report(struct array_mm *m, uintptr_t addr, size_t bytes)
 {
 	struct change c;
 
 	change_begin(&c, m, addr, bytes, HMMU_EVENT_UNMAP);
 	hmmu__core_drop(m->mm.space, addr, addr + bytes);
-	atomic_fetch_sub(&m->untold, 1);
+	atomic_fetch_sub(&m->unreported, 1);
 	change_end(&c);
 }
 

@@ -550,8 +550,8 @@ static int put_small(struct array_mm *m, struct hmmu_mm_put *p)
 
 	if (!m->page[i].mapping)
 		return -ENOENT;
-	/* A new mapping, and core has not been told that the old one went. */
-	if (m->page[i].state == ARRAY_ABSENT && atomic_load(&m->untold))
+	/* A new mapping, and the end of the old one has not been reported. */
+	if (m->page[i].state == ARRAY_ABSENT && atomic_load(&m->unreported))
 		return -EAGAIN;
 	page_put(m, i, host);
 	if (!(m->page[i].flags & HMMU_VMA_WRITE)) {

@@ -68,7 +68,7 @@ enum array_op {
 	ARRAY_DESTROY,
 	/* Invalidation has begun; pages are as before. */
 	ARRAY_BEGUN,
-	/* Pages have changed; core has not been told. */
+	/* Pages have changed; core still records the device pages. */
 	ARRAY_CHANGED,
 	ARRAY_OPS,
 };
@@ -133,9 +133,9 @@ struct array_mm {
 	struct array_page page[ARRAY_PAGES];
 	struct array_pool pool[8];
 	uint16_t mappings;
-	/* Changes that are under way, and those that core was not told of. */
+	/* Changes that are under way, and those that have not been reported. */
 	_Atomic unsigned int changing;
-	_Atomic unsigned int untold;
+	_Atomic unsigned int unreported;
 	/* A place in device memory may have kept what it had. */
 	_Atomic bool empty_failed;
 	_Atomic unsigned int calls[ARRAY_OPS];
@@ -180,9 +180,9 @@ void array_map(struct array_mm *m, uintptr_t addr, size_t bytes,
 	       unsigned int flags);
 void array_unmap(struct array_mm *m, uintptr_t addr, size_t bytes);
 void array_discard(struct array_mm *m, uintptr_t addr, size_t bytes);
-/* The same in two steps, as when a raw system call is told later. */
-void array_unmap_untold(struct array_mm *m, uintptr_t addr, size_t bytes);
-void array_unmap_tell(struct array_mm *m, uintptr_t addr, size_t bytes);
+/* The same in two steps, as when a raw system call is reported later. */
+void array_unmap_unreported(struct array_mm *m, uintptr_t addr, size_t bytes);
+void array_unmap_report(struct array_mm *m, uintptr_t addr, size_t bytes);
 void array_protect(struct array_mm *m, uintptr_t addr, size_t bytes,
 		   unsigned int flags);
 /* Nothing is mapped at @to before. */

@@ -340,7 +340,7 @@ static void test_pool_gives_chunks_in_a_row(void **state)
 }
 
 /* A chunk that had small pages has a page table in the way of a large one. */
-static void test_pool_tells_of_chunks_that_had_small_pages(void **state)
+static void test_pool_reports_chunks_that_had_small_pages(void **state)
 {
 	uint32_t place;
 	bool tainted;
@@ -550,7 +550,7 @@ int main(void)
 		BLOCK_TEST(test_block_set_without_memory_changes_nothing),
 		BLOCK_TEST(test_block_against_a_model),
 		BLOCK_TEST(test_pool_gives_chunks_in_a_row),
-		BLOCK_TEST(test_pool_tells_of_chunks_that_had_small_pages),
+		BLOCK_TEST(test_pool_reports_chunks_that_had_small_pages),
 		BLOCK_TEST(test_pool_splits_as_few_chunks_as_it_can),
 		BLOCK_TEST(test_pool_is_full_when_every_page_is_given),
 		BLOCK_TEST(test_pool_gives_pages_beside_others),

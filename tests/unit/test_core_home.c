@@ -238,7 +238,7 @@ static void test_home_ex7_exclusive_page_comes_alone(void **state)
 	map_filled(BASE, 8 * PAGE);
 	take(BASE + 4 * PAGE, 4 * PAGE);
 	assert_int_equal(
-		hmmu_make_exclusive(device, BASE, BASE + 4 * PAGE, NULL), 0);
+		hmmu_device_make_exclusive(device, BASE, 4 * PAGE, NULL), 0);
 	assert_int_equal(array_load(core.m, BASE + PAGE, &v), 0);
 	assert_int_equal(device_pages(), 7);
 	assert_int_equal(array_load(core.m, BASE + 5 * PAGE, &v), 0);
@@ -334,15 +334,14 @@ static void test_home_refuses_bad_arguments(void **state)
 	struct hmmu_migrate_result small = { .size = 0 };
 
 	(void)state;
-	assert_int_equal(hmmu_migrate_home(NULL, BASE, BASE + PAGE, NULL),
+	assert_int_equal(hmmu_migrate_to_system(NULL, BASE, PAGE, NULL),
 			 -EINVAL);
-	assert_int_equal(hmmu_migrate_home(core.space, BASE, BASE, NULL),
+	assert_int_equal(hmmu_migrate_to_system(core.space, BASE, 0, NULL),
 			 -EINVAL);
-	assert_int_equal(hmmu_migrate_home(core.space, BASE + 1, BASE + PAGE,
-					   NULL),
+	assert_int_equal(hmmu_migrate_to_system(core.space, BASE, UINTPTR_MAX,
+						NULL),
 			 -EINVAL);
-	assert_int_equal(hmmu_migrate_home(core.space, BASE, BASE + PAGE,
-					   &small),
+	assert_int_equal(hmmu_migrate_to_system(core.space, BASE, PAGE, &small),
 			 -EINVAL);
 	assert_int_equal(hmmu_migrate_evict(NULL, NULL), -EINVAL);
 }
@@ -425,8 +424,8 @@ static void test_home_of_everything(void **state)
 	map_filled(BASE, 2 * LARGE);
 	take(BASE, 8 * PAGE);
 	assert_int_equal(core_migrate(other, BASE + LARGE, LARGE, NULL), 0);
-	assert_int_equal(hmmu_make_exclusive(other, BASE + 20 * PAGE,
-					     BASE + 21 * PAGE, NULL),
+	assert_int_equal(hmmu_device_make_exclusive(other, BASE + 20 * PAGE,
+						    PAGE, NULL),
 			 0);
 	assert_int_equal(hmmu__core_all_home(core.space), 0);
 	assert_int_equal(hmmu__core_device_pages(core.space), 0);
@@ -450,8 +449,8 @@ static void test_home_in25_events_name_the_owner(void **state)
 	assert_int_equal(core_migrate(other, BASE + 2 * LARGE + 4 * PAGE,
 				      4 * PAGE, NULL),
 			 0);
-	assert_int_equal(hmmu_make_exclusive(other, BASE + 3 * LARGE,
-					     BASE + 3 * LARGE + PAGE, NULL),
+	assert_int_equal(hmmu_device_make_exclusive(other, BASE + 3 * LARGE,
+						    PAGE, NULL),
 			 0);
 	core_log_begin(&log, BASE, 4 * LARGE);
 	assert_int_equal(home(BASE, 4 * LARGE), 0);
@@ -494,7 +493,7 @@ static void test_home_put_is_tried_again(void **state)
 }
 
 /*
- * The mapping went, and core will be told later: the pages are forgotten at
+ * The mapping is gone, which is reported later. The pages are dropped at
  * once, up to the next mapping.
  */
 static void test_home_into_a_hole_in_the_mapping(void **state)
@@ -506,12 +505,12 @@ static void test_home_into_a_hole_in_the_mapping(void **state)
 	device = core_device(0, 1);
 	map_filled(BASE, 16 * PAGE);
 	take(BASE, 16 * PAGE);
-	array_unmap_untold(core.m, BASE + 4 * PAGE, 4 * PAGE);
+	array_unmap_unreported(core.m, BASE + 4 * PAGE, 4 * PAGE);
 	assert_int_equal(home(BASE, 16 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 12);
 	assert_int_equal(core_stats().pages_dropped, 4);
 	assert_int_equal(core_memory_stats(0).used_pages, 0);
-	array_unmap_tell(core.m, BASE + 4 * PAGE, 4 * PAGE);
+	array_unmap_report(core.m, BASE + 4 * PAGE, 4 * PAGE);
 	assert_int_equal(core_stats().pages_dropped, 4);
 	array_expect(core.m, BASE, 4 * PAGE, 1);
 	/* Their places are empty: something else may go there. */
@@ -521,10 +520,10 @@ static void test_home_into_a_hole_in_the_mapping(void **state)
 	core_device_expect(device, BASE + LARGE, LARGE, 1);
 }
 
-static void tell_of_unmap(void *arg)
+static void report_unmap(void *arg)
 {
 	(void)arg;
-	array_unmap_tell(core.m, BASE + 4 * PAGE, 4 * PAGE);
+	array_unmap_report(core.m, BASE + 4 * PAGE, 4 * PAGE);
 }
 
 /* Another mapping is there by now: whose pages they are core learns soon. */
@@ -535,10 +534,10 @@ static void test_home_e8_into_a_new_mapping(void **state)
 	(void)state;
 	map_filled(BASE, 16 * PAGE);
 	take(BASE, 16 * PAGE);
-	array_unmap_untold(core.m, BASE + 4 * PAGE, 4 * PAGE);
+	array_unmap_unreported(core.m, BASE + 4 * PAGE, 4 * PAGE);
 	array_map(core.m, BASE + 4 * PAGE, 4 * PAGE, ARRAY_ANON_RW);
 	/* The second sync: the first comes before anything is tried. */
-	array_on(core.m, ARRAY_SYNC, 2, tell_of_unmap, NULL);
+	array_on(core.m, ARRAY_SYNC, 2, report_unmap, NULL);
 	assert_int_equal(core_home(BASE, 16 * PAGE, NULL), 0);
 	assert_int_equal(core_stats().pages_dropped, 4);
 	core_check();
@@ -797,12 +796,12 @@ static void test_home_lift_land_and_drop(void **state)
 	array_expect(core.m, BASE, 16 * PAGE, 1);
 	/* Dropped: only when the mapping has gone. */
 	take(BASE, 4 * PAGE);
-	array_unmap_untold(core.m, BASE, 4 * PAGE);
+	array_unmap_unreported(core.m, BASE, 4 * PAGE);
 	self = hmmu__enter();
 	assert_true(hmmu__core_lift(core.space, BASE, BASE + LARGE, &first));
 	hmmu__core_lifted_drop(core.space, &first);
 	hmmu__leave(self);
-	array_unmap_tell(core.m, BASE, 4 * PAGE);
+	array_unmap_report(core.m, BASE, 4 * PAGE);
 	assert_int_equal(core_memory_stats(0).used_pages, 0);
 	assert_int_equal(core_stats().pages_dropped, 4);
 	core_check();

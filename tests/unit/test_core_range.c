@@ -500,7 +500,7 @@ static void test_range_rf32_collision_is_ebusy(void **state)
 }
 
 /* RF36: success means nothing after a change. */
-static void test_range_rf36_retry_tells_of_a_later_change(void **state)
+static void test_range_rf36_retry_after_a_later_change(void **state)
 {
 	struct hmmu_range r;
 
@@ -642,7 +642,7 @@ int main(void)
 		RANGE_TEST(test_range_rf35_errors_of_the_address_space),
 		RANGE_TEST(test_range_rf2_refuses_bad_arguments),
 		RANGE_TEST(test_range_rf32_collision_is_ebusy),
-		RANGE_TEST(test_range_rf36_retry_tells_of_a_later_change),
+		RANGE_TEST(test_range_rf36_retry_after_a_later_change),
 		RANGE_TEST(test_range_rf39_unlocked_retries_by_itself),
 		RANGE_TEST(test_range_rf40_timeout_bounds_collisions),
 		RANGE_TEST(test_range_waits_for_a_change_to_end),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A space over an address space, and subscriptions: what insert asks of the
- * address space, and what read sections are told.
+ * address space, and the results of read sections.
  */
 #include "tests/unit/core_fixture.h"
 
@@ -254,7 +254,7 @@ static void test_notifier_insert_sweep(void **state)
 	hmmu_notifier_remove(sub);
 }
 
-/* --- what subscribers are told ---------------------------------------------------- */
+/* --- events -------------------------------------------------------------------- */
 
 static void test_notifier_in15_event_range_and_owner(void **state)
 {
@@ -323,7 +323,7 @@ static void test_notifier_in11_retry_after_a_change_of_the_interval(void **s)
 	core_log_end(&log);
 }
 
-/* IN30, IN31: both are called, then both are told that all have been. */
+/* IN30, IN31: invalidate of both runs, then finish of both. */
 static void test_notifier_in30_overlapping_subscriptions(void **state)
 {
 	struct core_log a, b;
