@@ -78,7 +78,8 @@ enum hmmu_mm_run_flags {
 
 /*
  * Present pages [start, end) that are alike and lie in a row: the first at
- * @host, in pages of 4 KiB << @order as the CPU maps them.
+ * @host, in pages of 4 KiB << @order as the CPU maps them. A run may begin and
+ * end within a large page.
  */
 struct hmmu_mm_run {
 	uintptr_t start;
@@ -180,16 +181,18 @@ struct hmmu_mm_ops {
 	 * Takes pages out of the CPU's reach. Absent pages count as taken. In a
 	 * hold for taking, with the block locks. -EAGAIN: the mapping is
 	 * changing or not armed: release all locks, sync, begin again. -EBUSY:
-	 * see @stay_bytes. -ENOMEM. NULL: this space can not take pages; then
-	 * migration and exclusive access are -EOPNOTSUPP.
+	 * see @stay_bytes. -ENOMEM. A page at @host may still have content where
+	 * empty() failed: take empties it. NULL: this space can not take pages;
+	 * then migration and exclusive access are -EOPNOTSUPP.
 	 */
 	int (*take)(struct hmmu_mm *mm, struct hmmu_mm_take *take);
 
 	/*
 	 * Puts pages back and wakes the threads that wait for them. A page that
 	 * is absent at @host leaves a hole; a page that is present already
-	 * stays as it is. In a hold, with the block locks. -EAGAIN as take;
-	 * -ENOENT: the first page has no mapping any more; -ENOMEM.
+	 * stays as it is. In a hold, with the block locks; or from
+	 * hmmu__core_land(), without them. -EAGAIN as take; -ENOENT: the page
+	 * behind @done_bytes has no mapping any more; -ENOMEM.
 	 */
 	int (*put)(struct hmmu_mm *mm, struct hmmu_mm_put *put);
 
