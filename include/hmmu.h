@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HMMU: heterogeneous memory management in user space. Everything at once.
+ * HMMU: heterogeneous memory management in user space
+ *
+ * Includes all headers of HMMU. hmmu(7) is the overview.
  */
 #ifndef HMMU_H
 #define HMMU_H

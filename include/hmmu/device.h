@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A device: what a driver supplies, and what it may ask.
+ * Devices: creation, device faults, and the device's page table
  *
- * Overview: a device has a page table of its own, the mirror, which HMMU keeps
- * true: hmmu_device_fault() fills it when the hardware faults, and a change of
- * the program's memory empties it again before the program goes on (README.md,
- * Limits, has the few that nothing tells of). A device
- * may have memory of its own (memory.h); pages move there by migrate.h.
+ * Overview: a device has a page table, its mirror. hmmu_device_fault() adds
+ * entries after the hardware has faulted. HMMU removes entries before the
+ * program's memory changes. Changes that are reported later, or not at all, are
+ * listed in hmmu_notifier(3), CAVEATS. A device can have memory of its own
+ * (memory.h), to which pages migrate (migrate.h).
  *
- * A device in the same process reaches memory through ports (port.h). A device
- * outside reads the mirror, or is told by the invalidate callback.
+ * A device in the same process accesses memory through ports (port.h). The
+ * driver of a device outside the process reads the mirror, and its invalidate
+ * callback stops the hardware from using old translations.
+ *
+ * Locking: the caller of each function holds no lock that a callback takes.
  */
 #ifndef HMMU_DEVICE_H
 #define HMMU_DEVICE_H
@@ -25,9 +28,9 @@ struct hmmu_memory;
 struct hmmu_device;
 
 /**
- * enum hmmu_access - what an access wants
- * @HMMU_ACCESS_READ:  to read.
- * @HMMU_ACCESS_WRITE: to read and write.
+ * enum hmmu_access - what a device does with memory
+ * @HMMU_ACCESS_READ:  read.
+ * @HMMU_ACCESS_WRITE: read and write.
  */
 enum hmmu_access {
 	HMMU_ACCESS_READ = 0,
@@ -35,11 +38,12 @@ enum hmmu_access {
 };
 
 /**
- * struct hmmu_device_ops - what a driver supplies
- * @size:       sizeof(struct hmmu_device_ops) as built, bytes.
- * @invalidate: optional; the device must not use any translation of the range
- *              when it returns. The mirror has been emptied already. Gets
- *              HMMU_EVENT_RELEASE, too. Context as for hmmu_invalidate_fn.
+ * struct hmmu_device_ops - a driver's callbacks
+ * @size:       sizeof(struct hmmu_device_ops), bytes.
+ * @invalidate: optional. When it returns, the device no longer uses a
+ *              translation of the range. HMMU has removed the range from the
+ *              mirror before the call. It also gets HMMU_EVENT_RELEASE. @inv is
+ *              valid during the call. Context as for hmmu_invalidate_fn.
  */
 struct hmmu_device_ops {
 	size_t size;
@@ -48,17 +52,17 @@ struct hmmu_device_ops {
 };
 
 /**
- * struct hmmu_device_options - how to make a device
- * @size:    sizeof(struct hmmu_device_options) as built, bytes.
- * @name:    for messages; copied, at most 31 characters are kept. May be NULL.
- * @memory:  memory of its own; borrowed, outlives the device. May be NULL. A
- *           memory belongs to one device.
- * @ops:     copied. May be NULL.
- * @arg:     handed to the callbacks.
- * @va_bits: 48 or 57; 0 means 48.
- * @fault_around_pages: how many pages at most one device fault maps beside the
- *           ones asked for, if they are present: 0 means the whole 2 MiB block,
- *           1 none.
+ * struct hmmu_device_options - options of hmmu_device_create()
+ * @size:    sizeof(struct hmmu_device_options), bytes.
+ * @name:    used in messages; copied, at most 31 characters. May be NULL.
+ * @memory:  the device's own memory; borrowed until the device is destroyed. A
+ *           memory belongs to one device. May be NULL.
+ * @ops:     callbacks; copied. May be NULL.
+ * @arg:     passed to the callbacks; borrowed until the device is destroyed.
+ * @va_bits: width of the device's addresses: 48 or 57; 0 means 48.
+ * @fault_around_pages: how many pages one device fault may map, if they are
+ *           present, beside the pages that it must map. 0: all of the 2 MiB
+ *           block. 1: none.
  */
 struct hmmu_device_options {
 	size_t size;
@@ -71,18 +75,21 @@ struct hmmu_device_options {
 };
 
 /**
- * hmmu_device_create() - make a device
- * @space:      an open space; outlives the device.
- * @options:    borrowed for the call; NULL for the defaults.
- * @ret_device: receives the device, see hmmu_device_destroy().
+ * hmmu_device_create() - create a device with an empty mirror
+ * @space:      an open space; borrowed until the device is destroyed.
+ * @options:    borrowed for the call. NULL: the defaults.
+ * @ret_device: receives the device. Free it with hmmu_device_destroy().
  *
  * Context: May sleep. Not from a callback.
  * Return:
- *   0        made
- *   -EINVAL  NULL, size unknown, va_bits not 48 or 57
- *   -EBUSY   the memory belongs to another device
- *   -E2BIG   @options is of a newer HMMU
- *   -ENOMEM  no memory
+ *   0        success; callbacks may run before the function returns
+ *   -EINVAL  NULL argument, size too small, @va_bits not 0, 48 or 57, or the
+ *            memory is of another space
+ *   -EBUSY   the memory belongs to another device: create one for each device
+ *   -E2BIG   @options or its ops has a field that this library does not know:
+ *            see base.h
+ *   -ENOMEM  out of memory
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -91,41 +98,48 @@ hmmu_device_create(struct hmmu_space *space,
 		   struct hmmu_device **ret_device);
 
 /**
- * hmmu_device_destroy() - bring its pages home and end a device
- * @device: consumed on success. NULL is 0.
+ * hmmu_device_destroy() - migrate a device's pages back and free the device
+ * @device: freed on success. NULL: does nothing and returns 0.
+ *
+ * After an error the device exists as before and no page is lost.
  *
  * Context: May sleep. Not from a callback.
  * Return:
- *   0        gone
- *   -EBUSY   ports are open on it: close them first; or mappings kept changing
- *            while pages came home. It is still there, and nothing is lost
- *   -ENOMEM  no memory; it is still there
- *   -ECHILD  called in a forked child
+ *   0        success
+ *   -EBUSY   ports are open: close them and call again. Or the program kept
+ *            changing mappings while pages migrated: call again
+ *   -ENOMEM  out of memory: free some and call again
+ *   -ECHILD  called in a forked child: only the parent can destroy the device
  * Since: 0.1
  */
 HMMU_API int hmmu_device_destroy(struct hmmu_device *device);
 
 /**
- * hmmu_device_fault() - the device touched memory it has no translation of
+ * hmmu_device_fault() - map memory that the device has accessed
  * @device: the device.
- * @va:     first byte touched; need not be aligned.
- * @bytes:  how many bytes from there must be mapped afterwards; not 0.
- * @access: what for.
+ * @va:     first byte of the access; need not be aligned.
+ * @bytes:  length of the access; not 0. All of it is mapped.
+ * @access: the kind of access.
  *
- * Faults the pages as a CPU thread would and maps them into the mirror with
- * the largest leaves that are safe. Fault-around maps what is present beside
- * them. By the time it returns an invalidation may have taken the mapping away
- * again: look, and fault again.
+ * Faults pages in as a CPU access would, and maps them in the mirror with the
+ * largest leaves that are safe. Fault-around also maps present pages beside
+ * them. An invalidation may remove the entries again before the function
+ * returns: repeat the access, and fault again if it misses. After an error,
+ * pages before the one that failed may be mapped.
  *
- * Context: May sleep; faults pages. Not from a callback.
- * Locking: Caller holds no lock that a callback takes.
+ * If the calling thread has a section of a port open, the section is aborted.
+ *
+ * Context: May sleep. Accesses the program's memory. Not from a callback.
  * Return:
- *   0        mapped
- *   -EFAULT  nothing readable is mapped somewhere in the range: a device fault
- *   -EPERM   write to memory without write permission: a device fault
- *   -EBUSY   collided with invalidations for longer than 1 s; try again
- *   -ENOMEM  no memory
- *   -EINVAL  NULL, empty or wrapping range, unknown access
+ *   0        the range was mapped
+ *   -EFAULT  a part of the range is not mapped or not readable, is memory of
+ *            HMMU, or is beyond @va_bits: report an error to the device
+ *   -EPERM   write to a mapping without write permission: report an error to
+ *            the device
+ *   -EBUSY   collided with invalidations for 1 s: call again
+ *   -ENOMEM  out of memory
+ *   -EINVAL  NULL, empty or wrapping range, or unknown access
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Source: contract RF2, RF36.
  * Since: 0.1
  */
@@ -134,13 +148,14 @@ HMMU_API HMMU_MUST_CHECK int hmmu_device_fault(struct hmmu_device *device,
 					       enum hmmu_access access);
 
 /**
- * hmmu_device_mirror() - the page table of a device
+ * hmmu_device_mirror() - get the page table of a device
  * @device: the device.
  *
- * Look entries up with hmmu_mirror_lookup(); do not change them. The payload
- * of a leaf is the host address of the page.
+ * Read entries with hmmu_mirror_lookup(). Do not change them. The payload of a
+ * leaf is the host address of the page.
  *
- * Return: borrowed until the device is destroyed.
+ * Context: Does not sleep. May be called from a callback.
+ * Return: the mirror; borrowed until the device is destroyed.
  * Since: 0.1
  */
 HMMU_API struct hmmu_mirror *hmmu_device_mirror(struct hmmu_device *device);
@@ -148,7 +163,7 @@ HMMU_API struct hmmu_mirror *hmmu_device_mirror(struct hmmu_device *device);
 /** Leaf flag: the page is in the device's own memory. */
 #define HMMU_DEVICE_LEAF_LOCAL	   HMMU_MIRROR_USER0
 
-/** Leaf flag: the page is the device's alone, until the CPU touches it. */
+/** Leaf flag: the page is exclusive to the device, see exclusive.h. */
 #define HMMU_DEVICE_LEAF_EXCLUSIVE HMMU_MIRROR_USER1
 
 HMMU_END_DECLS

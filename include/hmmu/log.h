@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Log: the messages of the library
+ *
+ * The library never prints. A program that wants its messages installs one
+ * callback for the whole process.
+ */
 #ifndef HMMU_LOG_H
 #define HMMU_LOG_H
-
-/*
- * The library never prints. A program that wants to know what the library
- * thinks worth saying installs one callback for the whole process.
- */
 
 #include <hmmu/base.h>
 
 HMMU_BEGIN_DECLS
 
 /**
- * enum hmmu_log_level - how much a message matters, most urgent first
- * @HMMU_LOG_ERROR: something was lost or is wrong; a call failed because of it.
- * @HMMU_LOG_WARN:  it works, slower or with less than was asked for.
- * @HMMU_LOG_INFO:  what was found and chosen, once per object.
- * @HMMU_LOG_DEBUG: everything else; may come at every fault.
+ * enum hmmu_log_level - importance of a message, most urgent first
+ * @HMMU_LOG_ERROR: a call failed because something was lost or is wrong.
+ * @HMMU_LOG_WARN:  HMMU works, but slower or with less than was requested.
+ * @HMMU_LOG_INFO:  a choice that HMMU made, once per object.
+ * @HMMU_LOG_DEBUG: everything else; possibly a message for each fault.
  */
 enum hmmu_log_level {
 	HMMU_LOG_ERROR = 0,
@@ -26,19 +27,19 @@ enum hmmu_log_level {
 };
 
 /**
- * hmmu_log_fn - receives one message of the library
- * @arg:     the pointer given to hmmu_log_set().
- * @level:   how much the message matters.
+ * typedef hmmu_log_fn - receive one message of the library
+ * @arg:     from hmmu_log_set().
+ * @level:   importance of the message.
  * @message: one line without a newline, at most 255 bytes and a zero byte;
  *           borrowed for the call.
  *
- * Several threads may call it at once. It runs wherever the library had
- * something to say, which may be the thread that serves page faults, with
- * locks held: it must not touch memory that could be resident on a device.
- * write(2) of @message, or copying it into a queue of hmmu_alloc() memory, is
- * what it is meant for.
+ * Several threads may call it at the same time. The caller may be the thread
+ * that serves page faults. A callback can write(2) @message, or copy it to
+ * memory from hmmu_alloc().
  *
- * Context: Must not call any function of this library.
+ * Context: Must not access memory that can be on a device, nor call a function
+ *          of HMMU.
+ * Locking: HMMU's locks may be held.
  * Since: 0.1
  */
 typedef void (*hmmu_log_fn)(void *arg, enum hmmu_log_level level,
@@ -46,17 +47,15 @@ typedef void (*hmmu_log_fn)(void *arg, enum hmmu_log_level level,
 
 /**
  * hmmu_log_set() - install, replace or remove the log callback
- * @fn:        receives the messages; NULL removes the callback.
- * @arg:       handed to @fn; owned by the caller, borrowed until the next
- *             hmmu_log_set() has returned.
- * @max_level: the least urgent level that @fn wants to see.
+ * @fn:        receives the messages. NULL: removes the callback.
+ * @arg:       passed to @fn; borrowed until the next hmmu_log_set() returns.
+ * @max_level: the least urgent level that @fn gets.
  *
- * When the call returns, the callback installed before is not running and
- * will not run again, so that its @arg may be freed.
+ * When it returns, the callback that was installed before is not running and
+ * will not run again. Its @arg can be freed.
  *
- * Context: May sleep until running callbacks have returned. Not from the
- *          callback.
- * Locking: Takes none that the caller could hold.
+ * Context: Sleeps while callbacks are running. Not from the log callback.
+ * Locking: Caller holds no lock that the log callback takes.
  * Since: 0.1
  */
 HMMU_API void hmmu_log_set(hmmu_log_fn fn, void *arg,
