@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device memory: a pool of 4 KiB pages in chunks of 2 MiB.
+ * Device memory: pools of pages to which a device's pages migrate
  *
- * A device page is an opaque number within its pool. Two kinds:
+ * Overview: a device memory is a pool of 4 KiB pages in chunks of 2 MiB. A
+ * device page is an opaque index within its pool. There are two kinds:
  *
- * - host-private: host memory that the program cannot see; the pool is filled
- *   and emptied by moving page-table entries, so no byte is copied and large
- *   pages stay large. A CPU touch of what is in it brings the page home.
- * - coherent: memory that the CPU goes on using in place (DC1). A page leaves
- *   it when it is asked home, before a fork (DC5) or a pin (DC3), and when the
- *   program discards it. Here the page stays at its address in system memory
- *   and is counted in the pool: for models of such devices.
+ * - Host-private: host memory that the CPU cannot access at the program's
+ *   address. Pages migrate by moving page-table entries: nothing is copied, and
+ *   large pages are not split. A CPU access migrates the page back.
+ * - Coherent: the CPU uses the page in place, without faults. This is a model
+ *   of a coherent device: the page stays in system memory, at its address, and
+ *   is counted in the pool. It leaves the pool when it migrates back, before it
+ *   is pinned, before a fork, and when the program unmaps or discards it.
  */
 #ifndef HMMU_MEMORY_H
 #define HMMU_MEMORY_H
@@ -23,9 +24,11 @@ struct hmmu_space;
 struct hmmu_memory;
 
 /**
- * enum hmmu_memory_kind - what a device memory is made of
- * @HMMU_MEMORY_HOST_PRIVATE: host memory, zero-copy, the CPU cannot see it.
- * @HMMU_MEMORY_COHERENT:     the CPU goes on using the page where it is.
+ * enum hmmu_memory_kind - kinds of device memory
+ * @HMMU_MEMORY_HOST_PRIVATE: host memory; absent for the CPU.
+ * @HMMU_MEMORY_COHERENT:     a pool of pages that the CPU uses in place.
+ *
+ * Source: contract DP1-DP16, DC1-DC5.
  */
 enum hmmu_memory_kind {
 	HMMU_MEMORY_HOST_PRIVATE = 0,
@@ -33,11 +36,11 @@ enum hmmu_memory_kind {
 };
 
 /**
- * struct hmmu_memory_options - how to make a device memory
- * @size:  sizeof(struct hmmu_memory_options) as built, bytes.
+ * struct hmmu_memory_options - options of hmmu_memory_create()
+ * @size:  sizeof(struct hmmu_memory_options), bytes.
  * @kind:  enum hmmu_memory_kind.
- * @reserved: zero.
- * @bytes: capacity, a multiple of 2 MiB. Only what is used takes memory.
+ * @reserved: 0.
+ * @bytes: capacity, a multiple of 2 MiB. Unused pages take no host memory.
  */
 struct hmmu_memory_options {
 	size_t size;
@@ -47,12 +50,12 @@ struct hmmu_memory_options {
 };
 
 /**
- * struct hmmu_memory_stats - how full a device memory is
- * @size:        sizeof(*stats) as built, bytes.
+ * struct hmmu_memory_stats - use of a device memory
+ * @size:        sizeof(struct hmmu_memory_stats), bytes.
  * @total_pages: capacity in 4 KiB pages.
- * @used_pages:  pages given out.
- * @free_chunks: wholly free chunks of 2 MiB.
- * @split_chunks: chunks given out as single pages.
+ * @used_pages:  pages in use.
+ * @free_chunks: chunks of 2 MiB without a page in use.
+ * @split_chunks: chunks that are in use as single pages.
  */
 struct hmmu_memory_stats {
 	size_t size;
@@ -63,17 +66,21 @@ struct hmmu_memory_stats {
 };
 
 /**
- * hmmu_memory_create() - make a device memory
- * @space:      the space whose pages it will hold; outlives the memory.
+ * hmmu_memory_create() - create a device memory
+ * @space:      the space whose pages it will hold; borrowed until the memory is
+ *              destroyed.
  * @options:    borrowed for the call.
- * @ret_memory: receives the memory, see hmmu_memory_destroy().
+ * @ret_memory: receives the memory. Free it with hmmu_memory_destroy().
  *
- * Context: May sleep.
+ * Context: May sleep. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
  * Return:
- *   0            made
- *   -EINVAL      NULL, size unknown, kind unknown, bytes 0 or not a multiple
- *   -E2BIG       @options is of a newer HMMU
- *   -ENOMEM      no address space for it; ask for less
+ *   0        success
+ *   -EINVAL  NULL, size too small, unknown kind, @reserved not 0, @bytes 0 or
+ *            not a multiple of 2 MiB
+ *   -E2BIG   @options has a field that this library does not know: see base.h
+ *   -ENOMEM  out of memory or address space: create a smaller one
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -82,19 +89,30 @@ hmmu_memory_create(struct hmmu_space *space,
 		   struct hmmu_memory **ret_memory);
 
 /**
- * hmmu_memory_destroy() - end a device memory
- * @memory: consumed on success. NULL is 0.
+ * hmmu_memory_destroy() - free a device memory
+ * @memory: freed on success. NULL: does nothing and returns 0.
  *
- * Return: 0, or -EBUSY while a device uses it; destroy the device first.
+ * Context: May sleep. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
+ * Return:
+ *   0        success
+ *   -EBUSY   a device uses the memory: destroy the device first
+ *   -ENOMEM  out of memory: free some and call again
  * Since: 0.1
  */
 HMMU_API int hmmu_memory_destroy(struct hmmu_memory *memory);
 
 /**
- * hmmu_memory_get_stats() - how full is it?
+ * hmmu_memory_get_stats() - count the pages of a device memory
  * @memory: a device memory.
- * @stats:  in: size; out: the figures.
- * Return: 0, or -EINVAL when an argument is NULL or the size is too small.
+ * @stats:  in: size; out: the counts. May be any memory of the program.
+ *
+ * Context: Does not sleep. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
+ * Return:
+ *   0        success
+ *   -EINVAL  NULL argument, or @stats->size too small
+ *   -ENOMEM  out of memory
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -102,17 +120,17 @@ hmmu_memory_get_stats(struct hmmu_memory *memory,
 		      struct hmmu_memory_stats *stats);
 
 /**
- * hmmu_memory_fail_large() - refuse one large page, for tests of a driver
+ * hmmu_memory_fail_large() - make one large allocation fail, to test a driver
  * @memory: a device memory.
  *
- * The next place of 2 MiB that is wanted is refused, once, in whichever
- * direction: a large page that was to move into @memory moves as small pages
- * (MV24), or one that was to leave it comes home as small pages. Content and
- * counts of pages are as ever; only large_moved is one less.
+ * The next migration of a large page, to @memory or back, moves it as small
+ * pages. This happens once. Contents and page counts are as without the call,
+ * except that large_moved is smaller by one.
  *
- * Context: Does not sleep. From anywhere.
- * Return: 0, or -EINVAL when @memory is NULL.
- * Source: contract MV24; part 2, FLAGS.
+ * Context: Does not sleep. May be called from a callback.
+ * Locking: None.
+ * Return: 0, or -EINVAL if @memory is NULL.
+ * Source: contract MV24.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_memory_fail_large(struct hmmu_memory *memory);

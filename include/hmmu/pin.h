@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pins: memory that must stay in system memory, for DMA that knows no faults.
+ * Pins: keep pages in system memory
  *
- * A device that HMMU does not manage, or a kernel interface that holds pages by
- * their physical address, is told of no migration. What is pinned here is home
- * and stays so until it is unpinned. The kernel's own pins (io_uring buffers,
- * RDMA, VFIO) keep pages from migrating without this; a pin says it beforehand
- * and brings home what is away. Not known are the pages that vmsplice(2) has
- * lent to a pipe, and any pin of the kernel's in coherent memory: pin such
- * memory here.
+ * Overview: a pin is for DMA that cannot fault. A device that HMMU does not
+ * manage, or a kernel interface that uses physical addresses, gets no
+ * notification of a migration. Pinned pages migrate to system memory and stay
+ * there until they are unpinned. Devices of HMMU still access them there.
+ *
+ * Pages that the kernel pins (io_uring buffers, RDMA, VFIO) do not migrate
+ * either. Pin them here, too, in two cases:
+ *
+ * - pages that vmsplice(2) has put into a pipe, because they migrate;
+ * - coherent memory, because a pin of the kernel does not remove its pages from
+ *   the device memory.
+ *
+ * Not supported: keeping the kernel from swapping or moving the page. Lock it
+ * with mlock(2), or let the kernel interface pin it.
  */
 #ifndef HMMU_PIN_H
 #define HMMU_PIN_H
@@ -23,28 +30,27 @@ struct hmmu_space;
  * hmmu_pin_range() - migrate pages to system memory and keep them there
  * @space:   an open space.
  * @address: any address of the program.
- * @bytes:   how many, not 0: the pages that hold them, see base.h.
+ * @bytes:   length, not 0; rounded outwards to pages, see base.h.
  *
- * Pages migrate back from every device, coherent memory included (DC3), and
- * are made present: writable where the mapping allows it, so that a later write
- * does not replace them. Until hmmu_unpin_range() no migration and no exclusive
- * access takes them (HMMU_STAY_PINNED). Pins are counted: a range that is
- * pinned twice is unpinned twice; ranges may overlap.
+ * Pages migrate back from all devices, also from coherent memory, and are
+ * faulted in. If the mapping is writable they are faulted in for writing, so
+ * that a later write does not replace them. Until hmmu_unpin_range() no
+ * migration (HMMU_STAY_PINNED) and no exclusive access takes them.
  *
- * It is the addresses that are pinned: a mapping that the program moves away
- * (mremap) leaves its pin behind. It does not keep the kernel from swapping or
- * moving the page: for that, mlock(2) it or let the kernel interface pin it.
+ * Pins are counted: a range that is pinned twice must be unpinned twice. Ranges
+ * may overlap. A pin belongs to the addresses: when the program moves a mapping
+ * with mremap(2), the pin stays at the old address. After an error nothing is
+ * pinned.
  *
- * Context: May sleep; faults pages. Not from a callback.
+ * Context: May sleep. Accesses the program's memory. Not from a callback.
  * Locking: Caller holds no lock that a callback takes.
  * Return:
- *   0        pinned; owed: hmmu_unpin_range() of the same pages
+ *   0        pinned; unpin the same pages with hmmu_unpin_range()
  *   -EINVAL  NULL, empty or wrapping range
- *   -EFAULT  nothing readable is mapped somewhere in the range
- *   -EBUSY   the program kept changing the mappings
- *   -ENOMEM  no memory
- *   -ECHILD  called in a forked child
- * On failure nothing is pinned.
+ *   -EFAULT  a part of the range is not mapped or not readable
+ *   -EBUSY   the program kept changing the mappings: call again
+ *   -ENOMEM  out of memory
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Source: contract PN1, PN2, DC3.
  * Since: 0.1
  */
@@ -54,25 +60,26 @@ HMMU_API HMMU_MUST_CHECK int hmmu_pin_range(struct hmmu_space *space,
 /**
  * hmmu_unpin_range() - let pages migrate again
  * @space:   an open space.
- * @address: in the same first page as in hmmu_pin_range().
- * @bytes:   up to the same last page.
+ * @address: an address in the first page that was pinned.
+ * @bytes:   length, up to the last page that was pinned.
  *
- * The rounded range must be that of one pin: a part of it is not unpinned, nor
- * two pins at once.
+ * Ends one pin. The pages must be those of one hmmu_pin_range(): not a part of
+ * them, and not two pins together.
  *
- * Context: Does not sleep for long. Not from a callback.
+ * Context: Does not sleep. Not from a callback.
+ * Locking: Caller holds no lock that a callback takes.
  * Return:
- *   0        one pin of these pages is gone
+ *   0        success
  *   -EINVAL  NULL, empty or wrapping range
- *   -ENOENT  no pin is of these pages
- *   -ENOMEM  no memory for a thread that is new to HMMU; still pinned
- *   -ECHILD  called in a forked child
+ *   -ENOENT  no pin has exactly these pages: unpin the range that was pinned
+ *   -ENOMEM  out of memory; the pages are still pinned: call again
+ *   -ECHILD  called in a forked child: only the parent can unpin its pages
  * Since: 0.1
  */
 HMMU_API int hmmu_unpin_range(struct hmmu_space *space, uintptr_t address,
 			      size_t bytes);
 
-/* Names of 0.1 --------------------------------------------------------------- */
+/* Names of 0.1 ------------------------------------------------------------- */
 
 /** hmmu_pin() - hmmu_pin_range() of [@start, @end) */
 HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int hmmu_pin(struct hmmu_space *space,

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this machine offers.
+ * Platform: the kernel facilities that HMMU can use on this machine
  *
- * Overview: HMMU rests on facilities of the Linux kernel that came one by one
- * and that privileges restrict. hmmu_platform_query() tries each of them in the
- * calling process and says in words what is missing, why, and what HMMU does
- * instead. It needs no space and changes nothing. `hmmu info` prints its
- * answer.
+ * Overview: HMMU uses facilities of Linux that came with different versions and
+ * that privileges restrict. hmmu_platform_query() tries each of them in the
+ * calling process. It reports which are missing, why, and what HMMU does
+ * instead. It needs no space and changes nothing. `hmmu info` prints the same.
  */
 #ifndef HMMU_PLATFORM_H
 #define HMMU_PLATFORM_H
@@ -16,18 +15,18 @@
 HMMU_BEGIN_DECLS
 
 /**
- * struct hmmu_facility - one facility, and whether it can be used
- * @size:       in, in the first record: sizeof(struct hmmu_facility) as the
- *              caller was built, bytes, and the distance of the records. Out,
- *              in each: the same number.
+ * struct hmmu_facility - one facility of the kernel
+ * @size:       in, in the first record: sizeof(struct hmmu_facility), bytes; it
+ *              is also the distance between records. Out, in each record: the
+ *              same number.
  * @name:       a short fixed name, for example "userfaultfd" or "move".
- * @available:  non-zero if HMMU can use it here and now.
- * @forced_off: non-zero if an HMMU_FORCE_* environment switch took it away.
- * @reason:     a sentence: how it is available, or why it is not and what would
- *              change that. Never NULL.
- * @instead:    a sentence: what HMMU does without it. NULL if available.
+ * @available:  non-zero if HMMU can use it in this process.
+ * @forced_off: non-zero if an HMMU_FORCE_* environment variable disables it.
+ * @reason:     a sentence: how it is available; or why it is missing, and how
+ *              to get it. Never NULL.
+ * @instead:    a sentence: how HMMU works without it. NULL if it is available.
  *
- * All strings are static: they stay valid as long as the library is loaded.
+ * The strings are static: they are valid while the library is loaded.
  */
 struct hmmu_facility {
 	size_t size;
@@ -39,27 +38,27 @@ struct hmmu_facility {
 };
 
 /**
- * hmmu_platform_query() - try every facility and describe it
- * @out:       receives up to @capacity records, owned by the caller;
- *             @out->size of the first is set by the caller. NULL only with a
- *             @capacity of 0, to learn the count.
- * @capacity:  room in @out, in records.
- * @ret_count: receives how many facilities there are, which may be more than
- *             @capacity: then the first @capacity of them were written. Order,
- *             names and count are the same at every call.
+ * hmmu_platform_query() - try each facility and describe it
+ * @out:       receives up to @capacity records; owned by the caller. Set the
+ *             size of the first. May be NULL if @capacity is 0.
+ * @capacity:  length of @out, in records. 0: only count the facilities.
+ * @ret_count: receives the number of facilities. If it is larger than
+ *             @capacity, only the first @capacity records were written. Order,
+ *             names and count are the same in each call.
  *
- * The answer holds for this process as it is now: dropping a capability or
- * entering a seccomp filter later changes it.
+ * The answer is for this process and this moment: dropping a capability or
+ * installing a seccomp filter can change it.
  *
- * Context: May sleep. Opens and closes a few files and maps scratch memory.
- *          Not from a callback of HMMU.
- * Locking: None that the caller could hold.
+ * Context: May sleep. Opens and closes a few files, maps scratch memory. Not
+ *          from a callback.
+ * Locking: None.
  * Return:
  *   0        @ret_count and the records are written
  *   -EINVAL  @ret_count is NULL, @out is NULL with a @capacity, or @out->size
- *            is smaller than the first version's
- *   -ENOMEM  no scratch memory; nothing was written
- *   -EMFILE, -ENFILE  no file descriptor is left; nothing was written
+ *            is too small
+ *   -ENOMEM  out of memory; nothing was written
+ *   -EMFILE, -ENFILE  no file descriptor is left: close some; nothing was
+ *            written
  * Source: contract E11.
  * Since: 0.1
  */
