@@ -154,7 +154,7 @@ HMMU_API HMMU_MUST_CHECK int hmmu_device_fault(struct hmmu_device *device,
  * Read entries with hmmu_mirror_lookup(). Do not change them. The payload of a
  * leaf is the host address of the page.
  *
- * Context: Does not sleep. May be called from a callback.
+ * Context: Does not sleep.
  * Return: the mirror; borrowed until the device is destroyed.
  * Since: 0.1
  */

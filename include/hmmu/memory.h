@@ -127,7 +127,7 @@ hmmu_memory_get_stats(struct hmmu_memory *memory,
  * pages. This happens once. Contents and page counts are as without the call,
  * except that large_moved is smaller by one.
  *
- * Context: Does not sleep. May be called from a callback.
+ * Context: Any. Does not sleep.
  * Locking: None.
  * Return: 0, or -EINVAL if @memory is NULL.
  * Source: contract MV24.

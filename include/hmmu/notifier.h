@@ -1,38 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interval notifiers: be told when memory changes.
+ * Interval notifiers: callbacks that run when memory changes
  *
- * Overview: a subscription covers a closed interval of addresses. Before the
- * program's memory there is unmapped, discarded, moved or migrated, the
- * invalidate callback runs; when it returns the subscriber must not use any
- * translation of the range (IN13). A change by a raw system call, or inside the C
- * library, is told just after it was made; README.md, Limits, says of what
- * nothing is told. To establish a translation:
+ * Overview: a subscription covers an interval of addresses. HMMU calls its
+ * invalidate callback before memory in the interval is unmapped, discarded,
+ * protected, moved or migrated. When the callback returns, the subscriber no
+ * longer uses a translation of the range. To make a translation:
  *
- *	again:
+ *	do {
  *		seq = hmmu_notifier_read_begin(sub);
  *		... find out what is mapped: hmmu_range_fault() ...
  *		lock(driver);
- *		if (hmmu_notifier_read_retry(sub, seq)) {
- *			unlock(driver);
- *			goto again;
- *		}
- *		... program the device ...
+ *		retry = hmmu_notifier_read_retry(sub, seq);
+ *		if (!retry)
+ *			... store the translation ...
  *		unlock(driver);
+ *	} while (retry);
  *
- * and in the callback, under the same driver lock:
+ * and in the callback:
  *
- *		lock(driver);
- *		hmmu_notifier_set_seq(sub, cur_seq);
- *		... take the translation away ...
- *		unlock(driver);
+ *	lock(driver);
+ *	hmmu_notifier_set_seq(sub, cur_seq);
+ *	... remove the translations of the range ...
+ *	unlock(driver);
  *
- * Locking: the driver's lock is the driver's own. It must not stand in memory
- * that a device can hold (hmmu_alloc()), its holder must not touch such memory
- * and must not call into HMMU, but for read_retry, check_retry and set_seq.
+ * Locking: the driver supplies its lock. Allocate the lock, and all data that
+ * it protects, with hmmu_alloc(). While you hold it, do not access memory that
+ * can be on a device, and call only read_retry, check_retry, set_seq and the
+ * functions of mirrors you own.
  *
- * Not supported: the young/accessed hooks of the kernel's older notifiers
- * (IN32), and non-blocking invalidation: HMMU's are all blockable (IN16).
+ * Not supported:
+ * - Callbacks before a raw system call or a call inside the C library takes
+ *   effect. They run shortly after it; some changes are not reported at all.
+ *   hmmu_notifier(3), CAVEATS, lists them and says what to do.
+ * - Page-access tracking, which the kernel's older notifiers have.
+ * - Callbacks that must not sleep. All callbacks may sleep.
  */
 #ifndef HMMU_NOTIFIER_H
 #define HMMU_NOTIFIER_H
@@ -46,26 +48,26 @@ struct hmmu_notifier;
 
 /**
  * enum hmmu_event - why a range is invalidated
- * @HMMU_EVENT_UNMAP:           munmap, a mapping over it, source of an mremap.
- * @HMMU_EVENT_CLEAR:           content discarded or replaced, mapping stays;
- *                              or a device's exclusive access ends (EX7).
- * @HMMU_EVENT_PROTECTION_VMA:  permission of a whole span changed.
- * @HMMU_EVENT_PROTECTION_PAGE: permission of pages dropped, chiefly by fork.
- * @HMMU_EVENT_RELEASE:         the process ends: all addresses, see below.
- * @HMMU_EVENT_MIGRATE:         pages move to or from a device; has an owner.
- * @HMMU_EVENT_EXCLUSIVE:       a device takes a page for itself; has an owner.
+ * @HMMU_EVENT_UNMAP:           unmapped, mapped over, or moved by mremap.
+ * @HMMU_EVENT_CLEAR:           content discarded or replaced, still mapped; or
+ *                              a device's exclusive access ends.
+ * @HMMU_EVENT_PROTECTION_VMA:  mprotect of a range.
+ * @HMMU_EVENT_PROTECTION_PAGE: pages become read-only, mostly by fork.
+ * @HMMU_EVENT_RELEASE:         the process exits; the range is all addresses.
+ * @HMMU_EVENT_MIGRATE:         pages migrate to or from a device.
+ * @HMMU_EVENT_EXCLUSIVE:       a device gets exclusive access to a page.
  *
- * The numbers are the kernel's; its 4, SOFT_DIRTY, has no event here (IN23).
+ * The numbers are those of the kernel's enum mmu_notifier_event. Its number 4,
+ * SOFT_DIRTY, is never sent.
  *
- * RELEASE is told once, at exit(3), to who subscribes then; a space that is
- * closed has no subscribers. The subscriber lets go of everything, and is not to
- * establish anything again: other threads may run for a while. It comes before
- * the functions of atexit(3) that were registered before the first
- * hmmu_space_open(), and after the later ones. Who calls exit(3) holds no lock
- * that a callback takes. From within a callback, or a kernel of soft.h, by
- * _exit(2), and by a signal the process ends without it.
+ * RELEASE is sent once, by exit(3), after atexit(3) handlers registered later
+ * than the first hmmu_space_open() and before earlier ones. Remove all
+ * translations and make no new ones. Other threads may still be running. A
+ * thread must not call exit(3) while it holds a lock that a callback takes.
+ * RELEASE is not sent when a signal or _exit(2) ends the process, or when a
+ * callback or a kernel of soft.h calls exit(3).
  *
- * Source: contract IN18-IN27.
+ * Source: contract IN18-IN27, EX7.
  */
 enum hmmu_event {
 	HMMU_EVENT_UNMAP = 0,
@@ -78,14 +80,14 @@ enum hmmu_event {
 };
 
 /**
- * struct hmmu_invalidation - what an invalidate callback is told
- * @start: first byte (inclusive), page aligned.
- * @end:   one past the last byte (exclusive); may exceed the subscription.
- * @event: why.
- * @owner: for MIGRATE and EXCLUSIVE the device that asked, else NULL (IN27);
- *         also NULL where pages of several devices come home together.
+ * struct hmmu_invalidation - the range that changes, and why
+ * @start: first byte, page aligned.
+ * @end:   one past the last byte. The range may exceed the subscription.
+ * @event: the reason.
+ * @owner: the device that caused a MIGRATE or EXCLUSIVE event. NULL for other
+ *         events, and when pages of several devices migrate together.
  *
- * Source: contract IN15.
+ * Source: contract IN15, IN27.
  */
 struct hmmu_invalidation {
 	uintptr_t start;
@@ -95,34 +97,40 @@ struct hmmu_invalidation {
 };
 
 /**
- * typedef hmmu_invalidate_fn - a range is about to change
+ * typedef hmmu_invalidate_fn - remove the translations of a range
  * @sub:     the subscription.
- * @arg:     as given to hmmu_notifier_insert().
- * @inv:     what changes; borrowed for the call.
- * @cur_seq: to be stored with hmmu_notifier_set_seq() under the driver's lock.
+ * @arg:     from hmmu_notifier_insert().
+ * @inv:     the range; valid during the call.
+ * @cur_seq: for hmmu_notifier_set_seq().
  *
- * Context: may sleep, at most 16 KiB of stack, no call into HMMU but the three
- * named above and those on mirrors of its own, no touch of memory that a device
- * can hold.
+ * Context: May sleep. Uses at most 16 KiB of stack. Calls only the functions
+ *          named under Locking above. Must not access memory that can be on a
+ *          device, nor free or unmap memory.
+ * Source: contract IN13, IN16, IN17.
  */
 typedef void (*hmmu_invalidate_fn)(struct hmmu_notifier *sub, void *arg,
 				   const struct hmmu_invalidation *inv,
 				   uint64_t cur_seq);
 
 /**
- * typedef hmmu_finish_fn - second pass: all first callbacks have run
+ * typedef hmmu_finish_fn - wait until the device has stopped using a range
  *
- * A subscriber whose device needs long to obey starts it in the first pass and
- * waits here, so that several devices obey at the same time (IN31).
+ * Called after the invalidate callbacks of all subscriptions in the range. If
+ * the device is slow, start it in invalidate and wait for it here: several
+ * devices then work at the same time. Context as for hmmu_invalidate_fn.
+ *
+ * Source: contract IN31.
  */
 typedef void (*hmmu_finish_fn)(struct hmmu_notifier *sub, void *arg,
 			       const struct hmmu_invalidation *inv);
 
 /**
- * struct hmmu_notifier_ops - what a subscriber supplies
- * @size:       sizeof(struct hmmu_notifier_ops) as built, bytes.
+ * struct hmmu_notifier_ops - a subscriber's callbacks
+ * @size:       sizeof(struct hmmu_notifier_ops), bytes.
  * @invalidate: required.
- * @finish:     optional second pass.
+ * @finish:     optional.
+ *
+ * Source: contract IN31, IN32.
  */
 struct hmmu_notifier_ops {
 	size_t size;
@@ -130,28 +138,32 @@ struct hmmu_notifier_ops {
 	hmmu_finish_fn finish;
 };
 
-/** Do not watch now what is mapped in the interval; range faults do it. */
+/** Do not watch the interval now; hmmu_range_fault() watches what it visits. */
 #define HMMU_NOTIFIER_LAZY (1u << 0)
 
 /**
  * hmmu_notifier_insert() - subscribe to an interval
  * @space:   an open space.
- * @start:   first byte.
- * @bytes:   length; the interval is [start, start + bytes - 1] (IN1).
+ * @start:   first byte; need not be aligned.
+ * @bytes:   length of the interval.
  * @flags:   0 or HMMU_NOTIFIER_LAZY.
- * @ops:     copied.
- * @arg:     handed to the callbacks; borrowed until remove returns.
- * @ret_sub: receives the subscription, see hmmu_notifier_remove().
+ * @ops:     callbacks; copied.
+ * @arg:     passed to the callbacks; borrowed until remove returns.
+ * @ret_sub: receives the subscription. Free it with hmmu_notifier_remove().
+ *
+ * Watches the memory that is mapped in the interval now. For memory mapped
+ * later, call hmmu_range_fault(): until then raw system calls on it are not
+ * reported.
  *
  * Context: May sleep. Not from a callback.
  * Locking: Caller holds no lock that a callback takes.
  * Return:
- *   0           inserted; callbacks may run from now on
+ *   0           success; callbacks may run before the function returns
  *   -EOVERFLOW  @bytes is 0 or the interval wraps
  *   -EINVAL     NULL argument, no invalidate callback, unknown flag or size
- *   -E2BIG      @ops is of a newer HMMU
- *   -ENOMEM     no memory
- *   -ECHILD     called in a forked child
+ *   -E2BIG      @ops has a field that this library does not know: see base.h
+ *   -ENOMEM     out of memory
+ *   -ECHILD     called in a forked child: open a space of the child's own
  * Source: contract IN1-IN3, IN7, IN30.
  * Since: 0.1
  */
@@ -162,11 +174,11 @@ hmmu_notifier_insert(struct hmmu_space *space, uintptr_t start, size_t bytes,
 
 /**
  * hmmu_notifier_remove() - end a subscription
- * @sub: consumed. NULL is allowed.
+ * @sub: freed by the call. May be NULL.
  *
- * After it returns no callback of @sub runs or will run.
+ * When it returns, no callback of @sub is running and none will run.
  *
- * Context: May sleep until a running invalidation ends. Not from a callback.
+ * Context: Sleeps while an invalidation is running. Not from a callback.
  * Locking: Caller holds no lock that a callback takes.
  * Source: contract IN29.
  * Since: 0.1
@@ -174,16 +186,16 @@ hmmu_notifier_insert(struct hmmu_space *space, uintptr_t start, size_t bytes,
 HMMU_API void hmmu_notifier_remove(struct hmmu_notifier *sub);
 
 /**
- * hmmu_notifier_read_begin() - open a read section on a subscription
- * @sub: an inserted subscription; borrowed for the call.
+ * hmmu_notifier_read_begin() - begin to make a translation
+ * @sub: the subscription.
  *
- * Sleeps while an invalidation of @sub's range is running. The value may be
- * stale by the time it is returned; hmmu_notifier_read_retry() tells. The
- * caller owns the bound on the number of rounds (IN9).
+ * The caller limits the number of retries.
  *
- * Context: May sleep. Not from a callback.
+ * Context: Sleeps while @sub's range is invalidated. Not from a callback. Must
+ *          not be called in a forked child: it may sleep forever.
  * Locking: Caller holds no lock that a callback takes.
- * Return: the sequence to hand to hmmu_notifier_read_retry().
+ * Return: the sequence for hmmu_notifier_read_retry(). It may be out of date
+ *         already; then read_retry returns non-zero.
  * Source: contract IN8, IN9.
  * Since: 0.1
  */
@@ -191,13 +203,14 @@ HMMU_API HMMU_MUST_CHECK uint64_t
 hmmu_notifier_read_begin(struct hmmu_notifier *sub);
 
 /**
- * hmmu_notifier_read_retry() - did an invalidation collide?
+ * hmmu_notifier_read_retry() - check for an invalidation since read_begin
  * @sub: the subscription.
  * @seq: from hmmu_notifier_read_begin().
  *
- * Context: Does not sleep; no fault.
- * Locking: Under the lock under which the callback calls set_seq (IN11).
- * Return: non-zero: throw away what was found and begin again.
+ * Context: Does not sleep.
+ * Locking: Caller holds the lock under which the callback calls set_seq.
+ * Return: 0 if the translation may be stored. Otherwise discard it and call
+ *         read_begin again.
  * Source: contract IN11.
  * Since: 0.1
  */
@@ -205,11 +218,13 @@ HMMU_API HMMU_MUST_CHECK int
 hmmu_notifier_read_retry(const struct hmmu_notifier *sub, uint64_t seq);
 
 /**
- * hmmu_notifier_check_retry() - an early, lock-free hint of the same
+ * hmmu_notifier_check_retry() - the same without the lock, as a hint
  * @sub: the subscription.
  * @seq: from hmmu_notifier_read_begin().
  *
- * Return: non-zero is reliable, 0 is not.
+ * Context: Does not sleep.
+ * Locking: None needed.
+ * Return: non-zero if read_retry would fail, too. 0 means nothing.
  * Source: contract IN12.
  * Since: 0.1
  */
@@ -217,20 +232,23 @@ HMMU_API HMMU_MUST_CHECK int
 hmmu_notifier_check_retry(const struct hmmu_notifier *sub, uint64_t seq);
 
 /**
- * hmmu_notifier_set_seq() - the callback's first duty
+ * hmmu_notifier_set_seq() - make running readers retry
  * @sub:     the subscription.
- * @cur_seq: as given to the callback; odd.
+ * @cur_seq: the argument of the callback.
  *
- * Locking: Under the driver's lock (IN10).
+ * Each invalidate callback calls it, before it removes translations.
+ *
+ * Context: Only in an invalidate callback. Does not sleep.
+ * Locking: Caller holds the driver's lock.
  * Source: contract IN10.
  * Since: 0.1
  */
 HMMU_API void hmmu_notifier_set_seq(struct hmmu_notifier *sub,
 				    uint64_t cur_seq);
 
-/* Names of 0.1 --------------------------------------------------------------- */
+/* Names of 0.1 ------------------------------------------------------------- */
 
-/** Never sent. */
+/** The kernel's number of an event that HMMU never sends. */
 #define HMMU_EVENT_SOFT_DIRTY ((enum hmmu_event)4)
 
 HMMU_END_DECLS
