@@ -1,57 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mirror: a device page table in host memory.
+ * Mirrors: device page tables in host memory
  *
- * Overview: a radix table, 9 bits a level, over 48 or 57 bits of virtual
- * address. Leaves are 4 KiB, 2 MiB or 1 GiB. A leaf is one 64-bit word: a page
- * aligned payload, whose meaning is the owner's (a host address, an IOVA, a
- * page index shifted left by 12), and flags. The mirror never looks at what a
- * payload points to.
+ * Overview: a radix table with 9 bits of address in each level, for addresses
+ * of 48 or 57 bits. A leaf maps 4 KiB, 2 MiB or 1 GiB. It is a 64-bit word with
+ * flags and a page-aligned payload. The owner of the mirror defines the meaning
+ * of the payload: a host address, an IOVA, a page index shifted left by 12. The
+ * mirror does not interpret it.
  *
- * Memory: a table is exactly 4 KiB, with nothing beside it. It is unlinked as
- * soon as its last entry goes, and freed when no reader can still be in it.
- * A mirror in which nothing is mapped has its root table and no other.
- *
- * Readers: lookups take no lock. They run inside a read section; whatever a
- * lookup returned may be used until the section ends. To take memory away:
- *
- *	hmmu_mirror_unmap_range(mirror, address, bytes, NULL);
- *	hmmu_mirror_synchronize(mirror);
- *	... no reader uses the old translation from here on ...
- *
- * A lookup that runs beside an update sees each page as it was before or as it
- * is after the update, never a third state: no page is missing for a moment
- * because its leaf is split, merged or replaced.
- *
- * Updates: any thread may update at any time. An update is atomic against
- * other updates. Updates within different 1 GiB regions run in parallel (there
- * are 16 locks for all regions), but for the moment in which a region gets its
- * first or loses its last page; an update that crosses from one region into
- * the next runs alone with others of its kind. A failed update has changed
- * nothing.
- *
- * Where arguments may lie: a mirror may be updated by the thread that brings
- * device memory home, and a read section may be what that thread waits for.
- * Between read_begin and read_end touch only memory that cannot be away on a
- * device. Updates copy their arguments before they take a lock.
- *
- * Not supported, because it keeps an update short: one leaf size per device
- * other than these three, accessed and dirty bits, negative (kernel half)
- * addresses. Leaves do not merge by themselves; see hmmu_mirror_coalesce_range().
- *
- * Example, a device's fault path, under its own lock and after
- * hmmu_notifier_read_retry() said false:
+ * HMMU maintains the mirror of each device (device.h). A driver can also create
+ * mirrors of its own. A driver maps a page under its own lock, after
+ * hmmu_notifier_read_retry() has returned 0:
  *
  *	err = hmmu_mirror_map_range(mirror, va, HMMU_PAGE_BYTES, host,
  *				    HMMU_MIRROR_WRITE);
  *
- * and the pipeline that translates:
+ * and translates an address:
  *
  *	hmmu_mirror_read_begin(mirror, reader);
  *	if (hmmu_mirror_lookup(mirror, va, &entry))
  *		p = hmmu_mirror_payload(entry) + (va & (HMMU_PAGE_BYTES - 1));
  *	...
  *	hmmu_mirror_read_end(mirror, reader);
+ *
+ * Readers: a lookup takes no lock. It runs in a read section, and its result is
+ * valid until the section ends. A lookup sees each page as it was before a
+ * concurrent update or as it is after it. A page is never missing because its
+ * leaf is split, merged or replaced. To free memory that was mapped:
+ *
+ *	hmmu_mirror_unmap_range(mirror, address, bytes, NULL);
+ *	hmmu_mirror_synchronize(mirror);
+ *	... no reader uses the old translation: free the memory ...
+ *
+ * Updates: any thread may update at any time. Updates are atomic against each
+ * other. If they fail, nothing has changed.
+ *
+ * Memory: a table is 4 KiB. It is unlinked when its last entry is removed, and
+ * freed when no reader can use it. An empty mirror has only its root table.
+ *
+ * Locking: updates take only locks of the mirror, and wait for nothing else
+ * while they hold one. There are 16 locks for the 1 GiB regions: updates in
+ * different regions run in parallel, except when a region gets its first page
+ * or loses its last one. An update that crosses regions excludes other such
+ * updates. Arguments are copied before a lock is taken.
+ *
+ * In a read section, access only memory that cannot be on a device. The thread
+ * that migrates the memory back may be waiting for the section.
+ *
+ * Not supported, to keep updates short: other leaf sizes, accessed and dirty
+ * bits, and kernel (negative) addresses. Leaves are not merged automatically:
+ * call hmmu_mirror_coalesce_range().
  */
 #ifndef HMMU_MIRROR_H
 #define HMMU_MIRROR_H
@@ -66,16 +64,17 @@ struct hmmu_mirror;
 struct hmmu_mirror_reader;
 
 /*
- * Bits of an entry.
+ * Bits of an entry
  *
- * VALID:   the page is mapped. Implied by hmmu_mirror_map_range().
+ * VALID:   the page is mapped. hmmu_mirror_map_range() sets it.
+ * TABLE:   never set in an entry that a lookup returns.
  * WRITE:   the device may write.
- * DEVICE:  the payload names device memory.
- * USER0-3: the owner's own; carried along, never looked at.
- * LEVEL:   out only: size of the leaf, 0 for 4 KiB, 1 for 2 MiB, 2 for 1 GiB.
+ * DEVICE:  the payload is in device memory.
+ * USER0-3: defined by the owner; the mirror does not interpret them.
+ * LEVEL:   out only: size of the leaf. 0: 4 KiB, 1: 2 MiB, 2: 1 GiB.
  * PAYLOAD: bits 12 to 63.
  *
- * TABLE is never set in an entry handed out; bits 8 and 9 are reserved.
+ * Bits 8 and 9 are reserved.
  */
 #define HMMU_MIRROR_VALID	(1ull << 0)
 #define HMMU_MIRROR_TABLE	(1ull << 1)
@@ -89,13 +88,14 @@ struct hmmu_mirror_reader;
 #define HMMU_MIRROR_LEVEL	(3ull << HMMU_MIRROR_LEVEL_SHIFT)
 #define HMMU_MIRROR_PAYLOAD	(~0xfffull)
 
-/* All flags that an owner may give to a leaf besides VALID. */
+/* The flags that an owner may set, beside VALID. */
 #define HMMU_MIRROR_FLAGS	0xfcull
 
 /**
- * hmmu_mirror_payload() - the payload of the 4 KiB page an entry describes
+ * hmmu_mirror_payload() - get the payload of a 4 KiB page
  * @entry: from hmmu_mirror_lookup().
  *
+ * Context: Any.
  * Return: the payload, page aligned.
  * Since: 0.1
  */
@@ -105,10 +105,11 @@ static inline uint64_t hmmu_mirror_payload(uint64_t entry)
 }
 
 /**
- * hmmu_mirror_leaf_lg2() - size of the leaf that maps a page
+ * hmmu_mirror_leaf_lg2() - get the size of the leaf that maps a page
  * @entry: from hmmu_mirror_lookup().
  *
- * Return: 12, 21 or 30.
+ * Context: Any.
+ * Return: the logarithm of the size in bytes: 12, 21 or 30.
  * Since: 0.1
  */
 static inline unsigned int hmmu_mirror_leaf_lg2(uint64_t entry)
@@ -118,9 +119,9 @@ static inline unsigned int hmmu_mirror_leaf_lg2(uint64_t entry)
 }
 
 /**
- * struct hmmu_mirror_options - how to create a mirror
- * @size:    sizeof(struct hmmu_mirror_options) as the caller was built, bytes.
- * @va_bits: 48 or 57; 0 means 48.
+ * struct hmmu_mirror_options - options of hmmu_mirror_create()
+ * @size:    sizeof(struct hmmu_mirror_options), bytes.
+ * @va_bits: width of an address: 48 or 57; 0 means 48.
  * @pad:     0.
  */
 struct hmmu_mirror_options {
@@ -130,18 +131,18 @@ struct hmmu_mirror_options {
 };
 
 /**
- * hmmu_mirror_create() - make an empty mirror
- * @opts: borrowed for the call; NULL for the defaults.
- * @ret:  the mirror, owned by the caller; end it with hmmu_mirror_destroy().
+ * hmmu_mirror_create() - create an empty mirror
+ * @opts: borrowed for the call. NULL: the defaults.
+ * @ret:  receives the mirror. Free it with hmmu_mirror_destroy().
  *
- * Context: Does not sleep for long. Not from a signal handler.
- * Locking: Takes none that the caller could hold.
+ * Context: Does not sleep.
+ * Locking: None.
  * Return:
- *   0            made
- *   -EINVAL      @ret NULL, @opts->size too small, or @opts->pad not 0
- *   -E2BIG       @opts has a non-zero field this library does not know
- *   -EOPNOTSUPP  @opts->va_bits is neither 48 nor 57
- *   -ENOMEM      the arena is full
+ *   0            success
+ *   -EINVAL      @ret is NULL, @opts->size is too small, or @opts->pad is not 0
+ *   -E2BIG       @opts has a field that this library does not know: see base.h
+ *   -EOPNOTSUPP  @opts->va_bits is not 0, 48 or 57
+ *   -ENOMEM      out of memory
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -150,38 +151,37 @@ hmmu_mirror_create(const struct hmmu_mirror_options *opts,
 
 /**
  * hmmu_mirror_destroy() - free a mirror and all its tables
- * @mirror: consumed; NULL is allowed. No reader of it may exist and no call on
- *          it may run.
+ * @mirror: freed by the call. May be NULL. It has no reader, and no other call
+ *          uses it.
  *
- * Context: Does not sleep: with no reader there is nothing to wait for.
- * Locking: Takes none that the caller could hold.
+ * Context: Does not sleep: there is no reader to wait for.
+ * Locking: None.
  * Since: 0.1
  */
 HMMU_API void hmmu_mirror_destroy(struct hmmu_mirror *mirror);
 
 /**
  * hmmu_mirror_map_range() - map a range to consecutive payloads
- * @mirror:  a mirror.
+ * @mirror:  the mirror.
  * @address: first byte, page aligned.
- * @bytes:   how many, a multiple of the page size; not 0.
- * @payload: of the page at @address, page aligned; advances with the address.
- * @flags:   any of HMMU_MIRROR_FLAGS and HMMU_MIRROR_VALID, which is implied.
+ * @bytes:   length, a multiple of the page size; not 0.
+ * @payload: payload of the page at @address, page aligned. The payload of each
+ *           following page is larger by the page size.
+ * @flags:   HMMU_MIRROR_FLAGS, and VALID, which is always set.
  *
- * Uses the largest leaves that the alignment of both address and payload
- * allows. Whatever was mapped in the range is replaced. This call does not
- * round: a translation is of whole pages, and the device would reach more than
- * was asked for.
+ * Uses the largest leaves that the alignment of address and payload allows.
+ * Replaces what was mapped in the range. The range is not rounded, because the
+ * device could then access more than the caller has mapped.
  *
- * Context: May be called from an invalidate callback and inside a read
- *          section. Does not wait for readers.
- * Locking: Takes only locks of the mirror; nobody waits for anything else while
- *          holding one.
+ * Context: Does not sleep and does not wait for readers. May be called from an
+ *          invalidate callback and in a read section.
+ * Locking: See above.
  * Return:
- *   0            mapped
- *   -EINVAL      misaligned or empty range, one that ends beyond the mirror's
- *                address space, or a payload that is misaligned or would wrap
- *   -EOPNOTSUPP  a flag this library does not know
- *   -ENOMEM      no memory for tables; nothing has changed
+ *   0            success
+ *   -EINVAL      the range is misaligned, empty, or ends beyond the mirror's
+ *                addresses; or the payload is misaligned or wraps
+ *   -EOPNOTSUPP  unknown flag
+ *   -ENOMEM      out of memory; nothing has changed
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -189,24 +189,23 @@ hmmu_mirror_map_range(struct hmmu_mirror *mirror, uintptr_t address,
 		      size_t bytes, uint64_t payload, uint64_t flags);
 
 /**
- * hmmu_mirror_map_entries() - make a range exactly what an array says
- * @mirror:  a mirror.
+ * hmmu_mirror_map_entries() - map and unmap pages as in an array
+ * @mirror:  the mirror.
  * @start:   first byte, page aligned.
  * @npages:  number of 4 KiB pages and of @entries; not 0.
- * @entries: one per page: payload | VALID | flags, or 0 for a page that is not
- *           to be mapped (a page mapped there before is unmapped). Borrowed
- *           for the call and copied before any lock is taken.
+ * @entries: payload | VALID | flags of each page, or 0 to unmap the page.
+ *           Borrowed for the call, and copied before a lock is taken.
  *
- * 2 MiB whose entries are consecutive and aligned become one large leaf.
+ * 2 MiB with consecutive and aligned payloads become one large leaf.
  *
  * Context: As hmmu_mirror_map_range().
- * Locking: As hmmu_mirror_map_range().
+ * Locking: See above.
  * Return:
- *   0            done
- *   -EINVAL      bad range as in hmmu_mirror_map_range(), or an entry that is
- *                not 0 and lacks VALID
- *   -EOPNOTSUPP  a bit in an entry this library does not know, or LEVEL bits
- *   -ENOMEM      no memory; nothing has changed
+ *   0            success
+ *   -EINVAL      invalid range as in hmmu_mirror_map_range(), or an entry that
+ *                is not 0 and lacks VALID
+ *   -EOPNOTSUPP  an unknown bit in an entry, or a LEVEL bit
+ *   -ENOMEM      out of memory; nothing has changed
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_mirror_map_entries(struct hmmu_mirror *mirror,
@@ -215,23 +214,23 @@ HMMU_API HMMU_MUST_CHECK int hmmu_mirror_map_entries(struct hmmu_mirror *mirror,
 						     const uint64_t *entries);
 
 /**
- * hmmu_mirror_unmap_range() - take a range away
- * @mirror:             a mirror.
+ * hmmu_mirror_unmap_range() - unmap a range
+ * @mirror:             the mirror.
  * @address:            any address.
- * @bytes:              how many, not 0: the pages that hold them, see base.h.
- * @ret_unmapped_pages: how many 4 KiB pages had been mapped; may be NULL.
+ * @bytes:              length, not 0; rounded outwards to pages, see base.h.
+ * @ret_unmapped_pages: receives the number of 4 KiB pages that were mapped. May
+ *                      be NULL.
  *
- * Large leaves that lie partly in the range are split; tables that become
- * empty are unlinked at once. Readers may still use the old translations:
- * call hmmu_mirror_synchronize() before the memory behind them goes.
+ * Splits large leaves that are partly in the range. Readers can still use the
+ * old translations: call hmmu_mirror_synchronize() before you free the memory.
  *
  * Context: As hmmu_mirror_map_range().
- * Locking: As hmmu_mirror_map_range().
+ * Locking: See above.
  * Return:
- *   0        done, also where nothing was mapped
- *   -EINVAL  empty range, or one that ends beyond the mirror's address space
- *   -ENOMEM  no memory to split a large leaf; nothing has changed. Unmapping
- *            the whole leaf needs none.
+ *   0        success, also if nothing was mapped
+ *   -EINVAL  empty range, or one that ends beyond the mirror's addresses
+ *   -ENOMEM  no memory to split a large leaf; nothing has changed. Unmap the
+ *            whole leaf, which needs none
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -240,21 +239,21 @@ hmmu_mirror_unmap_range(struct hmmu_mirror *mirror, uintptr_t address,
 
 /**
  * hmmu_mirror_protect_range() - clear flags in a range
- * @mirror:      a mirror.
+ * @mirror:      the mirror.
  * @address:     any address.
- * @bytes:       how many, not 0: the pages that hold them, see base.h.
- * @clear_flags: any of HMMU_MIRROR_FLAGS; the usual one is WRITE.
+ * @bytes:       length, not 0; rounded outwards to pages, see base.h.
+ * @clear_flags: HMMU_MIRROR_FLAGS; usually WRITE.
  *
- * Pages that are not mapped stay so. Large leaves that lie partly in the range
- * and have one of the flags are split.
+ * Pages that are not mapped do not change. Large leaves that are partly in the
+ * range and have one of the flags are split.
  *
  * Context: As hmmu_mirror_map_range().
- * Locking: As hmmu_mirror_map_range().
+ * Locking: See above.
  * Return:
- *   0            done
- *   -EINVAL      bad range as in hmmu_mirror_unmap_range(), or VALID in
- *                @clear_flags (that is hmmu_mirror_unmap_range())
- *   -EOPNOTSUPP  a flag this library does not know
+ *   0            success
+ *   -EINVAL      invalid range as in hmmu_mirror_unmap_range(); or VALID in
+ *                @clear_flags: call hmmu_mirror_unmap_range()
+ *   -EOPNOTSUPP  unknown flag
  *   -ENOMEM      no memory to split a large leaf; nothing has changed
  * Since: 0.1
  */
@@ -263,20 +262,20 @@ hmmu_mirror_protect_range(struct hmmu_mirror *mirror, uintptr_t address,
 			  size_t bytes, uint64_t clear_flags);
 
 /**
- * hmmu_mirror_coalesce_range() - make leaves large where they can be
- * @mirror:  a mirror.
+ * hmmu_mirror_coalesce_range() - merge small leaves into large ones
+ * @mirror:  the mirror.
  * @address: any address.
- * @bytes:   how many, not 0: the pages that hold them, see base.h.
+ * @bytes:   length, not 0; rounded outwards to pages, see base.h.
  *
- * Each aligned 2 MiB within these pages whose 512 small leaves have equal flags
- * and consecutive, aligned payloads becomes one large leaf; then each 1 GiB
- * alike. Translations do not change. Needs no memory.
+ * Merges the 512 small leaves of each aligned 2 MiB within the pages, if their
+ * flags are equal and their payloads consecutive and aligned. Then it does the
+ * same for each 1 GiB. Translations do not change.
  *
- * Context: As hmmu_mirror_map_range().
- * Locking: As hmmu_mirror_map_range().
+ * Context: As hmmu_mirror_map_range(). Allocates no memory.
+ * Locking: See above.
  * Return:
- *   0        done, also where nothing could be merged
- *   -EINVAL  bad range as in hmmu_mirror_unmap_range()
+ *   0        success, also if nothing was merged
+ *   -EINVAL  invalid range as in hmmu_mirror_unmap_range()
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -285,18 +284,18 @@ hmmu_mirror_coalesce_range(struct hmmu_mirror *mirror, uintptr_t address,
 
 /**
  * hmmu_mirror_synchronize() - wait for readers
- * @mirror: a mirror.
+ * @mirror: the mirror.
  *
- * Waits until every read section that was open at the call has ended, and
- * frees the tables that waited for that.
+ * Waits until each read section that was open at the call has ended, and frees
+ * the tables that waited for that.
  *
- * Context: Sleeps. Not inside a read section of the calling thread.
- * Locking: The caller holds no lock that a reader could want in its section.
+ * Context: Sleeps. Not in a read section of the calling thread.
+ * Locking: Caller holds no lock that a reader takes in its section.
  * Since: 0.1
  */
 HMMU_API void hmmu_mirror_synchronize(struct hmmu_mirror *mirror);
 
-/* Names of 0.1 --------------------------------------------------------------- */
+/* Names of 0.1 ------------------------------------------------------------- */
 
 /** hmmu_mirror_map() - hmmu_mirror_map_range() of [@start, @end) */
 HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
