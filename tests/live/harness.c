@@ -33,7 +33,7 @@ enum {
 	STATUS_USAGE = 2,
 	STATUS_SKIP = 77,
 	DEFAULT_TIMEOUT_S = 30,
-	DEFAULT_STRESS_S = 5,
+	DEFAULT_STRESS_S = 3,
 	OUTPUT_BYTES = 64 * 1024,
 	ONLY_MAX = 64,
 };
@@ -536,14 +536,22 @@ static bool parse_options(int argc, char **argv)
 	return optind == argc && (!options.no_fork || options.only_count == 1);
 }
 
+/* From @variable, or @otherwise where that has no number above 0. */
+static unsigned int number_of(const char *variable, uint64_t max,
+			      unsigned int otherwise)
+{
+	const char *value = getenv(variable);
+	uint64_t number = 0;
+
+	if (!value || !parse_number(value, max, &number) || number == 0)
+		return otherwise;
+	return (unsigned int)number;
+}
+
 static void default_options(void)
 {
-	const char *slowness = getenv("HMMU_TEST_SLOWNESS");
-	uint64_t factor = 1;
-
-	if (slowness && parse_number(slowness, 100, &factor) && factor == 0)
-		factor = 1;
-	options.slowness = (unsigned int)factor;
+	options.slowness = number_of("HMMU_TEST_SLOWNESS", 100, 1);
+	options.seconds = number_of("HMMU_TEST_SECONDS", 86400, 0);
 	if (getrandom(&options.seed, sizeof(options.seed), 0) < 0)
 		options.seed = (uint64_t)now_ms();
 }

@@ -105,7 +105,8 @@ uint64_t hmmu_test_seed(void);
 /**
  * hmmu_test_seconds() - duration of a stress test
  *
- * From --seconds, else 5. --seconds also extends the time limits of the cases.
+ * From --seconds, else HMMU_TEST_SECONDS of the environment, else 3. The first
+ * two raise the limits of the cases by the same time.
  */
 unsigned int hmmu_test_seconds(void);
 
