@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading a mirror: read sections, and in them one page, the run around a page,
- * everything in a range. Included by mirror.h.
+ * Lookups in a mirror: one page, a run of pages, a walk over a range. Included
+ * by mirror.h.
  *
- * Lookups and walks run inside a read section (hmmu_mirror_read_begin()) and
- * take no lock. Each page they report was mapped so at some moment of the call; for
- * a walk, of the walk.
+ * Lookups and walks run in a read section. Each page that they return was
+ * mapped so at some moment of the call or, for a walk, of the walk.
+ *
+ * Locking: none. Lookups and sections never sleep and make no system call. The
+ * acquire loads pair with the release stores of updates: what the owner wrote
+ * before it mapped a page is visible.
  */
 #ifndef HMMU_MIRROR_LOOKUP_H
 #define HMMU_MIRROR_LOOKUP_H
@@ -15,19 +18,19 @@
 HMMU_BEGIN_DECLS
 
 /**
- * hmmu_mirror_reader_create() - register a reader
- * @mirror: a mirror; must outlive the reader.
- * @ret:    the reader, owned by the caller; for one thread at a time.
+ * hmmu_mirror_reader_create() - create a reader
+ * @mirror: the mirror; borrowed until the reader is destroyed.
+ * @ret:    receives the reader. Free it with hmmu_mirror_reader_destroy(). One
+ *          thread uses it at a time.
  *
- * The library allocates it because hmmu_mirror_synchronize() reads it: it must
- * not lie in memory that can be away on a device.
+ * The library allocates it, because hmmu_mirror_synchronize() reads it: it must
+ * not be in memory that can be on a device.
  *
- * Context: Not from a signal handler.
- * Locking: Takes none that the caller could hold.
+ * Context: Does not sleep.
  * Return:
- *   0        registered
+ *   0        success
  *   -EINVAL  @mirror or @ret is NULL
- *   -ENOMEM  the arena is full
+ *   -ENOMEM  out of memory
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -35,50 +38,47 @@ hmmu_mirror_reader_create(struct hmmu_mirror *mirror,
 			  struct hmmu_mirror_reader **ret);
 
 /**
- * hmmu_mirror_reader_destroy() - unregister and free a reader
- * @mirror: the mirror it was made for.
- * @reader: consumed; not in a section. NULL is allowed.
+ * hmmu_mirror_reader_destroy() - free a reader
+ * @mirror: the mirror of the reader.
+ * @reader: freed by the call; has no section open. May be NULL.
  *
- * Context: Not from a signal handler.
- * Locking: Takes none that the caller could hold.
+ * Context: Does not sleep.
  * Since: 0.1
  */
 HMMU_API void hmmu_mirror_reader_destroy(struct hmmu_mirror *mirror,
 					 struct hmmu_mirror_reader *reader);
 
 /**
- * hmmu_mirror_read_begin() - open a read section
- * @mirror: a mirror.
- * @reader: one of its readers, not in a section: sections do not nest.
+ * hmmu_mirror_read_begin() - begin a read section
+ * @mirror: the mirror.
+ * @reader: a reader of @mirror. It has no section open: sections do not nest.
  *
- * Context: Any. Never sleeps, takes no lock, makes no system call.
- * Locking: None.
+ * Context: Any.
  * Since: 0.1
  */
 HMMU_API void hmmu_mirror_read_begin(struct hmmu_mirror *mirror,
 				     struct hmmu_mirror_reader *reader);
 
 /**
- * hmmu_mirror_read_end() - close a read section
- * @mirror: as for the begin.
- * @reader: as for the begin.
+ * hmmu_mirror_read_end() - end a read section
+ * @mirror: the mirror.
+ * @reader: the reader that began it.
  *
- * What lookups of the section returned must not be used any more.
+ * Do not use what the lookups of the section returned any more.
  *
- * Context: Any. Never sleeps, takes no lock, makes no system call.
- * Locking: None.
+ * Context: Any.
  * Since: 0.1
  */
 HMMU_API void hmmu_mirror_read_end(struct hmmu_mirror *mirror,
 				   struct hmmu_mirror_reader *reader);
 
 /**
- * struct hmmu_mirror_head - the part of a mirror that lookups read
- * @root:   512 entries; set when the mirror is created, never changed.
- * @va_end: first address beyond the address space: 1 << 48 or 1 << 57.
+ * struct hmmu_mirror_head - the first part of each struct hmmu_mirror
+ * @root:   512 entries; does not change after the creation.
+ * @va_end: end of the addresses: 1 << 48 or 1 << 57.
  *
- * Every struct hmmu_mirror begins with it. For hmmu_mirror_lookup() only: the
- * format of a table is not part of the interface otherwise.
+ * Used by hmmu_mirror_lookup() only. The format of a table is not part of the
+ * interface.
  */
 struct hmmu_mirror_head {
 	const uint64_t *root;
@@ -86,25 +86,26 @@ struct hmmu_mirror_head {
 };
 
 /**
- * hmmu_mirror_lookup_again() - what hmmu_mirror_lookup() does when it must
- * @mirror: a mirror.
+ * hmmu_mirror_lookup_again() - the slow half of hmmu_mirror_lookup()
+ * @mirror: the mirror.
  * @va:     any address.
- * @entry:  set only when the page is mapped.
+ * @entry:  receives the entry if the page is mapped.
  *
- * The inline path ends here when it ran into a table that was being taken
- * away. There is no reason to call it otherwise.
+ * Called by hmmu_mirror_lookup() when it finds a table that is being unlinked.
+ * Do not call it otherwise.
  *
- * Context: Inside a read section of the calling thread.
- * Locking: None.
- * Return: true when the page is mapped.
+ * Context: Any, in a read section of the calling thread.
+ * Return: true if the page is mapped.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK bool
 hmmu_mirror_lookup_again(const struct hmmu_mirror *mirror, uintptr_t va,
 			 uint64_t *entry);
 
-/* The entry for @va in the table that @e leads to; one entry of it spans
- * 1 << @lg2 bytes. */
+/*
+ * Returns the entry for @va in the table of @e. Each entry of that table spans
+ * 1 << @lg2 bytes.
+ */
 static inline uint64_t hmmu__mirror_step(uint64_t e, uintptr_t va,
 					 unsigned int lg2)
 {
@@ -114,8 +115,10 @@ static inline uint64_t hmmu__mirror_step(uint64_t e, uintptr_t va,
 	return __atomic_load_n(&table[(va >> lg2) % 512], __ATOMIC_ACQUIRE);
 }
 
-/* The entry for @va that spans 512 GiB; 0 beyond the address space. Shifts by
- * constants make it twice as fast as one loop over all levels. */
+/*
+ * Returns the entry for @va that spans 512 GiB; 0 beyond the addresses. Shifts
+ * by constants are twice as fast as one loop over all levels.
+ */
 static inline uint64_t hmmu__mirror_top(const struct hmmu_mirror *mirror,
 					uintptr_t va)
 {
@@ -132,17 +135,14 @@ static inline uint64_t hmmu__mirror_top(const struct hmmu_mirror *mirror,
 }
 
 /**
- * hmmu_mirror_lookup() - translate one address
- * @mirror: a mirror.
+ * hmmu_mirror_lookup() - translate an address
+ * @mirror: the mirror.
  * @va:     any address; need not be aligned.
- * @entry:  payload of the 4 KiB page of @va, and flags; set only when mapped.
+ * @entry:  receives payload and flags of the 4 KiB page of @va, if it is
+ *          mapped.
  *
- * An address beyond the mirror's address space is not mapped.
- *
- * Context: Inside a read section of the calling thread. Never sleeps.
- * Locking: None. The acquire loads pair with the release stores of updates:
- *          what the owner wrote before it mapped a page is visible.
- * Return: true when the page is mapped.
+ * Context: Any, in a read section of the calling thread.
+ * Return: true if the page is mapped; false also beyond the mirror's addresses.
  * Since: 0.1
  */
 static inline __attribute__((always_inline)) HMMU_MUST_CHECK bool
@@ -165,7 +165,7 @@ hmmu_mirror_lookup(const struct hmmu_mirror *mirror, uintptr_t va,
 	}
 	if (__builtin_expect(!(e & HMMU_MIRROR_VALID), 0))
 		goto miss;
-	/* Within a large leaf, advance to the page of @va. */
+	/* In a large leaf, advance to the page of @va. */
 	*entry = e + (va & within);
 	return true;
 
@@ -174,11 +174,11 @@ miss:
 }
 
 /**
- * struct hmmu_mirror_run - pages mapped alike, one after the other
+ * struct hmmu_mirror_run - pages with equal flags and consecutive payloads
  * @start:   first byte, page aligned.
  * @end:     one past the last byte, page aligned.
- * @payload: of the page at @start; the others follow it.
- * @flags:   VALID and the HMMU_MIRROR_FLAGS all of them have.
+ * @payload: payload of the page at @start.
+ * @flags:   VALID and the HMMU_MIRROR_FLAGS of the pages.
  */
 struct hmmu_mirror_run {
 	uintptr_t start;
@@ -188,19 +188,17 @@ struct hmmu_mirror_run {
 };
 
 /**
- * hmmu_mirror_lookup_run() - translate an address and all that goes with it
- * @mirror:    a mirror.
+ * hmmu_mirror_lookup_run() - get the run of pages around an address
+ * @mirror:    the mirror.
  * @va:        any address; need not be aligned.
- * @max_bytes: bound of the search: no further leaf is looked at on a side of
- *             @va on which the run reaches this far already. With 0 the run is
- *             the leaf that holds @va.
- * @ret:       the run; set only when @va is mapped. Leaves are not cut.
+ * @max_bytes: limit of the search on each side of @va. The search stops on a
+ *             side where the run reaches that far. 0: only the leaf of @va.
+ * @ret:       receives the run, if @va is mapped. It consists of whole leaves.
  *
- * The run crosses tables and leaf sizes.
+ * A run can have leaves of several tables and sizes.
  *
- * Context: Inside a read section of the calling thread. Never sleeps.
- * Locking: None; ordering as for hmmu_mirror_lookup().
- * Return: true when @va is mapped.
+ * Context: Any, in a read section of the calling thread.
+ * Return: true if @va is mapped.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK bool
@@ -208,9 +206,9 @@ hmmu_mirror_lookup_run(const struct hmmu_mirror *mirror, uintptr_t va,
 		       size_t max_bytes, struct hmmu_mirror_run *ret);
 
 /**
- * enum hmmu_mirror_walk_mode - what one step of a walk reports
- * @HMMU_MIRROR_WALK_LEAVES: each leaf by itself.
- * @HMMU_MIRROR_WALK_RUNS:   neighbouring leaves that make one run as one.
+ * enum hmmu_mirror_walk_mode - what a step of a walk returns
+ * @HMMU_MIRROR_WALK_LEAVES: one leaf.
+ * @HMMU_MIRROR_WALK_RUNS:   one run of adjacent leaves.
  */
 enum hmmu_mirror_walk_mode {
 	HMMU_MIRROR_WALK_LEAVES = 0,
@@ -218,16 +216,16 @@ enum hmmu_mirror_walk_mode {
 };
 
 /**
- * struct hmmu_mirror_walk - a walk in progress; lives on the caller's stack
- * @run:      the step: what is mapped, cut to the range of the walk.
- * @leaf_lg2: size of the (first) leaf of the step: 12, 21 or 30.
- * @mode:     as given to hmmu_mirror_walk_range().
- * @mirror:   private, as all that follows.
- * @table:    table that holds the position.
- * @base:     first address @table spans.
+ * struct hmmu_mirror_walk - a walk in progress, on the caller's stack
+ * @run:      result of the step, cut to the range of the walk.
+ * @leaf_lg2: size of the first leaf of the step: 12, 21 or 30.
+ * @mode:     from hmmu_mirror_walk_range().
+ * @mirror:   private, like all that follows.
+ * @table:    table of the position.
+ * @base:     first address that @table spans.
  * @next:     position.
  * @limit:    end of the walk.
- * @lg2:      one entry of @table spans 1 << @lg2 bytes.
+ * @lg2:      an entry of @table spans 1 << @lg2 bytes.
  * @pad:      0.
  */
 struct hmmu_mirror_walk {
@@ -244,21 +242,20 @@ struct hmmu_mirror_walk {
 };
 
 /**
- * hmmu_mirror_walk_range() - start to walk over what is mapped in a range
- * @walk:    set up; there is no end call, the section ends it.
- * @mirror:  a mirror.
+ * hmmu_mirror_walk_range() - begin a walk over the mapped pages of a range
+ * @walk:    initialized by the call. There is no end: the section ends it.
+ * @mirror:  the mirror; borrowed until the section ends.
  * @address: any address.
- * @bytes:   how many: the pages that hold them, see base.h. A range that ends
- *           beyond the mirror's address space, or wraps, is walked up to its
- *           end, an empty one in no step: this call cannot fail.
+ * @bytes:   length; rounded outwards to pages, see base.h. This call cannot
+ *           fail: an empty range has no step, and a range that wraps or ends
+ *           beyond the mirror's addresses is walked up to their end.
  * @mode:    leaves or runs.
  *
  *	hmmu_mirror_walk_range(&walk, mirror, address, bytes, mode);
  *	while (hmmu_mirror_walk_next(&walk))
  *		use(&walk.run);
  *
- * Context: Inside a read section of the calling thread. Never sleeps.
- * Locking: None.
+ * Context: Any, in a read section of the calling thread.
  * Since: 0.1
  */
 HMMU_API void hmmu_mirror_walk_range(struct hmmu_mirror_walk *walk,
@@ -267,24 +264,23 @@ HMMU_API void hmmu_mirror_walk_range(struct hmmu_mirror_walk *walk,
 				     enum hmmu_mirror_walk_mode mode);
 
 /**
- * hmmu_mirror_walk_next() - take one step, in ascending order
- * @walk: begun in the section that is still open.
+ * hmmu_mirror_walk_next() - go to the next leaf or run, in ascending order
+ * @walk: from hmmu_mirror_walk_range(), in the same section.
  *
- * Context: As for the begin.
- * Locking: None; ordering as for hmmu_mirror_lookup().
- * Return: true with the next step in @walk->run; false at the end.
+ * Context: Any, in a read section of the calling thread.
+ * Return: true with the result in @walk->run; false at the end.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK bool
 hmmu_mirror_walk_next(struct hmmu_mirror_walk *walk);
 
 /**
- * struct hmmu_mirror_stats - what a mirror holds
- * @size:         sizeof(struct hmmu_mirror_stats) as the caller was built;
- *                what this library does not know behind it is left alone.
- * @tables:       linked tables, the root among them; 4 KiB each.
- * @leaves:       leaves by size: 4 KiB, 2 MiB, 1 GiB.
- * @mapped_bytes: what the leaves map.
+ * struct hmmu_mirror_stats - contents of a mirror
+ * @size:         sizeof(struct hmmu_mirror_stats), bytes. Fields that this
+ *                library does not know are not written.
+ * @tables:       tables in use, with the root; 4 KiB each.
+ * @leaves:       leaves of 4 KiB, 2 MiB and 1 GiB.
+ * @mapped_bytes: bytes that the leaves map.
  * @dead_tables:  unlinked tables that wait for readers; 4 KiB each.
  */
 struct hmmu_mirror_stats {
@@ -296,30 +292,29 @@ struct hmmu_mirror_stats {
 };
 
 /**
- * hmmu_mirror_get_stats() - count what a mirror holds
- * @mirror: a mirror.
- * @stats:  in: size; out: the figures. Exact when no update runs meanwhile.
+ * hmmu_mirror_get_stats() - count the tables and leaves of a mirror
+ * @mirror: the mirror.
+ * @stats:  in: size; out: the counts, exact if no update runs.
  *
- * Counts by walking the tables above the lowest level, and so costs updates
- * nothing.
+ * Walks the tables above the lowest level, so that updates need not count.
  *
- * Context: Any but a signal handler; inside a read section too.
- * Locking: Takes none that the caller could hold.
+ * Context: May be called in a read section.
+ * Locking: Takes a lock of the mirror.
  * Return:
- *   0        filled in
- *   -EINVAL  an argument is NULL, or @stats->size too small
+ *   0        success
+ *   -EINVAL  NULL argument, or @stats->size too small
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
 hmmu_mirror_get_stats(struct hmmu_mirror *mirror,
 		      struct hmmu_mirror_stats *stats);
 
-/* Names of 0.1 --------------------------------------------------------------- */
+/* Names of 0.1 ------------------------------------------------------------- */
 
 /**
  * hmmu_mirror_walk_begin() - hmmu_mirror_walk_range() of [@start, @end)
  *
- * Neither need be aligned; an empty range is walked in no step.
+ * Neither need be aligned. An empty range has no step.
  */
 HMMU_NAME_OF_0_1 void hmmu_mirror_walk_begin(struct hmmu_mirror_walk *walk,
 					     const struct hmmu_mirror *mirror,

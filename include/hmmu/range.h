@@ -1,6 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Range fault and snapshot: what is mapped, and make it so.
+ * Range fault and snapshot: the state of a range of pages
+ *
+ * Overview: hmmu_range_fault() writes an entry for each 4 KiB page of a range.
+ * Without a request it takes a snapshot and faults nothing. With a request it
+ * faults pages in as a CPU access would. The result counts only under the
+ * driver's lock, after hmmu_notifier_read_retry() has returned 0; notifier.h
+ * shows the loop.
+ *
+ * Locking: the caller holds no lock that a callback takes.
+ *
+ * Not supported:
+ * - References to pages. An entry is valid until the next invalidation of the
+ *   range.
+ * - Certain WRITE bits in a snapshot. Linux does not show whether a page-table
+ *   entry is writable. Request the write.
  */
 #ifndef HMMU_RANGE_H
 #define HMMU_RANGE_H
@@ -13,21 +27,23 @@ struct hmmu_notifier;
 struct hmmu_device;
 
 /**
- * Bits of an entry; one 64-bit entry describes one 4 KiB page.
+ * Bits of an entry; one 64-bit entry describes one 4 KiB page
  *
  * VALID:     out: the page is present and readable.
- * WRITE:     out: the page may be written. Only with VALID.
- * ERROR:     out: there is no way to make this page VALID.
- * REQ_FAULT: in: make the page VALID or fail the call (RF7).
- * REQ_WRITE: in: make it WRITE too; counts only with REQ_FAULT (RF6).
- * STICKY:    in and out: three bits of the caller, carried along (RF11).
- * WHERE:     out: enum hmmu_where, meaningful with VALID.
- * ORDER:     out: the mapping is 2^order pages large, and the whole large page
- *            has one permission; meaningful with VALID (RF10, RF12).
- * INDEX:     out: page number within the device's memory, for WHERE_DEVICE
- *            and the coherent ones.
+ * WRITE:     out, with VALID: the page may be written.
+ * ERROR:     out: the page cannot be made VALID.
+ * REQ_FAULT: in: make the page VALID, or fail the call.
+ * REQ_WRITE: in, with REQ_FAULT: make the page WRITE, too.
+ * STICKY:    in and out: three bits of the caller, which are preserved.
+ * WHERE:     out, with VALID: enum hmmu_where.
+ * ORDER:     out, with VALID: the page is in a mapping of 2^order pages, which
+ *            all have the same permission. It may reach beyond the range.
+ * INDEX:     out: index of the page in its device memory, for DEVICE, COHERENT
+ *            and COHERENT_OTHER.
  *
- * An entry that is 0 is not present but can be faulted (RF10).
+ * An entry of 0 is absent and can be faulted in.
+ *
+ * Source: contract RF4-RF12.
  */
 #define HMMU_ENTRY_VALID       (1ull << 0)
 #define HMMU_ENTRY_WRITE       (1ull << 1)
@@ -42,13 +58,15 @@ struct hmmu_device;
 #define HMMU_ENTRY_INDEX_SHIFT 24
 
 /**
- * enum hmmu_where - who holds a VALID page
+ * enum hmmu_where - where a VALID page is
  * @HMMU_WHERE_SYSTEM: system memory.
- * @HMMU_WHERE_ZERO:   system memory, the shared zero page (RF27).
- * @HMMU_WHERE_DEVICE: memory of the device named in the range (RF19).
- * @HMMU_WHERE_COHERENT: coherent memory of that device: present for the CPU,
- *                     too (DC2).
- * @HMMU_WHERE_COHERENT_OTHER: coherent memory of another device (DC2).
+ * @HMMU_WHERE_ZERO:   system memory, the shared zero page.
+ * @HMMU_WHERE_DEVICE: host-private memory of the range's owner.
+ * @HMMU_WHERE_COHERENT: coherent memory of the range's owner; present for the
+ *                     CPU, too.
+ * @HMMU_WHERE_COHERENT_OTHER: coherent memory of another device.
+ *
+ * Source: contract RF19, RF27, DC2.
  */
 enum hmmu_where {
 	HMMU_WHERE_SYSTEM = 0,
@@ -58,38 +76,47 @@ enum hmmu_where {
 	HMMU_WHERE_COHERENT_OTHER = 4,
 };
 
+/** hmmu_entry_where() - get enum hmmu_where of a VALID entry */
 static inline enum hmmu_where hmmu_entry_where(uint64_t entry)
 {
 	return (enum hmmu_where)((entry & HMMU_ENTRY_WHERE) >>
 				 HMMU_ENTRY_WHERE_SHIFT);
 }
 
+/** hmmu_entry_order() - get the order of the mapping of a VALID entry */
 static inline unsigned int hmmu_entry_order(uint64_t entry)
 {
 	return (unsigned int)((entry & HMMU_ENTRY_ORDER) >>
 			      HMMU_ENTRY_ORDER_SHIFT);
 }
 
+/** hmmu_entry_index() - get the index of a page in its device memory */
 static inline uint64_t hmmu_entry_index(uint64_t entry)
 {
 	return entry >> HMMU_ENTRY_INDEX_SHIFT;
 }
 
-/** A fault retries collisions for so long by default, ns (RF43: 1000 ms). */
+/**
+ * How long a caller should retry after collisions: 1 s, in ns.
+ *
+ * Source: contract RF43.
+ */
 #define HMMU_RANGE_DEFAULT_TIMEOUT_NS 1000000000ull
 
 /**
- * struct hmmu_range - one attempt to read a span of the shared space
- * @size:          sizeof(struct hmmu_range) as built, bytes.
- * @notifier:      subscription that covers [start, end); outlives the call.
- * @owner:         device whose memory counts as present (RF19), or NULL.
- * @seq:           from hmmu_notifier_read_begin(), taken before.
- * @start:         first byte (inclusive); page aligned, not rounded, because
- *                 each page has its entry.
- * @end:           one past the last byte (exclusive), page aligned.
- * @entries:       (end - start) / 4096 entries, owned by the caller.
- * @default_flags: REQ_FAULT and REQ_WRITE asked of every page.
- * @entry_mask:    which request bits of the incoming entries count (RF4).
+ * struct hmmu_range - a range fault or snapshot
+ * @size:          sizeof(struct hmmu_range), bytes.
+ * @notifier:      subscription that covers the range; borrowed for the call.
+ * @owner:         device whose memory counts as present; NULL: none.
+ * @seq:           from hmmu_notifier_read_begin(), called before.
+ * @start:         first byte; page aligned. It is not rounded, because each
+ *                 page has an entry.
+ * @end:           one past the last byte; page aligned.
+ * @entries:       (end - start) / 4096 entries; owned by the caller.
+ * @default_flags: REQ_FAULT and REQ_WRITE for each page.
+ * @entry_mask:    request bits that are read from the entries.
+ *
+ * Source: contract RF2-RF4, RF19.
  */
 struct hmmu_range {
 	size_t size;
@@ -104,42 +131,41 @@ struct hmmu_range {
 };
 
 /**
- * hmmu_range_fault() - fill @range->entries, faulting pages when asked
- * @range: in/out description of the attempt. Not retained after return.
+ * hmmu_range_fault() - get the state of pages, and fault them in if requested
+ * @range: borrowed for the call.
  *
- * Without any request it is a snapshot: nothing is faulted, nothing altered
- * (RF5, RF8). The entries may be used only under the caller's update lock and
- * only while hmmu_notifier_read_retry() still returns 0 (RF36); they hold no
- * reference to a page (RF37). On failure finished entries hold results, the
- * others still their requests (RF33).
+ * After an error, finished entries have results and the others still have their
+ * requests. A page in the memory of @range->owner is never faulted: with
+ * REQ_WRITE, check WRITE. A page in another device's memory, or one that is
+ * exclusive to a device, is not VALID, and migrates back when it is faulted.
  *
- * WRITE of a snapshot is the best the kernel tells: no bit of it says that a
- * page-table entry is writable. After a fork of this process a snapshot reads
- * the exclusive bit of each page too. With REQ_WRITE it is certain.
+ * WRITE of a snapshot is the best that the kernel shows; with REQ_WRITE it is
+ * certain. After a fork of this process, a snapshot also reads the exclusively
+ * mapped bit of each page in /proc/self/pagemap.
  *
- * Context: May sleep; faults pages as a CPU thread would. Not from a callback.
- * Locking: Caller holds no HMMU lock and none that a callback takes.
+ * Context: May sleep. Accesses the program's memory. Not from a callback.
  * Return:
  *   0        all entries are filled
- *   -EBUSY   an invalidation collided; begin again with a new @range->seq
- *   -EFAULT  a requested page has no mapping or no readable one (RF13, RF14)
- *   -EPERM   a write was asked of a mapping without write permission (RF16)
- *   -ENOMEM  no memory for the page
- *   -EINVAL  misaligned, empty or wrapping range, not covered by the
- *            subscription, NULL, or @range->size unknown
- *   -E2BIG   @range is of a newer HMMU
- *   -ECHILD  called in a forked child
+ *   -EBUSY   collided with an invalidation: start again with a new @range->seq
+ *   -EFAULT  a requested page is not mapped or not readable
+ *   -EPERM   a write was requested in a mapping without write permission
+ *   -ENOMEM  out of memory
+ *   -EINVAL  NULL, misaligned, empty or wrapping range, a range that the
+ *            subscription does not cover, unknown flag, or size too small
+ *   -E2BIG   @range has a field that this library does not know: see base.h
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Source: contract RF1-RF37, RF42.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_range_fault(struct hmmu_range *range);
 
 /**
- * hmmu_range_fault_unlocked() - the same, with its own retries
- * @range:      @range->seq is refreshed by the call.
- * @timeout_ns: bound on retries after collisions, 0 for none (RF40).
+ * hmmu_range_fault_unlocked() - call hmmu_range_fault() until it succeeds
+ * @range:      as for hmmu_range_fault(). The call sets @range->seq.
+ * @timeout_ns: time limit of retries after collisions, ns; 0: none.
  *
- * Return: as hmmu_range_fault(); -EBUSY when the time is over.
+ * Context: As hmmu_range_fault().
+ * Return: as hmmu_range_fault(). -EBUSY: the time limit was reached.
  * Source: contract RF39-RF41.
  * Since: 0.1
  */
