@@ -1,40 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A port: one execution context of a device inside this process.
+ * Ports: access the program's memory from a device in this process
  *
- * Overview: a thread, a pipeline or a simulated core opens a port on its
- * device and reaches any address of the program through it. The port has a
- * TLB of 2 MiB and 4 KiB entries, walks the device's mirror on a miss and
- * raises a device fault when the mirror has nothing. An access that the
- * address space refuses is a value: -EFAULT or -EPERM, and
- * hmmu_port_last_fault() has address, access and reason. It is never a signal of the program.
+ * Overview: a port is one execution context of a device: a thread, a pipeline
+ * or a simulated core. It can access any address of the program. It has a TLB
+ * of 2 MiB and 4 KiB entries. On a miss it walks the device's mirror, and if
+ * the mirror has no entry it raises a device fault. If the program's memory
+ * does not allow an access, the call returns -EFAULT or -EPERM, and
+ * hmmu_port_last_fault() has the details. It never raises a signal.
  *
- * Sections: a translation is valid only inside a section. Accesses open one
- * by themselves; a loop opens one around many accesses and it costs nothing
- * then. Whoever changes the program's memory waits for the sections that
- * began before: keep them short, and hold no lock over one that a toucher of
- * managed memory may want.
+ * Sections: a translation is valid only inside an access section. An access
+ * opens one if none is open. A loop opens one around many accesses, so that
+ * each costs only the TLB lookup. A change of the program's memory waits for
+ * the sections that began before it: keep sections short. Do not hold a lock
+ * over a section, nor take one in it, if other holders of the lock access
+ * managed memory.
  *
- *	again:
+ *	do {
  *		hmmu_port_begin(port);
  *		err = hmmu_port_span(port, va, n, HMMU_ACCESS_READ, &p, &run);
  *		if (!err)
  *			sum += add(p, run);
  *		hmmu_port_end(port);
- *		if (err == -EAGAIN)
- *			goto again;
+ *	} while (err == -EAGAIN);
  *
- * -EAGAIN: the section was broken - a translation could not be made without
- * waiting for somebody who waits for this section, or the thread touched
- * managed memory directly. Spans handed out in the section must not be used
- * any more: end the section and begin again. A section that holds no span is
- * begun again silently.
+ * -EAGAIN: the section was aborted. Making a translation would have waited for
+ * a thread that waits for this section; or the thread accessed managed memory
+ * directly, or called a function of HMMU that waits. Do not use the spans of
+ * the section any more: end it, and begin again. A section without spans begins
+ * again automatically.
  *
- * Locking: a port is used by one thread at a time, and a section ends in the
- * thread that began it. A port is not a lock.
- *
- * The fast path has no lock, no fence and no system call: it pairs with
- * membarrier(2) on the side of the invalidation (doc/protocols.md).
+ * Locking: one thread uses a port at a time, and the thread that began a
+ * section ends it. The caller of each function holds no lock that a callback
+ * takes. The fast path has no lock, fence or system call: it pairs with
+ * membarrier(2) in an invalidation (doc/protocols.md).
  */
 #ifndef HMMU_PORT_H
 #define HMMU_PORT_H
@@ -47,15 +46,15 @@ HMMU_BEGIN_DECLS
 
 #define HMMU_PORT_LARGE_ENTRIES 64
 #define HMMU_PORT_SMALL_ENTRIES 256
-/** A tag no address has. */
+/** A tag that matches no address. */
 #define HMMU_PORT_NO_TAG	UINTPTR_MAX
-/** Changes when the TLB of struct hmmu_port does; see hmmu_port_open(). */
+/** Version of the TLB in struct hmmu_port; see hmmu_port_open(). */
 #define HMMU_PORT_LAYOUT	1u
 
 /**
  * struct hmmu_port_entry - one entry of a port's TLB
- * @read_tag:  page number of what may be read, or HMMU_PORT_NO_TAG.
- * @write_tag: page number of what may be written, or HMMU_PORT_NO_TAG.
+ * @read_tag:  page number that can be read, or HMMU_PORT_NO_TAG.
+ * @write_tag: page number that can be written, or HMMU_PORT_NO_TAG.
  * @delta:     host address minus device address, modulo 2^64.
  */
 struct hmmu_port_entry {
@@ -65,19 +64,18 @@ struct hmmu_port_entry {
 };
 
 /**
- * struct hmmu_port - the part of a port that the inline paths use
- * @section: odd while a section is open; grows by one at begin and at end.
- * @gate:    written by invalidations: a change means the TLB is stale.
- * @gate_seen: the last value of @gate the port has obeyed.
- * @broken:  non-zero: the section was taken away from the port.
+ * struct hmmu_port - the part of a port that the inline functions use
+ * @section: odd while a section is open; incremented by begin and by end.
+ * @gate:    written by invalidations; a new value means that the TLB is stale.
+ * @gate_seen: the last value of @gate for which the port has dropped its TLB.
+ * @broken:  non-zero: the section was aborted.
  * @depth:   nesting of hmmu_port_begin().
- * @fence:   non-zero where membarrier(2) is not to be had.
- * @owner:   the thread that began the latest section.
+ * @fence:   non-zero if membarrier(2) is missing: begin executes a fence.
+ * @owner:   the thread that began the last section.
  * @large:   TLB of 2 MiB entries, direct mapped.
  * @small:   TLB of 4 KiB entries, direct mapped.
  *
- * Read it, do not write it; the rest of the port is HMMU's. What stands before
- * @large never changes.
+ * Only HMMU writes it. The fields before @large are the same in all versions.
  */
 struct hmmu_port {
 	uint64_t section;
@@ -93,10 +91,11 @@ struct hmmu_port {
 
 /**
  * struct hmmu_port_fault - the last device fault of a port
- * @va:     the address that could not be reached.
- * @access: what for.
- * @error:  -EFAULT: nothing readable is mapped there; -EPERM: no permission to
- *          write; -EBUSY: collided for too long; -ENOMEM; 0: none yet.
+ * @va:     the address that could not be accessed.
+ * @access: the kind of access.
+ * @error:  -EFAULT: not mapped or not readable. -EPERM: not writable. -EBUSY:
+ *          collided with invalidations for 1 s. -ENOMEM: out of memory. 0: no
+ *          fault yet.
  */
 struct hmmu_port_fault {
 	uintptr_t va;
@@ -104,7 +103,7 @@ struct hmmu_port_fault {
 	int error;
 };
 
-/* Out of line halves of the inline functions below; not to be called. */
+/* Used by the inline functions below. Do not call them. */
 HMMU_API int hmmu__port_open_layout(struct hmmu_device *device, uint32_t layout,
 				    size_t head_bytes,
 				    struct hmmu_port **ret_port);
@@ -116,21 +115,24 @@ HMMU_API int hmmu__port_access(struct hmmu_port *port, uintptr_t va,
 			       void *value);
 HMMU_API void hmmu__extable_add(const void *start, const void *end);
 HMMU_API void hmmu__extable_remove(const void *start);
-/* The calling thread's id, or 0 before it has begun a section. */
+/* Id of the calling thread; 0 until it begins its first section. */
 HMMU_API extern __thread int hmmu__this_thread
 	__attribute__((tls_model("initial-exec")));
 
 /**
  * hmmu_port_open() - open a port on a device
- * @device:   the device; outlives the port.
- * @ret_port: receives the port, see hmmu_port_close().
+ * @device:   the device; borrowed until the port is closed.
+ * @ret_port: receives the port. Free it with hmmu_port_close().
  *
- * Tells the library which TLB the inline code of this header knows. A library
- * whose layout is another serves the port all the same: its TLB stays empty,
- * and each access goes out of line. Only code with the same layout uses a port.
+ * Passes the version of the TLB that the inline code uses. If the library has
+ * another version, the TLB stays empty and each access calls the library:
+ * correct, but slower. All code that uses a port must have the same version.
  *
- * Context: May sleep.
- * Return: 0; -EINVAL for NULL; -ENOMEM.
+ * Context: May sleep. Not from a callback.
+ * Return:
+ *   0        success
+ *   -EINVAL  NULL argument
+ *   -ENOMEM  out of memory
  * Since: 0.1
  */
 static inline HMMU_MUST_CHECK int hmmu_port_open(struct hmmu_device *device,
@@ -142,39 +144,46 @@ static inline HMMU_MUST_CHECK int hmmu_port_open(struct hmmu_device *device,
 
 /**
  * hmmu_port_close() - close a port
- * @port: consumed. Its section must have ended. NULL is allowed.
+ * @port: freed by the call; no section is open. May be NULL.
+ *
+ * Context: May sleep. Not from a callback.
  * Since: 0.1
  */
 HMMU_API void hmmu_port_close(struct hmmu_port *port);
 
 /**
- * hmmu_port_last_fault() - the last device fault of a port
+ * hmmu_port_last_fault() - get the last device fault of a port
  * @port:  the port.
- * @fault: receives it.
+ * @fault: receives the fault.
+ *
+ * Context: Does not sleep.
  * Since: 0.1
  */
 HMMU_API void hmmu_port_last_fault(const struct hmmu_port *port,
 				   struct hmmu_port_fault *fault);
 
 /**
- * hmmu_port_set_fault_mode() - who resolves device faults
+ * hmmu_port_set_fault_mode() - resolve device faults, or only report them
  * @port:        the port.
- * @report_only: non-zero: an access without a translation returns -ENOENT and
- *               resolves nothing; hmmu_port_last_fault() has the address. The
- *               caller faults it by hmmu_device_fault() when it likes. 0, the
- *               default: accesses resolve their faults themselves.
+ * @report_only: 0, the default: an access resolves its device fault. Non-zero:
+ *               an access without a translation returns -ENOENT, and
+ *               hmmu_port_last_fault() has the address. The caller calls
+ *               hmmu_device_fault() and repeats the access.
+ *
+ * Context: Does not sleep.
  * Since: 0.1
  */
 HMMU_API void hmmu_port_set_fault_mode(struct hmmu_port *port, int report_only);
 
 /**
- * hmmu_port_begin() - open a section; nests
+ * hmmu_port_begin() - begin a section; nests
  * @port: the port.
  *
- * The section is the calling thread's until it ends: when that thread stops at
- * managed memory of its own, the section is broken (see above).
+ * In a section the thread accesses the program's memory only through the port.
+ * If it accesses a page on a device directly, the section is aborted.
  *
- * Context: May sleep while the program's memory is being changed.
+ * Context: Sleeps while the program's memory is being changed. Not from a
+ *          callback.
  * Since: 0.1
  */
 static inline void hmmu_port_begin(struct hmmu_port *port)
@@ -183,12 +192,15 @@ static inline void hmmu_port_begin(struct hmmu_port *port)
 		return;
 	if (__builtin_expect(port->owner != hmmu__this_thread, 0))
 		hmmu__port_adopt(port);
-	/* Pairs with the membarrier in hmmu__ports_wait(): either it sees the
-	 * section, or this load sees the gate it has moved. Release: who sees
-	 * the section sees its owner. */
+	/*
+	 * Pairs with the membarrier of an invalidation, in sections_wait() of
+	 * src/core/sections.c: either the invalidation sees the section, or the
+	 * load of the gate below sees its new value. Release: a thread that
+	 * sees the section sees its owner.
+	 */
 	__atomic_store_n(&port->section, port->section + 1, __ATOMIC_RELEASE);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	/* A fence in words that gcc takes with -fsanitize=thread. */
+	/* gcc rejects atomic_thread_fence() with -fsanitize=thread. */
 	if (__builtin_expect(port->fence != 0, 0))
 		__asm__ volatile("lock; orl $0, (%%rsp)" ::: "memory", "cc");
 	if (__builtin_expect(__atomic_load_n(&port->gate, __ATOMIC_ACQUIRE) !=
@@ -200,6 +212,8 @@ static inline void hmmu_port_begin(struct hmmu_port *port)
 /**
  * hmmu_port_end() - end the section of the innermost hmmu_port_begin()
  * @port: the port.
+ *
+ * Context: Does not sleep. In the thread that began the section.
  * Since: 0.1
  */
 static inline void hmmu_port_end(struct hmmu_port *port)
@@ -211,30 +225,33 @@ static inline void hmmu_port_end(struct hmmu_port *port)
 		hmmu__port_end_slow(port);
 		return;
 	}
-	/* Release: whatever the section did is done before it is seen to end. */
+	/* Release: a thread that sees the end sees all stores before it. */
 	__atomic_store_n(&port->section, port->section + 1, __ATOMIC_RELEASE);
 }
 
 /**
- * hmmu_port_span() - host memory for a run of device addresses
- * @port:      the port, inside a section.
- * @va:        first byte.
- * @bytes:     how many are wanted; not 0.
- * @access:    what for.
- * @ret_host:  receives where @va is; valid until the section ends.
- * @ret_bytes: receives how many bytes from there may be used, 1 to @bytes.
+ * hmmu_port_span() - get host memory for a range of device addresses
+ * @port:      the port, in a section.
+ * @va:        first byte; need not be aligned.
+ * @bytes:     wanted length; not 0.
+ * @access:    the kind of access.
+ * @ret_host:  receives the host address of @va; valid until the section ends.
+ * @ret_bytes: receives the length of the span, 1 to @bytes.
  *
- * A span of system memory is that memory: if the program unmaps it by a raw
- * system call while the section is open, touching it raises SIGSEGV, which
- * hmmu_port_run() turns into a value. hmmu_port_read() and hmmu_port_write()
- * are safe by themselves.
+ * A span of system memory is the program's memory itself. If the program unmaps
+ * it by a raw system call while the section is open, an access through the span
+ * raises SIGSEGV. hmmu_port_run() converts the signal to -EFAULT. For
+ * hmmu_port_read() and hmmu_port_write() this is not needed.
  *
+ * Context: May sleep. Not from a callback.
  * Return:
- *   0        use it until the section ends
- *   -EAGAIN  the section is broken: end it, begin again, ask again
- *   -EFAULT, -EPERM, -EBUSY, -ENOMEM  a device fault, see
- *            hmmu_port_last_fault()
- *   -EINVAL  no section is open, or @bytes is 0 or wraps
+ *   0        success
+ *   -EAGAIN  the section was aborted: end it, begin again, call again
+ *   -EFAULT, -EPERM, -EBUSY, -ENOMEM  a device fault, see struct
+ *            hmmu_port_fault
+ *   -ENOENT  no translation, in report-only mode
+ *   -EINVAL  NULL, no section is open, or @bytes is 0 or wraps
+ * Source: contract E7.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_port_span(struct hmmu_port *port,
@@ -243,16 +260,24 @@ HMMU_API HMMU_MUST_CHECK int hmmu_port_span(struct hmmu_port *port,
 					    void **ret_host, size_t *ret_bytes);
 
 /**
- * hmmu_port_read() - copy from the program's memory, any length
- * @port:     the port; opens sections by itself where none is open.
- * @va:       first byte.
- * @buffer:   receives the bytes; memory no device can hold.
- * @bytes:    how many; 0 is allowed.
- * @ret_done: receives how many bytes were copied. May be NULL.
+ * hmmu_port_read() - copy from the program's memory
+ * @port:     the port. If no section is open, the call opens its own.
+ * @va:       first byte; need not be aligned.
+ * @buffer:   receives the bytes. In a section it must be memory that cannot be
+ *            on a device.
+ * @bytes:    length; may be 0.
+ * @ret_done: receives the number of bytes copied, also after an error. May be
+ *            NULL.
  *
- * Return: 0; -EFAULT, -EPERM, -EBUSY, -ENOMEM: a device fault, @ret_done bytes
- *   are done; -EINVAL: the range wraps; -EAGAIN: only inside a section that
- *   holds spans.
+ * Context: May sleep. Not from a callback.
+ * Return:
+ *   0        success
+ *   -EFAULT, -EPERM, -EBUSY, -ENOMEM  a device fault, see struct
+ *            hmmu_port_fault
+ *   -ENOENT  no translation, in report-only mode
+ *   -EINVAL  NULL, or the range wraps
+ *   -EAGAIN  the section was aborted and has spans: end it and begin again
+ * Source: contract E7.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_port_read(struct hmmu_port *port,
@@ -260,14 +285,18 @@ HMMU_API HMMU_MUST_CHECK int hmmu_port_read(struct hmmu_port *port,
 					    size_t bytes, size_t *ret_done);
 
 /**
- * hmmu_port_write() - copy to the program's memory, any length
- * @port:     the port; opens sections by itself where none is open.
- * @va:       first byte.
- * @buffer:   the bytes; memory no device can hold.
- * @bytes:    how many; 0 is allowed.
- * @ret_done: receives how many bytes were copied. May be NULL.
+ * hmmu_port_write() - copy to the program's memory
+ * @port:     the port. If no section is open, the call opens its own.
+ * @va:       first byte; need not be aligned.
+ * @buffer:   the bytes. In a section it must be memory that cannot be on a
+ *            device.
+ * @bytes:    length; may be 0.
+ * @ret_done: receives the number of bytes copied, also after an error. May be
+ *            NULL.
  *
+ * Context: May sleep. Not from a callback.
  * Return: as hmmu_port_read().
+ * Source: contract E7.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_port_write(struct hmmu_port *port,
@@ -277,15 +306,19 @@ HMMU_API HMMU_MUST_CHECK int hmmu_port_write(struct hmmu_port *port,
 /**
  * hmmu_port_compare_exchange() - atomic compare and exchange
  * @port:     the port.
- * @va:       naturally aligned.
+ * @va:       address, aligned to @bytes.
  * @bytes:    1, 2, 4, 8 or 16.
- * @expected: in: the value wanted; out: the value found.
+ * @expected: in: the expected value; out: the value found.
  * @desired:  the new value.
  *
- * Atomic against other ports and, on system memory, against the CPUs.
+ * Atomic against other ports. On system memory also against the CPU.
  *
- * Return: 1 exchanged; 0 not, @expected has the value found; a device fault as
- *   hmmu_port_read(); -EINVAL misaligned or another size.
+ * Context: May sleep. Not from a callback.
+ * Return:
+ *   1        exchanged
+ *   0        not equal; @expected has the value found
+ *   -EINVAL  NULL, @va misaligned, or another size
+ *   others   as hmmu_port_read()
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -295,12 +328,18 @@ hmmu_port_compare_exchange(struct hmmu_port *port, uintptr_t va, size_t bytes,
 /**
  * hmmu_port_fetch_add() - atomic add
  * @port:    the port.
- * @va:      naturally aligned.
+ * @va:      address, aligned to @bytes.
  * @bytes:   4 or 8.
- * @addend:  what to add; the low @bytes count.
+ * @addend:  its low @bytes are added.
  * @ret_old: receives the value before. May be NULL.
  *
- * Return: 0, or as hmmu_port_compare_exchange().
+ * Atomic against other ports. On system memory also against the CPU.
+ *
+ * Context: May sleep. Not from a callback.
+ * Return:
+ *   0        success
+ *   -EINVAL  NULL, @va misaligned, or another size
+ *   others   as hmmu_port_read()
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_port_fetch_add(struct hmmu_port *port,
@@ -309,17 +348,19 @@ HMMU_API HMMU_MUST_CHECK int hmmu_port_fetch_add(struct hmmu_port *port,
 						 uint64_t *ret_old);
 
 /**
- * hmmu_port_run() - run a function that uses spans, come what may
- * @port: the port, outside a section.
- * @fn:   gets the port; may open sections; must not own what leaving it in the
- *        middle would leak.
- * @arg:  handed to @fn.
+ * hmmu_port_run() - call a function that uses spans, and catch its faults
+ * @port: the port; no section is open.
+ * @fn:   gets the port; may open sections. It can be aborted at each access to
+ *        a span, so it must not hold locks or allocations.
+ * @arg:  passed to @fn.
  *
- * A SIGSEGV or SIGBUS of @fn within managed memory ends it as if it had
- * returned -EFAULT; the section is ended; hmmu_port_last_fault() has the
- * address.
+ * If @fn raises SIGSEGV or SIGBUS in managed memory, the section ends, the call
+ * returns -EFAULT, and hmmu_port_last_fault() has the address.
  *
- * Return: what @fn returned, or -EFAULT.
+ * Context: As @fn. Not from a callback.
+ * Return: what @fn returned; -EFAULT after a signal; -EINVAL for NULL or in a
+ *         section.
+ * Source: contract E7.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -327,17 +368,20 @@ hmmu_port_run(struct hmmu_port *port,
 	      int (*fn)(struct hmmu_port *port, void *arg), void *arg);
 
 /**
- * hmmu_signal_handle() - offer a SIGSEGV or SIGBUS to HMMU
- * @signal:  as the handler got it.
- * @info:    siginfo_t of the handler.
- * @context: ucontext_t of the handler.
+ * hmmu_signal_handle() - let HMMU handle a SIGSEGV or SIGBUS
+ * @signal:  argument of the signal handler.
+ * @info:    siginfo_t, argument of the signal handler.
+ * @context: ucontext_t, argument of the signal handler.
  *
- * HMMU installs its own handler when the first space opens and hands on what
- * is not its own. A program that installs its own handler later calls this
- * first.
+ * HMMU installs its own handler when the first space opens, and passes signals
+ * that are not its own to the handler before. A handler that the program
+ * installs later calls this first.
  *
- * Return: non-zero: it was a port's access and has been dealt with; return
- *   from the handler. 0: it is not HMMU's.
+ * Context: In a handler of SIGSEGV or SIGBUS.
+ * Locking: None.
+ * Return: non-zero: HMMU has handled the access of a port: return from the
+ *         handler. 0: the signal is not HMMU's.
+ * Source: contract E7.
  * Since: 0.1
  */
 HMMU_API int hmmu_signal_handle(int signal, void *info, void *context);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inline paths of a port: loads and stores of 1 to 8 bytes through the
- * TLB. Included by port.h only.
+ * The inline functions of a port: loads and stores of 1 to 8 bytes. Included by
+ * port.h only.
  *
- * Each access is one instruction with an entry in a table of exceptions: if it
- * faults because the program unmapped the page behind HMMU's back, the signal
- * handler sends it to the slow path, which reports the fault as a value (E7).
- * The tables of every object that includes this are registered when the object
- * is loaded.
+ * Each access is one instruction with an entry in an exception table. If it
+ * faults because the program has unmapped the page without HMMU's knowledge,
+ * the signal handler continues in the slow path, which returns an error. Each
+ * object that includes this file registers its table when it is loaded.
  */
 #ifndef HMMU_PORT_INLINE_H
 #define HMMU_PORT_INLINE_H
@@ -20,8 +19,10 @@
 
 HMMU_BEGIN_DECLS
 
-/* '?' puts the entry into the group of the code, so that C++ templates which
- * the linker folds take their entries along. */
+/*
+ * '?' puts the entry into the section group of the code. The linker then drops
+ * both together when it folds C++ templates.
+ */
 #define HMMU__EXTABLE(insn_label, fixup_label)         \
 	".pushsection hmmu_extable,\"a?\",@progbits\n" \
 	".balign 4\n"                                  \
@@ -45,8 +46,10 @@ static __attribute__((destructor, unused)) void hmmu__port_table_remove(void)
 	hmmu__extable_remove(__start_hmmu_extable);
 }
 
-/* Host address minus device address for an access that crosses no 4 KiB page,
- * or NO_TAG (an odd delta can not be). */
+/*
+ * Returns host address minus device address for an access within a 4 KiB page,
+ * or HMMU_PORT_NO_TAG. No delta is odd.
+ */
 static inline uintptr_t hmmu__port_delta(const struct hmmu_port *port,
 					 uintptr_t va, int is_write)
 {
@@ -65,8 +68,10 @@ static inline uintptr_t hmmu__port_delta(const struct hmmu_port *port,
 	return HMMU_PORT_NO_TAG;
 }
 
-/* The slow path's value has its own variable: if the address of the fast one
- * escaped, each load would be a store as well. */
+/*
+ * The slow path has a variable of its own for the value. If the address of the
+ * fast path's variable escaped, each load would also be a store.
+ */
 #define HMMU__PORT_DEFINE(bits, insn, reg)                                      \
 	static inline int hmmu__port_load_slow##bits(                           \
 		struct hmmu_port *port, uintptr_t va, uint##bits##_t *ret)      \
@@ -135,12 +140,19 @@ slow:                                                                           
 
 /*
  * hmmu_port_load8/16/32/64(), hmmu_port_store8/16/32/64() - one access
- * @port: the port; inside a section they cost what the TLB costs, outside one
- *        they open their own.
- * @va:   need not be aligned; an access across pages is not atomic.
+ * @port: the port. In a section an access costs a TLB lookup. If no section is
+ *        open, the call opens its own.
+ * @va:   need not be aligned. An access across pages is not atomic.
  *
- * Return: 0; a device fault -EFAULT, -EPERM, -EBUSY or -ENOMEM (then nothing
- *   was stored, @ret is untouched); -EAGAIN only in a section with spans.
+ * Context: May sleep. Not from a callback.
+ * Return:
+ *   0        success
+ *   -EFAULT, -EPERM, -EBUSY, -ENOMEM  a device fault, see struct
+ *            hmmu_port_fault; nothing was stored, @ret has not changed
+ *   -ENOENT  no translation, in report-only mode
+ *   -EAGAIN  the section was aborted and has spans: end it and begin again
+ * Source: contract E7.
+ * Since: 0.1
  */
 HMMU__PORT_DEFINE(8, "movb", "b")
 HMMU__PORT_DEFINE(16, "movw", "w")
