@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A space: one address space that the program shares with its devices.
+ * Spaces: share the address space of this process with devices
  *
- * Overview: hmmu_space_open() starts the fault service and returns the space
- * of this process. Devices (device.h), subscriptions (notifier.h) and device
- * memories (memory.h) belong to a space. hmmu_space_close() brings every page
- * home and leaves the process as if HMMU had never been there.
+ * Overview: hmmu_space_open() starts the fault service, a thread, and returns
+ * the space of this process. Devices (device.h), subscriptions (notifier.h) and
+ * device memories (memory.h) belong to a space. hmmu_space_close() migrates all
+ * pages back and ends the service.
  *
- * A process has one live space, because Linux lets one userfaultfd watch a
- * mapping: a second open returns the same space and counts it.
+ * Locking: the caller of each function holds no lock that a callback takes.
+ *
+ * Not supported: two spaces in one process. A mapping can be registered with
+ * one userfaultfd only. A second open returns the same space; each open needs a
+ * close.
  */
 #ifndef HMMU_SPACE_H
 #define HMMU_SPACE_H
@@ -20,16 +23,16 @@ HMMU_BEGIN_DECLS
 struct hmmu_space;
 
 /**
- * struct hmmu_space_options - how to open a space
- * @size:     sizeof(struct hmmu_space_options) as the caller was built, bytes.
- * @no_hooks: non-zero: leave munmap, mmap, mremap, madvise, mprotect, brk ... of
- *            the C library alone and rely on userfaultfd's events. Slower for
- *            the program (each change of used memory waits for the service); a
- *            subscriber is told after the change, and not at all of what has no
- *            event: mprotect, shmdt, guards, mappings of files. An ordinary
- *            user's read, write and their like bring nothing home.
- * @allow_copy: ignored; any value is accepted. It asked for migration by copying
- *            where the kernel cannot move pages, which HMMU does no more.
+ * struct hmmu_space_options - options of hmmu_space_open()
+ * @size:     sizeof(struct hmmu_space_options), bytes.
+ * @no_hooks: non-zero: do not intercept munmap, mmap, mremap, madvise,
+ *            mprotect, brk and similar functions of the C library. Each change
+ *            of memory that devices use then waits for the service. Subscribers
+ *            are notified after the change, and not at all of mprotect, shmdt,
+ *            guard pages and changes of file mappings. read, write and similar
+ *            calls do not migrate their buffers back; in user mode (migrate.h)
+ *            they then fail with EFAULT.
+ * @allow_copy: ignored.
  */
 struct hmmu_space_options {
 	size_t size;
@@ -38,28 +41,28 @@ struct hmmu_space_options {
 };
 
 /**
- * hmmu_space_open() - share this process's memory with devices
- * @options:   how; NULL for the defaults. Borrowed for the call.
- * @why:       when not NULL, receives NULL or, with each error, a static
- *             sentence that says what is wrong and what to change.
- * @ret_space: receives the space; owned by the caller, see hmmu_space_close().
+ * hmmu_space_open() - share the memory of this process with devices
+ * @options:   borrowed for the call. NULL: the defaults.
+ * @why:       receives NULL or, with an error, a static sentence: the cause and
+ *             what to change. May be NULL.
+ * @ret_space: receives the space. Free it with hmmu_space_close().
  *
- * Context: May sleep. Starts one thread. Not from a callback of HMMU.
- * Locking: Takes none that the caller could hold.
+ * Context: May sleep. Starts a thread. Not from a callback.
  * Return:
- *   0            open; a space that was open already is shared
- *   -EOPNOTSUPP  the kernel refuses userfaultfd; @why names the sysctl or
- *                capability to change
- *   -E2BIG       @options is of a newer HMMU and asks for what this one lacks
- *   -EINVAL      @ret_space is NULL or @options->size too small
- *   -ENOMEM      no memory, or no address space: after mlockall(MCL_FUTURE) an
- *                ordinary user's RLIMIT_MEMLOCK is too small for it
- *   -EAGAIN      no thread
- *   -EMFILE, -ENFILE  no file descriptor is left
- *   -ENOENT, -EACCES, -EPERM  /proc/self can not be read
- *   -ECHILD      called in a child that was made without fork(3), by a raw
- *                clone(2) for example, of a process that has a space
- * Source: userfaultfd(2).
+ *   0            success; a space that was open already is shared
+ *   -EOPNOTSUPP  a facility is missing, mostly userfaultfd: @why names the
+ *                sysctl or capability to change
+ *   -E2BIG       @options has a field that this library does not know: see
+ *                base.h
+ *   -EINVAL      @ret_space is NULL, or @options->size is too small
+ *   -ENOMEM      out of memory or address space. After mlockall(MCL_FUTURE)
+ *                RLIMIT_MEMLOCK may be too small: raise it
+ *   -EAGAIN      no thread can be created: raise RLIMIT_NPROC
+ *   -EMFILE, -ENFILE  no file descriptor is left: close some
+ *   -ENOENT, -EACCES, -EPERM  /proc/self cannot be read: mount /proc, and keep
+ *                the process dumpable
+ *   -ECHILD      the parent has a space, and the child was made by clone(2) or
+ *                _Fork(3): use fork(3)
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -67,49 +70,50 @@ hmmu_space_open(const struct hmmu_space_options *options, const char **why,
 		struct hmmu_space **ret_space);
 
 /**
- * hmmu_space_close() - bring every page home and end sharing
- * @space: a space from hmmu_space_open(); consumed on success. NULL is 0.
+ * hmmu_space_close() - end one open; the last one ends the space
+ * @space: freed by the last close on success. NULL: does nothing and returns 0.
  *
- * Context: May sleep. Not from a callback of HMMU.
- * Locking: Takes none that the caller could hold.
+ * The last close migrates all pages back. After an error the space is open as
+ * before.
+ *
+ * Context: May sleep. Not from a callback.
  * Return:
- *   0        closed; the last close of a shared space ended the service
- *   -EBUSY   devices, device memories or subscriptions still belong to it:
- *            destroy them first; or mappings kept changing while pages came
- *            home. It is still open
- *   -ENOMEM  no memory; it is still open
- *   -ECHILD  called in a forked child
+ *   0        success
+ *   -EBUSY   devices, device memories or subscriptions exist: destroy them
+ *            first. Or the program kept changing mappings: call again
+ *   -ENOMEM  out of memory: free some and call again
+ *   -ECHILD  called in a forked child: only the parent can close the space
  * Since: 0.1
  */
 HMMU_API int hmmu_space_close(struct hmmu_space *space);
 
 /**
- * struct hmmu_space_stats - what a space has done since it was opened
- * @size:                 sizeof(*stats) as the caller was built, bytes.
- * @device_faults:        device faults served.
- * @device_fault_retries: device faults begun again after a collision.
- * @cpu_faults:           CPU touches that brought pages home.
- * @hole_faults:          CPU touches of never-written memory in a mapping that
- *                        is partly on a device.
- * @pages_to_device:      4 KiB pages moved to device memory.
- * @large_to_device:      of them, whole 2 MiB pages moved as one (in 2 MiB).
- * @pages_home:           4 KiB pages brought home.
- * @large_home:           of them, whole 2 MiB pages moved as one (in 2 MiB).
- * @pages_copied:         pages copied on their way home, because the kernel
- *                        refused to move them.
- * @pages_dropped:        device pages dropped because the program unmapped or
- *                        discarded them.
- * @invalidations:        invalidations begun.
- * @events_unmap:         unmaps that arrived as events, not through a hook.
- * @events_remove:        discards that arrived as events.
- * @events_remap:         mremaps that arrived as events.
- * @events_late:          events read before every section could be stopped.
- * @sections_broken:      port sections broken because their own thread touched
- *                        memory that was away.
- * @sections_overdue:     waits for a port section that passed one second.
- * @thp_lost:             large pages that had to be split to be moved.
+ * struct hmmu_space_stats - counters of a space since it was opened
+ * @size:                 sizeof(struct hmmu_space_stats), bytes.
+ * @device_faults:        device faults.
+ * @device_fault_retries: retries of device faults after a collision.
+ * @cpu_faults:           CPU accesses that migrated pages back.
+ * @hole_faults:          CPU accesses to pages that were never written, in a
+ *                        mapping that is partly on a device.
+ * @pages_to_device:      4 KiB pages that migrated to devices.
+ * @large_to_device:      large pages among them that were not split, in 2 MiB.
+ * @pages_home:           4 KiB pages that migrated back.
+ * @large_home:           large pages among them that were not split, in 2 MiB.
+ * @pages_copied:         pages that were copied when they migrated back,
+ *                        because the kernel refused to move them.
+ * @pages_dropped:        device pages that were freed because the program
+ *                        unmapped or discarded them.
+ * @invalidations:        invalidations.
+ * @events_unmap:         unmaps reported by userfaultfd and not by a hook.
+ * @events_remove:        discards reported by userfaultfd.
+ * @events_remap:         mremaps reported by userfaultfd.
+ * @events_late:          events that were read before all sections had stopped.
+ * @sections_broken:      port sections that were aborted, because their thread
+ *                        accessed memory on a device.
+ * @sections_overdue:     waits for a port section of more than 1 s.
+ * @thp_lost:             large pages that were split in order to be moved.
  * @device_pages:         4 KiB pages on devices now.
- * @mirror_bytes:         memory of all device page tables now, bytes.
+ * @mirror_bytes:         size of all mirrors now, bytes.
  */
 struct hmmu_space_stats {
 	size_t size;
@@ -138,25 +142,28 @@ struct hmmu_space_stats {
 /**
  * hmmu_space_get_stats() - read the counters of a space
  * @space: an open space.
- * @stats: in: size; out: the counters.
+ * @stats: in: size; out: the counters. May be any memory of the program.
  *
- * Context: May sleep for a moment: it takes locks. Not from a callback.
- * Return: 0; -EINVAL when @space or @stats is NULL or the size too small;
- *         -ENOMEM; -ECHILD in a forked child.
+ * Context: Does not sleep. Not from a callback.
+ * Return:
+ *   0        success
+ *   -EINVAL  NULL argument, or @stats->size too small
+ *   -ENOMEM  out of memory
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
 hmmu_space_get_stats(struct hmmu_space *space, struct hmmu_space_stats *stats);
 
 /**
- * struct hmmu_residency - who holds the pages of one 2 MiB block
+ * struct hmmu_residency - where the pages of a 2 MiB block are
  * @start:         first byte of the block, 2 MiB aligned.
- * @system_pages:  4 KiB pages present in system memory.
- * @system_large:  non-zero: the system maps the block as one large page.
+ * @system_pages:  4 KiB pages in system memory.
+ * @system_large:  non-zero: the CPU maps the block as one large page.
  * @device_pages:  4 KiB pages in device memory.
- * @device_large:  non-zero: they are one contiguous 2 MiB piece of it.
- * @mirror_leaf_lg2: largest leaf by which a device maps the block now (12, 21,
- *                 30), 0 when no device maps it.
+ * @device_large:  non-zero: they are one contiguous chunk of 2 MiB.
+ * @mirror_leaf_lg2: size of the largest leaf by which a device maps a part of
+ *                 the block: 12, 21 or 30; 0: no device maps it.
  */
 struct hmmu_residency {
 	uintptr_t start;
@@ -168,11 +175,12 @@ struct hmmu_residency {
 };
 
 /**
- * hmmu_residency_blocks() - how many blocks of 2 MiB a range touches
+ * hmmu_residency_blocks() - count the 2 MiB blocks of a range
  * @address: any address.
- * @bytes:   how many, not 0.
+ * @bytes:   length, not 0.
  *
- * Return: how many records hmmu_space_get_residency() writes for the range.
+ * Context: Any.
+ * Return: the number of records that hmmu_space_get_residency() writes.
  * Since: 0.1
  */
 static inline size_t hmmu_residency_blocks(uintptr_t address, size_t bytes)
@@ -182,23 +190,21 @@ static inline size_t hmmu_residency_blocks(uintptr_t address, size_t bytes)
 }
 
 /**
- * hmmu_space_get_residency() - say where the pages of a range are
+ * hmmu_space_get_residency() - find out where the pages of a range are
  * @space:   an open space.
  * @address: any address of the program.
- * @bytes:   how many, not 0: the blocks of 2 MiB that hold them.
- * @out:     hmmu_residency_blocks(@address, @bytes) records, in the order of
- *           their addresses; owned by the caller. A range that is not aligned to
- *           2 MiB touches more blocks than its size says.
+ * @bytes:   length, not 0; rounded outwards to blocks of 2 MiB.
+ * @out:     receives hmmu_residency_blocks(@address, @bytes) records, in the
+ *           order of addresses. May be any memory of the program.
  *
- * A picture, not a promise: pages move while it is taken.
+ * Pages may migrate while the call runs, so the result is only a picture.
  *
- * Context: May sleep; touches @out. Not from a callback.
- * Locking: Takes none that the caller could hold.
+ * Context: May sleep. Not from a callback.
  * Return:
- *   0        @out is filled
+ *   0        success
  *   -EINVAL  NULL, empty or wrapping range
- *   -ENOMEM  no memory
- *   -ECHILD  called in a forked child
+ *   -ENOMEM  out of memory
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -206,33 +212,37 @@ hmmu_space_get_residency(struct hmmu_space *space, uintptr_t address,
 			 size_t bytes, struct hmmu_residency *out);
 
 /**
- * hmmu_alloc() - zeroed memory that can never become device-resident
- * @bytes: how many; 0 gives NULL.
+ * hmmu_alloc() - allocate zeroed memory that is never on a device
+ * @bytes: size; 0 returns NULL.
  *
- * For what a driver's callbacks touch: a callback may run while the program's
- * own memory is away, so its locks and tables must not stand there (contract
- * E1). Aligned to 64 bytes from 64 bytes on, else to 16.
+ * Allocate with it all memory that a callback accesses, and all data protected
+ * by a lock that a callback takes: other memory may be on a device when the
+ * callback runs. 64 bytes and more are aligned to 64, less to 16.
  *
- * Context: Does not sleep for long; not from a signal handler.
- * Return: memory owned by the caller, see hmmu_free(); NULL when there is none.
+ * Context: Does not sleep.
+ * Return: memory owned by the caller: free it with hmmu_free(). NULL: out of
+ *         memory.
+ * Source: contract E1.
  * Since: 0.1
  */
 HMMU_API void *hmmu_alloc(size_t bytes);
 
 /**
- * hmmu_free() - give back memory of hmmu_alloc()
- * @memory: from hmmu_alloc(); consumed. NULL is allowed.
- * @bytes:  the size it was allocated with.
+ * hmmu_free() - free memory of hmmu_alloc()
+ * @memory: from hmmu_alloc(); freed by the call. May be NULL.
+ * @bytes:  the size that was allocated.
+ *
+ * Context: Does not sleep.
  * Since: 0.1
  */
 HMMU_API void hmmu_free(void *memory, size_t bytes);
 
-/* Names of 0.1 --------------------------------------------------------------- */
+/* Names of 0.1 ------------------------------------------------------------- */
 
 /**
  * hmmu_space_residency() - hmmu_space_get_residency() of [@start, @end)
  *
- * Both are aligned to 2 MiB.
+ * Both must be aligned to 2 MiB.
  */
 HMMU_NAME_OF_0_1 HMMU_MUST_CHECK int
 hmmu_space_residency(struct hmmu_space *space, uintptr_t start, uintptr_t end,
