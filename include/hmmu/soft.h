@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software accelerator: a device made of threads.
+ * The software accelerator: a device made of threads
  *
- * Overview: hmmu_soft_create() starts worker threads that share one device,
- * each with a port of its own. Work reaches them in two ways. Descriptors
- * (soft_descriptor.h) go through bounded queues (soft_queue.h), as they would
- * to hardware; kernels are C functions that get a port and follow any pointer
- * of the program.
+ * Overview: hmmu_soft_create() starts worker threads. They share one device,
+ * and each has a port. There are two kinds of work. Descriptors
+ * (soft_descriptor.h) go through bounded queues (soft_queue.h), as in hardware.
+ * Kernels are C functions that get a port and can follow any pointer of the
+ * program.
  *
  *	struct hmmu_soft_record rec = { 0 };
  *	struct hmmu_soft_descriptor d = {
@@ -25,18 +25,19 @@
  *	if (!err && hmmu_soft_record_status(&rec) != HMMU_SOFT_SUCCESS)
  *		...
  *
- * Order: workers take the descriptors of a queue in the order of submission
- * and run them at the same time; between two of them only HMMU_SOFT_FENCE,
- * HMMU_SOFT_DRAIN or waiting for the record makes an order. Queues are served
- * in turn, kernels before queues.
+ * Order: workers take the descriptors of a queue in the order of submission and
+ * run them concurrently. To order two descriptors, use HMMU_SOFT_FENCE or
+ * HMMU_SOFT_DRAIN, or wait for the record of the first. Kernels run before
+ * descriptors, and queues are served in turn.
  *
- * Threads: they, their stacks, the queues and the pool of records are in
- * HMMU's own memory and never away. Signals of the program are not delivered
- * to them.
+ * Threads: the workers, their stacks, the queues and the pool of records are in
+ * memory that is never on a device. The program's signals are blocked in the
+ * workers.
  *
- * Locking: there is no lock in here. A call that may wait says so.
+ * Locking: functions that wait say so. Their caller holds no lock that a kernel
+ * or a callback takes. The others need no lock.
  *
- * After a fork the child has no workers: nothing of a soft may be used there.
+ * Not supported: use in a forked child, because it has no workers.
  */
 #ifndef HMMU_SOFT_H
 #define HMMU_SOFT_H
@@ -56,19 +57,20 @@ struct hmmu_soft_job;
 
 #define HMMU_SOFT_WORKERS_MAX 64u
 #define HMMU_SOFT_RECORDS_MAX 65536u
-/** How many jobs may be launched and not yet waited for. */
+/** Jobs that were launched and not yet waited for. */
 #define HMMU_SOFT_JOBS_MAX    64u
 
 /**
- * struct hmmu_soft_options - how to make a software accelerator
- * @size:    sizeof(struct hmmu_soft_options) as built, bytes.
- * @name:    as of hmmu_device_options. May be NULL.
- * @memory:  device memory of its own; outlives it. May be NULL.
- * @workers: threads, at most HMMU_SOFT_WORKERS_MAX; 0 means one for each CPU
- *           the caller may run on.
+ * struct hmmu_soft_options - options of hmmu_soft_create()
+ * @size:    sizeof(struct hmmu_soft_options), bytes.
+ * @name:    as in hmmu_device_options. May be NULL.
+ * @memory:  the device's own memory; borrowed until the accelerator is
+ *           destroyed. May be NULL.
+ * @workers: number of threads, at most HMMU_SOFT_WORKERS_MAX. 0: one for each
+ *           CPU that the caller may run on.
  * @records: size of the pool of records, at most HMMU_SOFT_RECORDS_MAX.
- * @fault_around_pages: as of hmmu_device_options.
- * @reserved: zero.
+ * @fault_around_pages: as in hmmu_device_options.
+ * @reserved: 0.
  */
 struct hmmu_soft_options {
 	size_t size;
@@ -81,20 +83,21 @@ struct hmmu_soft_options {
 };
 
 /**
- * hmmu_soft_create() - make a software accelerator and start its workers
- * @space:    an open space; outlives it.
- * @options:  borrowed for the call; NULL for the defaults.
- * @ret_soft: receives it, see hmmu_soft_destroy().
+ * hmmu_soft_create() - create a software accelerator and start its workers
+ * @space:    an open space; borrowed until the accelerator is destroyed.
+ * @options:  borrowed for the call. NULL: the defaults.
+ * @ret_soft: receives the accelerator. Free it with hmmu_soft_destroy().
  *
  * Context: May sleep. Starts threads. Not from a callback.
- * Locking: None that the caller could hold.
  * Return:
- *   0        made, its workers wait for work
- *   -EINVAL  NULL, size unknown, too many workers or records, reserved not 0
- *   -E2BIG   @options is of a newer HMMU
- *   -EBUSY   the memory belongs to another device
- *   -EAGAIN  the system has no thread left
- *   -ENOMEM  no memory
+ *   0        success
+ *   -EINVAL  NULL, size too small, too many workers or records, @reserved not
+ *            0, or the memory is of another space
+ *   -E2BIG   @options has a field that this library does not know: see base.h
+ *   -EBUSY   the memory belongs to another device: create one for each device
+ *   -EAGAIN  no thread can be created: raise RLIMIT_NPROC
+ *   -ENOMEM  out of memory
+ *   -ECHILD  called in a forked child: open a space of the child's own
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -103,90 +106,89 @@ hmmu_soft_create(struct hmmu_space *space,
 		 struct hmmu_soft **ret_soft);
 
 /**
- * hmmu_soft_destroy() - finish all work and end a software accelerator
- * @soft: consumed on success. NULL is 0. No other thread uses it, its queues
- *        or its jobs.
+ * hmmu_soft_destroy() - finish all work and free a software accelerator
+ * @soft: freed on success. NULL: does nothing and returns 0. No other thread
+ *        uses it, its queues or its jobs.
  *
- * Finishes what was submitted and launched, and waits for it; with
- * hmmu_soft_drain() the caller can bound that wait before. Queues, jobs and
- * records that are left go with it. Then its device is destroyed and its pages
- * come home.
+ * Waits for all descriptors and kernels. To limit the wait, call
+ * hmmu_soft_drain() first. Frees the queues, jobs and records that are left.
+ * Then it destroys the device, and its pages migrate back.
  *
- * Context: May sleep, as long as the work takes. Not from a callback.
- * Locking: None that the caller could hold.
+ * Context: Sleeps until the work is done. Not from a callback.
  * Return:
- *   0        gone
- *   -EBUSY   the caller has ports of its own open on its device. The work is
- *            finished and no more is accepted; close them and call again
- *   -EDEADLK called from one of its own kernels; nothing was changed
+ *   0        success
+ *   -EBUSY   the caller has ports open on the device: close them and call
+ *            again. Or the program kept changing mappings: call again. The work
+ *            is done, and no more is accepted
+ *   -ENOMEM  out of memory: free some and call again; as for -EBUSY
+ *   -EDEADLK called in a kernel of the accelerator; nothing was changed
  *   -ECHILD  called in a forked child; nothing was changed
  * Since: 0.1
  */
 HMMU_API int hmmu_soft_destroy(struct hmmu_soft *soft);
 
 /**
- * hmmu_soft_device() - the device of a software accelerator
- * @soft: one.
+ * hmmu_soft_device() - get the device of a software accelerator
+ * @soft: the accelerator.
  *
- * For hmmu_device_migrate(), hmmu_device_fault() and ports of one's own.
+ * For hmmu_device_migrate(), hmmu_device_fault(), and ports of the caller.
  *
- * Context: Any.
- * Locking: None.
- * Return: borrowed until @soft is destroyed.
+ * Context: Does not sleep.
+ * Return: the device; borrowed until @soft is destroyed.
  * Since: 0.1
  */
 HMMU_API struct hmmu_device *hmmu_soft_device(struct hmmu_soft *soft);
 
 /**
- * hmmu_soft_record_at() - a completion record that is never away
- * @soft:  one.
- * @index: less than the records of its options.
+ * hmmu_soft_record_at() - get a completion record that is never on a device
+ * @soft:  the accelerator.
+ * @index: index in the pool, less than the records of the options.
  *
- * Records may be in any memory of the program. To look at one that is on a
- * device brings its page home; to look at one of the pool does not.
+ * A record can be in any memory of the program. Reading one that is on a device
+ * migrates its page back; reading one of the pool does not. The caller decides
+ * which descriptor uses which record.
  *
- * Context: Any.
- * Locking: None; who uses which is up to the caller.
- * Return: borrowed until @soft is destroyed, zeroed at the start; NULL for an
- *         @index beyond the pool.
+ * Context: Does not sleep.
+ * Return: the record, zeroed at first; borrowed until @soft is destroyed. NULL:
+ *         no such index.
  * Since: 0.1
  */
 HMMU_API struct hmmu_soft_record *hmmu_soft_record_at(struct hmmu_soft *soft,
 						      uint32_t index);
 
 /**
- * typedef hmmu_soft_kernel_fn - work in C
- * @port:    of the worker; use it in this call only, and end each section.
- * @arg:     as of hmmu_soft_launch(); may point anywhere in the program, but
- *           is to be followed through @port.
- * @worker:  which of @workers this call is, from 0.
- * @workers: how many calls make up the job; all of them run at the same time.
+ * typedef hmmu_soft_kernel_fn - a kernel: a C function that runs on the device
+ * @port:    the worker's port; valid during the call. End each section.
+ * @arg:     from hmmu_soft_launch(). Access it through @port.
+ * @worker:  index of this call, from 0.
+ * @workers: number of calls of the job. All of them run at the same time.
  *
- * The function may touch the program's memory directly only outside a section.
- * It must not own what leaving it in the middle would leak (hmmu_port_run()).
- *
- * Return: 0, or what the job is to report.
+ * Context: May sleep. Accesses the program's memory directly only outside of
+ *          sections. It can be aborted at each access to a span
+ *          (hmmu_port_run()), so it must not hold locks or allocations.
+ * Return: 0, or an error that the job reports.
+ * Since: 0.1
  */
 typedef int (*hmmu_soft_kernel_fn)(struct hmmu_port *port, void *arg,
 				   unsigned int worker, unsigned int workers);
 
 /**
- * hmmu_soft_launch() - run a kernel
- * @soft:    one.
- * @fn:      called @workers times, on as many workers at the same time, so that
- *           the calls may wait for one another. They begin when the kernels
- *           launched before are done with as many workers as it takes.
- * @arg:     handed to @fn.
- * @workers: at most as many as @soft has; 0 means all.
- * @ret_job: receives the job, see hmmu_soft_job_wait().
+ * hmmu_soft_launch() - launch a kernel
+ * @soft:    the accelerator.
+ * @fn:      called @workers times, by as many workers at the same time. The
+ *           calls may wait for each other. They start when the kernels that
+ *           were launched before have left enough workers.
+ * @arg:     passed to @fn.
+ * @workers: number of calls, at most the number of workers. 0: all workers.
+ * @ret_job: receives the job. Free it with hmmu_soft_job_wait().
  *
- * Context: Does not wait. Also from a kernel.
- * Locking: None.
+ * Context: Does not wait for workers. May be called in a kernel. Not from a
+ *          callback.
  * Return:
- *   0          launched
- *   -EINVAL    NULL or more workers than there are
- *   -EAGAIN    HMMU_SOFT_JOBS_MAX jobs are not waited for, or too many calls
- *              are queued; wait for one
+ *   0          success
+ *   -EINVAL    NULL, or more calls than workers
+ *   -EAGAIN    HMMU_SOFT_JOBS_MAX jobs exist, or too many calls are queued:
+ *              wait for a job
  *   -ESHUTDOWN @soft is being destroyed
  * Since: 0.1
  */
@@ -196,13 +198,14 @@ HMMU_API HMMU_MUST_CHECK int hmmu_soft_launch(struct hmmu_soft *soft,
 					      struct hmmu_soft_job **ret_job);
 
 /**
- * struct hmmu_soft_job_result - how a kernel ended
- * @size:   sizeof(*result) as built, bytes.
- * @worker: the call that @error is of.
- * @error:  0 if all calls returned 0, else what the first to fail returned;
- *          -EFAULT if it touched through a span what was gone by then.
- * @fault:  the last device fault of that call's port when @error is one of the
- *          errors of hmmu_port_fault, else zero.
+ * struct hmmu_soft_job_result - result of a kernel
+ * @size:   sizeof(struct hmmu_soft_job_result), bytes.
+ * @worker: the call that returned @error.
+ * @error:  0 if all calls returned 0, else the error of the first call that
+ *          failed. -EFAULT if the kernel accessed unmapped memory through a
+ *          span.
+ * @fault:  the last device fault of that call's port, if @error is an error of
+ *          hmmu_port_fault; else zero.
  */
 struct hmmu_soft_job_result {
 	size_t size;
@@ -213,17 +216,18 @@ struct hmmu_soft_job_result {
 
 /**
  * hmmu_soft_job_wait() - wait for a kernel
- * @job:        consumed on success.
- * @timeout_ns: bound, or HMMU_SOFT_FOREVER; 0 only looks.
- * @result:     in: size; out: how it ended. May be NULL.
+ * @job:        freed on success. One thread waits for a job.
+ * @timeout_ns: time limit, ns, or HMMU_SOFT_FOREVER. 0: do not wait.
+ * @result:     in: size; out: the result. May be any memory of the program, or
+ *              NULL.
  *
- * Context: May sleep.
- * Locking: None that the caller could hold. One thread waits for a job.
+ * Context: May sleep. Not from a callback.
  * Return:
- *   0          every call has returned
- *   -ETIMEDOUT not yet; the job goes on and is still the caller's
- *   -EINVAL    @job is NULL or @result->size too small; nothing was changed
- *   -EDEADLK   a kernel of the same accelerator would have to wait
+ *   0          all calls have returned; see @result for their error
+ *   -ETIMEDOUT some have not returned; the job continues
+ *   -EINVAL    @job is NULL, or @result->size is too small; nothing was changed
+ *   -EDEADLK   called in a kernel of the same accelerator, which would wait for
+ *              itself
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
@@ -231,33 +235,32 @@ hmmu_soft_job_wait(struct hmmu_soft_job *job, uint64_t timeout_ns,
 		   struct hmmu_soft_job_result *result);
 
 /**
- * hmmu_soft_drain() - wait for all work given to an accelerator before
- * @soft:       one.
- * @timeout_ns: bound, or HMMU_SOFT_FOREVER; 0 only looks.
+ * hmmu_soft_drain() - wait for all work of an accelerator
+ * @soft:       the accelerator.
+ * @timeout_ns: time limit, ns, or HMMU_SOFT_FOREVER. 0: do not wait.
  *
- * Context: May sleep.
- * Locking: None that the caller could hold.
- * Return: as hmmu_soft_queue_drain().
+ * Context: May sleep. Not from a callback.
+ * Return: as hmmu_soft_queue_drain(), for descriptors and kernels.
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_soft_drain(struct hmmu_soft *soft,
 					     uint64_t timeout_ns);
 
 /**
- * struct hmmu_soft_stats - what an accelerator has done
- * @size:          sizeof(*stats) as built, bytes.
- * @descriptors:   descriptors run, members of batches included.
- * @batches:       of them, batches.
- * @failed:        descriptors that ended with another status than SUCCESS.
- * @page_faults:   of them, with PAGE_FAULT.
- * @access_faults: of them, with ACCESS_FAULT.
- * @bytes:         bytes done by descriptors.
+ * struct hmmu_soft_stats - counters of an accelerator
+ * @size:          sizeof(struct hmmu_soft_stats), bytes.
+ * @descriptors:   descriptors that have run, with the members of batches.
+ * @batches:       batches among them.
+ * @failed:        descriptors whose status was not SUCCESS.
+ * @page_faults:   descriptors whose status was PAGE_FAULT.
+ * @access_faults: descriptors whose status was ACCESS_FAULT.
+ * @bytes:         bytes that descriptors have processed.
  * @calls:         calls of kernels.
- * @refused:       submissions and launches answered with -EAGAIN.
- * @sections_retried: sections begun again because they were broken.
- * @steps_staged:  steps (of 64 KiB at most) that went through a buffer because
- *                 the ranges overlap, the source is read once for two uses, or
- *                 the direct way failed.
+ * @refused:       submissions and launches that returned -EAGAIN.
+ * @sections_retried: sections that began again because they were aborted.
+ * @steps_staged:  steps of at most 64 KiB that used a buffer: the ranges
+ *                 overlap, the source is read once for two uses, or the direct
+ *                 access failed.
  * @records_lost:  records that could not be written.
  */
 struct hmmu_soft_stats {
@@ -277,13 +280,14 @@ struct hmmu_soft_stats {
 
 /**
  * hmmu_soft_get_stats() - read the counters of an accelerator
- * @soft:  one.
- * @stats: in: size; out: the counters. Work that is running counts when it is
- *         done.
+ * @soft:  the accelerator.
+ * @stats: in: size; out: the counters. Work counts when it is done. May be any
+ *         memory of the program.
  *
  * Context: Does not sleep.
- * Locking: None.
- * Return: 0, or -EINVAL when an argument is NULL or the size is too small.
+ * Return:
+ *   0        success
+ *   -EINVAL  NULL argument, or @stats->size too small
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int hmmu_soft_get_stats(struct hmmu_soft *soft,

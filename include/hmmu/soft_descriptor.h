@@ -1,30 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the software accelerator reads and writes: descriptors and completion
- * records. Included by soft.h.
+ * Descriptors and completion records of the software accelerator. Included by
+ * soft.h.
  *
- * A descriptor is 64 bytes and says what to do; a completion record is 32 bytes
- * and says how it went. Both follow the pattern of Intel's Data Streaming
- * Accelerator, with names and numbers of our own.
+ * Overview: a descriptor (64 bytes) is an operation; its completion record (32
+ * bytes) is the result. Both are modelled on Intel's Data Streaming
+ * Accelerator, with other names and numbers.
  *
- * Every address is an address of the program: malloc'd, mapped, on a stack, in
- * system memory or on the device. A descriptor that touches memory the device
- * has no translation of does one of two things:
+ * Addresses are the program's: heap, mmap, stack, in system memory or on the
+ * device. If the device has no translation of an address, the descriptor
  *
- *   with HMMU_SOFT_BLOCK_ON_FAULT     the device faults, as a CPU would, and
- *                                     goes on;
- *   without                           it stops there with HMMU_SOFT_PAGE_FAULT,
- *                                     the bytes that are done and the address.
- *                                     The submitter makes the page present
- *                                     (hmmu_device_fault()), then
+ *   with HMMU_SOFT_BLOCK_ON_FAULT     faults it in, as a CPU access would, and
+ *                                     continues;
+ *   without                           stops with HMMU_SOFT_PAGE_FAULT. The
+ *                                     record has the bytes that are done and
+ *                                     the address. The submitter faults it in
+ *                                     (hmmu_device_fault()), calls
  *                                     hmmu_soft_continue() and submits again.
  *
- * Memory that is not there at all, or may not be written, ends a descriptor
- * with HMMU_SOFT_ACCESS_FAULT either way.
+ * If the memory is not mapped or not writable, the descriptor stops with
+ * HMMU_SOFT_ACCESS_FAULT in both cases.
  *
  *	opcode            src     dst      bytes   seed  operand[0]  operand[1]
  *	NOOP              -       -        -       -     -           -
- *	BATCH             list    -        count   -     -           -
+ *	BATCH             array   -        count   -     -           -
  *	DRAIN             -       -        -       -     -           -
  *	MEMMOVE           from    to       yes     -     -           -
  *	FILL              -       to       yes     -     pattern     -
@@ -36,7 +35,7 @@
  *	FETCH_ADD         -       address  4 or 8  -     addend      -
  *	COMPARE_EXCHANGE  -       address  4 or 8  -     expected    desired
  *
- * Fields marked - and those called reserved are zero.
+ * Fields marked - and reserved fields are 0.
  */
 #ifndef HMMU_SOFT_DESCRIPTOR_H
 #define HMMU_SOFT_DESCRIPTOR_H
@@ -45,33 +44,32 @@
 
 HMMU_BEGIN_DECLS
 
-/** Most bytes of one descriptor. */
+/** Maximum length of a descriptor, bytes. */
 #define HMMU_SOFT_BYTES_MAX (1u << 31)
-/** Most descriptors of one batch. */
+/** Maximum number of descriptors of a batch. */
 #define HMMU_SOFT_BATCH_MAX 1024u
 
 /**
- * enum hmmu_soft_opcode - what to do
- * @HMMU_SOFT_NOOP:     nothing; the record is written.
- * @HMMU_SOFT_BATCH:    run an array of descriptors, one after the other. The
- *                      array is read while it runs. No batch within a batch.
- * @HMMU_SOFT_DRAIN:    done when every descriptor submitted to the queue before
- *                      it is done. Not within a batch.
- * @HMMU_SOFT_MEMMOVE:  copy; the ranges may overlap.
- * @HMMU_SOFT_FILL:     write an 8-byte pattern over and over; the first byte
- *                      is its lowest, a last part of 8 bytes is cut.
- * @HMMU_SOFT_COMPARE:  result 0 if equal, 1 if not; bytes_completed is the
- *                      offset of the first byte that differs.
- * @HMMU_SOFT_COMPARE_PATTERN: the same against an 8-byte pattern.
- * @HMMU_SOFT_DUALCAST: copy to two places; no two of the three ranges overlap.
- * @HMMU_SOFT_CRC:      CRC-32C of a range, from a seed: 0, or the value of the
- *                      part before.
- * @HMMU_SOFT_COPY_CRC: copy, and the CRC-32C of exactly the bytes written; no
- *                      overlap.
- * @HMMU_SOFT_FETCH_ADD: atomic add to a naturally aligned word; value has what
- *                      was there before.
- * @HMMU_SOFT_COMPARE_EXCHANGE: atomic; result 1 if exchanged; value has what
- *                      was there before.
+ * enum hmmu_soft_opcode - operation of a descriptor
+ * @HMMU_SOFT_NOOP:     write the record, and do nothing else.
+ * @HMMU_SOFT_BATCH:    run the descriptors of an array, one after the other.
+ *                      The array is read while the batch runs. A batch contains
+ *                      no batch.
+ * @HMMU_SOFT_DRAIN:    complete when all descriptors that were submitted to the
+ *                      queue before are done. Not in a batch.
+ * @HMMU_SOFT_MEMMOVE:  copy. The ranges may overlap.
+ * @HMMU_SOFT_FILL:     repeat an 8-byte pattern, lowest byte first. The last
+ *                      pattern may be partial.
+ * @HMMU_SOFT_COMPARE:  result 0: equal; 1: different, and bytes_completed is
+ *                      the offset of the first difference.
+ * @HMMU_SOFT_COMPARE_PATTERN: as COMPARE, with a repeated 8-byte pattern.
+ * @HMMU_SOFT_DUALCAST: copy to two ranges. No two of the three overlap.
+ * @HMMU_SOFT_CRC:      CRC-32C. The seed is 0, or the value of the part before.
+ * @HMMU_SOFT_COPY_CRC: copy, and compute the CRC-32C of the bytes written. The
+ *                      ranges do not overlap.
+ * @HMMU_SOFT_FETCH_ADD: atomic add to an aligned word; value is the old value.
+ * @HMMU_SOFT_COMPARE_EXCHANGE: atomic compare and exchange; result 1:
+ *                      exchanged; value is the old value.
  */
 enum hmmu_soft_opcode {
 	HMMU_SOFT_NOOP = 0x00,
@@ -89,13 +87,13 @@ enum hmmu_soft_opcode {
 };
 
 /**
- * enum hmmu_soft_flag - how to do it
- * @HMMU_SOFT_FENCE:  start only when every descriptor before it, in the batch
- *                    or in the queue, is done. In a batch it also stops the
- *                    batch if one before it was not successful.
- * @HMMU_SOFT_BLOCK_ON_FAULT: resolve missing translations and go on. For a
- *                    batch: those of the array; its members have their own.
- * @HMMU_SOFT_RECORD: the record field is an address; write a record there.
+ * enum hmmu_soft_flag - flags of a descriptor
+ * @HMMU_SOFT_FENCE:  start after all descriptors before it in the batch or the
+ *                    queue are done. In a batch: if one of them failed, stop
+ *                    the batch.
+ * @HMMU_SOFT_BLOCK_ON_FAULT: fault missing pages in and continue. For a batch:
+ *                    the pages of its array; its members have their own flags.
+ * @HMMU_SOFT_RECORD: write a record to the address in record.
  */
 enum hmmu_soft_flag {
 	HMMU_SOFT_FENCE = 1u << 0,
@@ -104,29 +102,29 @@ enum hmmu_soft_flag {
 };
 
 /**
- * enum hmmu_soft_status - how a descriptor ended
- * @HMMU_SOFT_PENDING:      it has not; the submitter writes this.
- * @HMMU_SOFT_SUCCESS:      all of it is done.
- * @HMMU_SOFT_PAGE_FAULT:   no translation, and BLOCK_ON_FAULT is not set. Part
- *                          is done: make the page present, continue.
- * @HMMU_SOFT_ACCESS_FAULT: the program's memory refuses the access. Part is
- *                          done; the record says where, what for and why.
- * @HMMU_SOFT_BATCH_FAIL:   the array was run as far as bytes_completed says,
- *                          and a member was not successful.
- * @HMMU_SOFT_BAD_OPCODE:   not an opcode, or not here.
- * @HMMU_SOFT_BAD_FLAGS:    an unknown flag.
- * @HMMU_SOFT_BAD_RESERVED: a field the opcode does not use is not zero.
- * @HMMU_SOFT_BAD_SIZE:     0 or more than HMMU_SOFT_BYTES_MAX; for an atomic
- *                          neither 4 nor 8.
- * @HMMU_SOFT_BAD_COUNT:    of a batch: 0 or more than HMMU_SOFT_BATCH_MAX.
+ * enum hmmu_soft_status - status of a descriptor
+ * @HMMU_SOFT_PENDING:      not done. The submitter sets it.
+ * @HMMU_SOFT_SUCCESS:      done.
+ * @HMMU_SOFT_PAGE_FAULT:   no translation, without BLOCK_ON_FAULT. A part is
+ *                          done: fault the page in and continue.
+ * @HMMU_SOFT_ACCESS_FAULT: not mapped or not writable. A part is done. The
+ *                          record has address, access and error.
+ * @HMMU_SOFT_BATCH_FAIL:   a member failed. bytes_completed is the number of
+ *                          descriptors that have run.
+ * @HMMU_SOFT_BAD_OPCODE:   unknown opcode, or not allowed in a batch.
+ * @HMMU_SOFT_BAD_FLAGS:    unknown flag.
+ * @HMMU_SOFT_BAD_RESERVED: a field that the opcode does not use is not 0.
+ * @HMMU_SOFT_BAD_SIZE:     0, or more than HMMU_SOFT_BYTES_MAX; of an atomic:
+ *                          not 4 or 8.
+ * @HMMU_SOFT_BAD_COUNT:    of a batch: 0, or more than HMMU_SOFT_BATCH_MAX.
  * @HMMU_SOFT_BAD_RANGE:    a range wraps.
  * @HMMU_SOFT_BAD_OVERLAP:  ranges overlap that must not.
  * @HMMU_SOFT_BAD_ALIGN:    the word of an atomic, or the array of a batch (64
  *                          bytes), is misaligned.
- * @HMMU_SOFT_BAD_RECORD:   a member's record is NULL or misaligned. Counted in
- *                          the statistics: there is nowhere to write it.
+ * @HMMU_SOFT_BAD_RECORD:   of a member of a batch: its record is NULL or
+ *                          misaligned. It cannot be written, only counted.
  *
- * From BAD_OPCODE on nothing was done.
+ * With BAD_OPCODE and above, nothing was done.
  */
 enum hmmu_soft_status {
 	HMMU_SOFT_PENDING = 0x00,
@@ -146,19 +144,19 @@ enum hmmu_soft_status {
 };
 
 /**
- * struct hmmu_soft_descriptor - one piece of work
+ * struct hmmu_soft_descriptor - an operation
  * @opcode:    enum hmmu_soft_opcode.
- * @reserved0: zero.
+ * @reserved0: 0.
  * @flags:     enum hmmu_soft_flag.
- * @record:    address of a struct hmmu_soft_record, 32-byte aligned; zero
+ * @record:    address of a struct hmmu_soft_record, aligned to 32 bytes; 0
  *             without HMMU_SOFT_RECORD.
- * @src:       first byte read; of a batch: the array, 64-byte aligned, which
- *             malloc() does not promise (aligned_alloc(), _Alignas(64)).
+ * @src:       first byte read. Of a batch: the array, aligned to 64 bytes. Use
+ *             aligned_alloc() or _Alignas(64), not malloc().
  * @dst:       first byte written, or the other range of a comparison.
- * @bytes:     how many bytes; of a batch: how many descriptors.
+ * @bytes:     length. Of a batch: number of descriptors.
  * @seed:      of a CRC.
  * @operand:   see the table above.
- * @reserved1: zero.
+ * @reserved1: 0.
  */
 struct hmmu_soft_descriptor {
 	uint8_t opcode;
@@ -174,22 +172,22 @@ struct hmmu_soft_descriptor {
 };
 
 /**
- * struct hmmu_soft_record - how a descriptor ended
- * @status:          enum hmmu_soft_status; the submitter sets it to PENDING,
- *                   the device writes it last. Read it with
+ * struct hmmu_soft_record - result of a descriptor
+ * @status:          enum hmmu_soft_status. The submitter sets it to PENDING,
+ *                   and the device writes it last. Read it with
  *                   hmmu_soft_record_status().
- * @result:          of a comparison: 1 if different; of a compare-exchange: 1
- *                   if exchanged; of a move that stopped: 1 if it goes from the
- *                   end, so that the last @bytes_completed bytes are done; of a
- *                   batch that stopped: 1 if a member was not successful.
+ * @result:          of a comparison: 1 if different. Of a compare and exchange:
+ *                   1 if exchanged. Of a move that stopped: 1 if it copies from
+ *                   the end, so that the last @bytes_completed bytes are done.
+ *                   Of a batch that stopped: 1 if a member failed.
  * @fault_write:     of a fault: 1 if it was a write.
- * @fault_errno:     of a fault: why, a positive errno: ENOENT no translation
- *                   (PAGE_FAULT); EFAULT nothing mapped, EPERM not writable,
- *                   EBUSY collided for too long, ENOMEM (ACCESS_FAULT).
- * @bytes_completed: bytes done; of a batch: descriptors run.
- * @fault_address:   of a fault: the byte that could not be reached.
+ * @fault_errno:     of a fault: a positive errno. PAGE_FAULT: ENOENT, no
+ *                   translation. ACCESS_FAULT: EFAULT, not mapped; EPERM, not
+ *                   writable; EBUSY, collided for 1 s; ENOMEM.
+ * @bytes_completed: bytes that are done. Of a batch: descriptors that have run.
+ * @fault_address:   of a fault: the address that could not be accessed.
  * @value:           the CRC so far, or the old value of an atomic.
- * @reserved:        zero.
+ * @reserved:        0.
  */
 struct hmmu_soft_record {
 	uint8_t status;
@@ -203,14 +201,14 @@ struct hmmu_soft_record {
 } __attribute__((aligned(32)));
 
 /**
- * hmmu_soft_record_status() - look whether a descriptor has ended
- * @record: a record named in a submitted descriptor.
+ * hmmu_soft_record_status() - read the status of a record
+ * @record: the record of a submitted descriptor.
  *
- * The acquire load pairs with the device's last store: what the descriptor has
- * written, the rest of the record included, is visible when this is not
- * HMMU_SOFT_PENDING.
+ * The acquire load pairs with the device's last store. If the status is not
+ * HMMU_SOFT_PENDING, all that the descriptor wrote is visible, and so is the
+ * rest of the record.
  *
- * Context: Touches @record; does not sleep otherwise.
+ * Context: Reads @record, which may be on a device; otherwise does not sleep.
  * Locking: None.
  * Return: enum hmmu_soft_status.
  * Since: 0.1
@@ -222,32 +220,33 @@ hmmu_soft_record_status(const struct hmmu_soft_record *record)
 }
 
 /**
- * hmmu_soft_status_text() - a status in words
+ * hmmu_soft_status_text() - describe a status
  * @status: enum hmmu_soft_status.
  *
  * Context: Any.
  * Locking: None.
- * Return: a static string, "unknown" for a number that is no status.
+ * Return: a static string; "unknown" for a number that is no status.
  * Since: 0.1
  */
 HMMU_API const char *hmmu_soft_status_text(unsigned int status);
 
 /**
- * hmmu_soft_continue() - turn a descriptor that stopped into the rest of it
- * @descriptor: in: as submitted; out: what is left to do.
- * @record:     its record, with HMMU_SOFT_PAGE_FAULT or ACCESS_FAULT; its
+ * hmmu_soft_continue() - change a stopped descriptor into the rest of it
+ * @descriptor: in: the descriptor as submitted; out: the rest of it.
+ * @record:     its record, with the status PAGE_FAULT or ACCESS_FAULT. The
  *              status becomes HMMU_SOFT_PENDING.
  *
- * Submit the result once @record->fault_address can be reached: after
- * hmmu_device_fault(), or with HMMU_SOFT_BLOCK_ON_FAULT added. The rest counts
- * its own bytes_completed from 0; a CRC goes on from the one so far.
+ * Submit the result when @record->fault_address can be accessed: after
+ * hmmu_device_fault(), or with HMMU_SOFT_BLOCK_ON_FAULT. The bytes_completed of
+ * the rest start at 0. A CRC continues.
  *
- * Context: Touches both arguments.
+ * Context: Accesses both arguments, which may be on a device; otherwise does
+ *          not sleep.
  * Locking: None.
  * Return:
- *   0        submit @descriptor again
- *   -EINVAL  NULL, or the record is not that of a fault of this descriptor;
- *            nothing was changed
+ *   0        success: submit @descriptor again
+ *   -EINVAL  NULL, or the record is not of a fault of this descriptor; nothing
+ *            was changed
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int

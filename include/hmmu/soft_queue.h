@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The queues of the software accelerator. Included by soft.h.
+ * Queues of the software accelerator. Included by soft.h.
  *
- * A queue takes descriptors until it is full and says so then; it never
- * overwrites and never waits. The workers of the accelerator serve all of its
- * queues in turn. A descriptor holds its place until it is done, so the depth
- * bounds what waits and what runs together.
+ * Overview: a queue accepts descriptors until it is full; then submit returns
+ * -EAGAIN. It never waits and never overwrites a descriptor. The workers serve
+ * all queues in turn. A descriptor occupies its slot until it is done, so the
+ * depth limits waiting and running descriptors together.
+ *
+ * Locking: functions that wait say so. Their caller holds no lock that a kernel
+ * or a callback takes. The others need no lock, and any thread may call them.
  */
 #ifndef HMMU_SOFT_QUEUE_H
 #define HMMU_SOFT_QUEUE_H
@@ -20,13 +23,13 @@ struct hmmu_soft_queue;
 
 #define HMMU_SOFT_QUEUES_MAX 16u
 #define HMMU_SOFT_DEPTH_MAX  4096u
-/** A timeout that never comes. */
+/** No timeout. */
 #define HMMU_SOFT_FOREVER    UINT64_MAX
 
 /**
- * enum hmmu_soft_queue_kind - who may submit
- * @HMMU_SOFT_SHARED:    any thread.
- * @HMMU_SOFT_DEDICATED: the thread that submits first, alone.
+ * enum hmmu_soft_queue_kind - which threads may submit
+ * @HMMU_SOFT_SHARED:    all threads.
+ * @HMMU_SOFT_DEDICATED: only the thread that submits first.
  */
 enum hmmu_soft_queue_kind {
 	HMMU_SOFT_SHARED = 0,
@@ -34,11 +37,11 @@ enum hmmu_soft_queue_kind {
 };
 
 /**
- * struct hmmu_soft_queue_options - how to make a queue
- * @size:  sizeof(struct hmmu_soft_queue_options) as built, bytes.
+ * struct hmmu_soft_queue_options - options of hmmu_soft_queue_create()
+ * @size:  sizeof(struct hmmu_soft_queue_options), bytes.
  * @kind:  enum hmmu_soft_queue_kind.
- * @depth: descriptors that may wait or run at a time: a power of two, at most
- *         HMMU_SOFT_DEPTH_MAX; 0 means 64.
+ * @depth: number of slots: a power of two, at most HMMU_SOFT_DEPTH_MAX; 0 means
+ *         64.
  */
 struct hmmu_soft_queue_options {
 	size_t size;
@@ -47,19 +50,19 @@ struct hmmu_soft_queue_options {
 };
 
 /**
- * hmmu_soft_queue_create() - add a queue
- * @soft:      outlives the queue.
- * @options:   borrowed for the call; NULL for a shared queue.
- * @ret_queue: receives the queue, see hmmu_soft_queue_destroy().
+ * hmmu_soft_queue_create() - add a queue to an accelerator
+ * @soft:      the accelerator; borrowed until the queue is destroyed.
+ * @options:   borrowed for the call. NULL: a shared queue of depth 64.
+ * @ret_queue: receives the queue. Free it with hmmu_soft_queue_destroy().
  *
- * Context: Does not sleep for long.
- * Locking: None; any thread.
+ * Context: Does not sleep.
  * Return:
- *   0          made
- *   -EINVAL    NULL, size or kind unknown, depth not a power of two or too deep
- *   -E2BIG     @options is of a newer HMMU
- *   -ENOSPC    there are HMMU_SOFT_QUEUES_MAX; destroy one first
- *   -ENOMEM    no memory
+ *   0          success
+ *   -EINVAL    NULL, size too small, unknown kind, or a depth that is not a
+ *              power of two or too large
+ *   -E2BIG     @options has a field that this library does not know: see base.h
+ *   -ENOSPC    there are HMMU_SOFT_QUEUES_MAX queues: destroy one first
+ *   -ENOMEM    out of memory
  *   -ESHUTDOWN @soft is being destroyed
  * Since: 0.1
  */
@@ -70,50 +73,50 @@ hmmu_soft_queue_create(struct hmmu_soft *soft,
 
 /**
  * hmmu_soft_queue_destroy() - finish the work of a queue and remove it
- * @queue: consumed on success. NULL is 0. No other thread uses it, or is in
- *         hmmu_soft_drain().
+ * @queue: freed on success. NULL: does nothing and returns 0. No other thread
+ *         uses it or is in hmmu_soft_drain().
  *
- * Context: May sleep until its descriptors are done; hmmu_soft_queue_drain()
- *          bounds that wait.
- * Locking: None that the caller could hold.
- * Return: 0; -EDEADLK when a kernel of the same accelerator would have to
- *   wait, nothing was changed.
+ * Context: Sleeps until its descriptors are done. To limit the wait, call
+ *          hmmu_soft_queue_drain() first. Not from a callback.
+ * Return:
+ *   0        success
+ *   -EDEADLK called in a kernel of the same accelerator while descriptors are
+ *            not done; nothing was changed
  * Since: 0.1
  */
 HMMU_API int hmmu_soft_queue_destroy(struct hmmu_soft_queue *queue);
 
 /**
- * hmmu_soft_queue_drain() - wait for what was submitted to a queue before
- * @queue:      one.
- * @timeout_ns: bound, or HMMU_SOFT_FOREVER; 0 only looks.
+ * hmmu_soft_queue_drain() - wait for the descriptors of a queue
+ * @queue:      the queue.
+ * @timeout_ns: time limit, ns, or HMMU_SOFT_FOREVER. 0: do not wait.
  *
- * Context: May sleep.
- * Locking: None that the caller could hold.
+ * Context: May sleep. Not from a callback.
  * Return:
- *   0          all descriptors submitted before the call are done
- *   -ETIMEDOUT not yet; the descriptors go on
+ *   0          all descriptors that were submitted before the call are done
+ *   -ETIMEDOUT some are not done; they continue
  *   -EINVAL    NULL
- *   -EDEADLK   a kernel of the same accelerator would have to wait
+ *   -EDEADLK   called in a kernel of the same accelerator, which would wait for
+ *              itself
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
 hmmu_soft_queue_drain(struct hmmu_soft_queue *queue, uint64_t timeout_ns);
 
 /**
- * hmmu_soft_submit() - hand a descriptor to a queue
- * @queue:      one.
- * @descriptor: copied. Whatever is wrong with it but the record address is
- *              reported in the record.
+ * hmmu_soft_submit() - submit a descriptor to a queue
+ * @queue:      the queue.
+ * @descriptor: copied. May be in any memory of the program. Errors in it are
+ *              reported in the record, except of the record's address.
  *
- * Context: Does not wait; may make a system call to wake a worker. Also from a
- *          kernel.
- * Locking: None.
+ * Context: Does not wait for workers. May be called in a kernel, outside of
+ *          sections. Not from a callback.
  * Return:
- *   0          accepted; the record will be written if one was asked for
- *   -EAGAIN    the queue is full: try again when something is done
+ *   0          accepted; the record, if requested, will be written
+ *   -EAGAIN    the queue is full: submit again when a descriptor is done
  *   -EINVAL    NULL; or HMMU_SOFT_RECORD with a record that is NULL or not
- *              32-byte aligned
- *   -EPERM     a dedicated queue of another thread
+ *              aligned to 32 bytes
+ *   -EPERM     the queue is dedicated to another thread
  *   -ESHUTDOWN the accelerator is being destroyed
  * Since: 0.1
  */
@@ -123,21 +126,21 @@ hmmu_soft_submit(struct hmmu_soft_queue *queue,
 
 /**
  * hmmu_soft_wait() - wait until a record is written
- * @soft:       whose workers write it.
- * @record:     of a submitted descriptor.
- * @timeout_ns: bound, or HMMU_SOFT_FOREVER; 0 only looks.
+ * @soft:       the accelerator of the descriptor.
+ * @record:     the record of a submitted descriptor.
+ * @timeout_ns: time limit, ns, or HMMU_SOFT_FOREVER. 0: do not wait.
  *
- * The status may be a failure: look at it. A record whose own memory refuses
- * the device is never written (see records_lost): wait with a bound where that
- * can be.
+ * Check the status: it can be a failure. If the device cannot write to the
+ * memory of the record, the record is never written and counted in
+ * records_lost: use a time limit if that is possible.
  *
- * Context: May sleep; touches @record, so its page comes home.
- * Locking: None that the caller could hold.
+ * Context: May sleep. Reads @record, so its page migrates back. Not from a
+ *          callback.
  * Return:
  *   0          the record is written
- *   -ETIMEDOUT not yet; the descriptor goes on
+ *   -ETIMEDOUT it is not written; the descriptor continues
  *   -EINVAL    NULL
- *   -EDEADLK   a kernel of @soft would have to wait
+ *   -EDEADLK   called in a kernel of @soft, which would wait for itself
  * Since: 0.1
  */
 HMMU_API HMMU_MUST_CHECK int
