@@ -221,6 +221,22 @@ void array_protect(struct array_mm *m, uintptr_t addr, size_t bytes,
 	change_end(&c);
 }
 
+void array_exchange(struct array_mm *m, uintptr_t addr)
+{
+	struct array_page *p = array_page(m, addr);
+	struct change c;
+	uint32_t frame;
+
+	change_begin(&c, m, addr, 2 * HMMU_PAGE_BYTES, HMMU_EVENT_CLEAR);
+	array__lock(m);
+	frame = p[0].frame;
+	p[0].frame = p[1].frame;
+	p[1].frame = frame;
+	array__unlock(m);
+	(void)array__enter(m, ARRAY_CHANGED);
+	change_end(&c);
+}
+
 static void pages_swap(struct array_mm *m, uintptr_t from, uintptr_t to,
 		       size_t bytes)
 {

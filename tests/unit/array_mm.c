@@ -780,16 +780,19 @@ static void destroy(struct hmmu_mm *mm)
 	free(m);
 }
 
-#define OPS_BUT_TAKE                                                      \
+#define REQUIRED_OPS                                                      \
 	.next_vma = next_vma, .fault_in = fault_in, .snapshot = snapshot, \
 	.watch = watch, .arm = arm, .release = release, .put = put,       \
 	.fill_hole = fill_hole, .empty = empty, .add_pool = add_pool,     \
 	.remove_pool = remove_pool, .exclude = exclude, .hold = hold,     \
-	.unhold = unhold, .sync = sync_changes, .help = help,             \
-	.destroy = destroy
+	.unhold = unhold, .sync = sync_changes, .destroy = destroy
 
-static const struct hmmu_mm_ops array_ops = { OPS_BUT_TAKE, .take = take };
-static const struct hmmu_mm_ops array_ops_without_take = { OPS_BUT_TAKE };
+static const struct hmmu_mm_ops array_ops = {
+	REQUIRED_OPS,
+	.take = take,
+	.help = help,
+};
+static const struct hmmu_mm_ops array_required_ops = { REQUIRED_OPS };
 
 static struct array_mm *make(const struct hmmu_mm_ops *ops)
 {
@@ -820,7 +823,7 @@ struct array_mm *array_create(void)
 	return make(&array_ops);
 }
 
-struct array_mm *array_create_without_take(void)
+struct array_mm *array_create_required(void)
 {
-	return make(&array_ops_without_take);
+	return make(&array_required_ops);
 }

@@ -154,8 +154,8 @@ struct array_mm {
 /* NULL: no memory. hmmu__space_create() owns it then. */
 struct array_mm *array_create(void);
 
-/* The same without take(). */
-struct array_mm *array_create_without_take(void);
+/* The same without the operations that may be missing: take() and help(). */
+struct array_mm *array_create_required(void);
 
 static inline struct array_mm *array_of(struct hmmu_mm *mm)
 {
@@ -187,6 +187,9 @@ void array_protect(struct array_mm *m, uintptr_t addr, size_t bytes,
 		   unsigned int flags);
 /* Nothing is mapped at @to before. */
 void array_move(struct array_mm *m, uintptr_t from, uintptr_t to, size_t bytes);
+
+/* The page at @addr and the next one get each other's content. */
+void array_exchange(struct array_mm *m, uintptr_t addr);
 
 /* A CPU thread's access; the calling thread serves its own fault. */
 int array_load(struct array_mm *m, uintptr_t addr, uint64_t *ret);

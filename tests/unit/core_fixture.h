@@ -50,6 +50,8 @@ struct core {
 
 extern struct core core;
 
+/* The space, over @m; core_teardown() ends both. */
+void core_create(struct array_mm *m);
 int core_setup(void **state);
 /* Without take(): devices, ports and coherent memory only. */
 int core_setup_without_take(void **state);

@@ -8,8 +8,8 @@
 
 static void test_port_loads_and_stores_what_the_mirror_says(void **state)
 {
-	struct fake *f = fake_create(2);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(2);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t v64 = 0;
 	uint32_t v32 = 0;
 	uint16_t v16 = 0;
@@ -35,15 +35,15 @@ static void test_port_loads_and_stores_what_the_mirror_says(void **state)
 	hmmu_port_end(port);
 	assert_int_equal(f->host[16] + f->host[18] + f->host[20], 6);
 	/* The TLB kept it: one device fault in all. */
-	assert_int_equal(atomic_load(&f->faults), 1);
+	assert_int_equal(fixture_faults(f), 1);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 static void test_port_access_crosses_pages(void **state)
 {
-	struct fake *f = fake_create(2);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(2);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t v = 0;
 
 	(void)state;
@@ -64,13 +64,13 @@ static void test_port_access_crosses_pages(void **state)
 	assert_int_equal(v, 7);
 	assert_int_equal(fault_of(port).va, VA + 2 * PAGE);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 static void test_port_fault_is_a_value(void **state)
 {
-	struct fake *f = fake_create(1);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(1);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t v;
 
 	(void)state;
@@ -79,7 +79,7 @@ static void test_port_fault_is_a_value(void **state)
 	assert_int_equal(fault_of(port).va, VA + PAGE + 8);
 	assert_int_equal(fault_of(port).access, HMMU_ACCESS_READ);
 	assert_int_equal(fault_of(port).error, -EFAULT);
-	f->flags = 0;
+	array_protect(core.m, VA, PAGE, HMMU_VMA_READ | HMMU_VMA_ANON);
 	assert_int_equal(hmmu_port_load64(port, VA, &v), 0);
 	assert_int_equal(hmmu_port_store64(port, VA, 1), -EPERM);
 	assert_int_equal(fault_of(port).access, HMMU_ACCESS_WRITE);
@@ -89,36 +89,36 @@ static void test_port_fault_is_a_value(void **state)
 	assert_int_equal(hmmu_port_load64(port, UINTPTR_MAX - 3, &v), -EFAULT);
 	assert_int_equal(hmmu_port_load64(port, UINTPTR_MAX - 7, &v), -EFAULT);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 static void test_port_report_only_resolves_nothing(void **state)
 {
-	struct fake *f = fake_create(1);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(1);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t v = 0;
 
 	(void)state;
 	hmmu_port_set_fault_mode(port, 1);
 	assert_int_equal(hmmu_port_load64(port, VA + 8, &v), -ENOENT);
 	assert_int_equal(fault_of(port).va, VA + 8);
-	assert_int_equal(atomic_load(&f->faults), 0);
+	assert_int_equal(fixture_faults(f), 0);
 	hmmu_port_set_fault_mode(port, 0);
 	assert_int_equal(hmmu_port_load64(port, VA + 8, &v), 0);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 static void test_port_small_leaves_that_lie_like_a_large_one(void **state)
 {
-	struct fake *f = fake_create(1024);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(1024);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t v;
 
 	(void)state;
 	for (size_t i = 0; i < 1024; i++) {
 		*(uint64_t *)(void *)(f->host + i * PAGE) = i;
-		assert_int_equal(fake_map_locked(f, VA + i * PAGE, 0), 0);
+		fixture_map(f, VA + i * PAGE);
 	}
 	hmmu_port_begin(port);
 	for (size_t i = 0; i < 1024; i++) {
@@ -128,14 +128,14 @@ static void test_port_small_leaves_that_lie_like_a_large_one(void **state)
 	assert_int_equal(port->large[(VA >> 21) % 64].read_tag, VA >> 21);
 	hmmu_port_end(port);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 static void test_port_copies_any_length(void **state)
 {
 	const size_t bytes = 50 * PAGE + 123;
-	struct fake *f = fake_create(64);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(64);
+	struct hmmu_port *port = fixture_open(f);
 	unsigned char *a = malloc(64 * PAGE);
 	unsigned char *b = hmmu__alloc_pages(64);
 	size_t done = 0;
@@ -165,10 +165,11 @@ static void test_port_copies_any_length(void **state)
 	hmmu__free_pages(b, 64);
 	free(a);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
-static void check_exchange(struct fake *f, struct hmmu_port *port, size_t bytes)
+static void check_exchange(struct fixture *f, struct hmmu_port *port,
+			   size_t bytes)
 {
 	unsigned char found[16], wanted[16], before[48];
 	unsigned char *p = f->host + 16;
@@ -192,8 +193,8 @@ static void check_exchange(struct fake *f, struct hmmu_port *port, size_t bytes)
 
 static void test_port_atomics_of_each_size(void **state)
 {
-	struct fake *f = fake_create(1);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(1);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t a[2] = { 0 }, b[2] = { 0 }, old = 0;
 
 	(void)state;
@@ -218,13 +219,21 @@ static void test_port_atomics_of_each_size(void **state)
 			 -EINVAL);
 	assert_int_equal(hmmu_port_fetch_add(port, VA, 2, 0, NULL), -EINVAL);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
+}
+
+/* On another thread: a device fault breaks the sections of its own. */
+static void map_nine_pages(void *arg)
+{
+	for (size_t i = 0; i < 9; i++)
+		fixture_map(arg, VA + i * PAGE);
 }
 
 static void test_port_span_rules(void **state)
 {
-	struct fake *f = fake_create(16);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(16);
+	struct hmmu_port *port = fixture_open(f);
+	struct helper h;
 	size_t n = 0;
 	void *p = NULL;
 
@@ -242,8 +251,8 @@ static void test_port_span_rules(void **state)
 			 0);
 	assert_ptr_equal(p, f->host + 8);
 	assert_int_equal(n, PAGE - 8);
-	for (size_t i = 0; i < 9; i++)
-		assert_int_equal(fake_map_locked(f, VA + i * PAGE, 0), 0);
+	helper_start(&h, map_nine_pages, f);
+	helper_join(&h);
 	/* All that lies together, and no more than was asked for. */
 	assert_int_equal(hmmu_port_span(port, VA + 8, 99 * PAGE,
 					HMMU_ACCESS_WRITE, &p, &n),
@@ -258,7 +267,7 @@ static void test_port_span_rules(void **state)
 			 -EFAULT);
 	hmmu_port_end(port);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 /* Exceptions ----------------------------------------------------------------- */
@@ -280,15 +289,15 @@ static void signals_use(void (*fn)(int, siginfo_t *, void *))
 }
 
 /* Takes the second page of the host away behind the port's back. */
-static void host_lose_second_page(struct fake *f)
+static void host_lose_second_page(struct fixture *f)
 {
 	assert_int_equal(mprotect(f->host + PAGE, PAGE, PROT_NONE), 0);
 }
 
 static void test_port_lost_memory_is_a_value(void **state)
 {
-	struct fake *f = fake_create(2);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(2);
+	struct hmmu_port *port = fixture_open(f);
 	unsigned char buffer[64];
 	uint64_t v = 7, w = 0;
 	size_t done = 0;
@@ -333,13 +342,13 @@ static void test_port_lost_memory_is_a_value(void **state)
 	assert_int_equal(hmmu_port_load64(port, VA + PAGE, &v), 0);
 	assert_int_equal(v, 0);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 /* Touches what it has a span of, after the memory has gone. */
 static int touch_lost_span(struct hmmu_port *port, void *arg)
 {
-	struct fake *f = arg;
+	struct fixture *f = arg;
 	void *p = NULL;
 	size_t n = 0;
 
@@ -361,7 +370,7 @@ static int return_ten(struct hmmu_port *port, void *arg)
 
 static int run_inner(struct hmmu_port *port, void *arg)
 {
-	struct fake *f = arg;
+	struct fixture *f = arg;
 	int ret = hmmu_port_run(port, touch_lost_span, arg);
 
 	assert_int_equal(ret, -EFAULT);
@@ -372,8 +381,8 @@ static int run_inner(struct hmmu_port *port, void *arg)
 
 static void test_port_run_turns_a_signal_into_a_value(void **state)
 {
-	struct fake *f = fake_create(2);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(2);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t v;
 
 	(void)state;
@@ -398,7 +407,7 @@ static void test_port_run_turns_a_signal_into_a_value(void **state)
 	assert_int_equal(hmmu_port_run(port, return_ten, NULL), -EINVAL);
 	hmmu_port_end(port);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 /* Chaining: each in a child, where HMMU's handler is installed once. */
@@ -500,8 +509,8 @@ static int child_handler_plain(void)
 /* A port's own fault does not reach the program's handler. */
 static int child_port_fault(void)
 {
-	struct fake *f = fake_create(2);
-	struct hmmu_port *port = fake_open(f);
+	struct fixture *f = fixture_create(2);
+	struct hmmu_port *port = fixture_open(f);
 	uint64_t v;
 
 	(void)signal(SIGSEGV, exit_plainly);
@@ -522,7 +531,7 @@ static int touch_null(struct hmmu_port *port, void *arg)
 /* A mistake of the function is no fault of the program's memory. */
 static int child_null_in_run(void)
 {
-	struct hmmu_port *port = fake_open(fake_create(1));
+	struct hmmu_port *port = fixture_open(fixture_create(1));
 
 	(void)signal(SIGSEGV, exit_plainly);
 	return hmmu__signals_install() ||
@@ -573,7 +582,7 @@ static bool is_all_ones(const struct hmmu_port *port, size_t head_bytes)
 }
 
 /* All that a port can do, by the inline code of this header. */
-static void use_all_of(struct fake *f, struct hmmu_port *port)
+static void use_all_of(struct fixture *f, struct hmmu_port *port)
 {
 	uint64_t v = 0, wanted = 5, desired = 6;
 	unsigned char byte = 0;
@@ -614,32 +623,33 @@ static void use_all_of(struct fake *f, struct hmmu_port *port)
 
 static void check_layout(uint32_t layout, size_t head_bytes, bool is_own)
 {
-	struct fake *f = fake_create(4);
+	struct fixture *f = fixture_create(4);
 	struct hmmu_port *port = NULL;
 	size_t known = head_bytes > sizeof(*port) ? head_bytes : sizeof(*port);
 	uint64_t v;
 
-	assert_int_equal(hmmu__port_open_layout(device_of(f), layout,
-						head_bytes, &port),
+	assert_int_equal(hmmu__port_open_layout(f->device, layout, head_bytes,
+						&port),
 			 0);
 	assert_true(is_all_ones(port, known));
 	use_all_of(f, port);
 	assert_int_equal(is_all_ones(port, known), !is_own);
 	/* What is gone is not used: neither in a new section nor in an old. */
-	fake_invalidate(f);
-	assert_int_equal(atomic_exchange(&f->faults, 0), 5);
+	fixture_invalidate(f);
+	assert_int_equal(fixture_faults(f), 5);
+	fixture_faults_reset(f);
 	hmmu_port_begin(port);
 	assert_int_equal(hmmu_port_load64(port, VA, &v), 0);
-	assert_int_equal(atomic_load(&f->faults), 1);
+	assert_int_equal(fixture_faults(f), 1);
 	/* Of the thread itself: its section is broken and begins again. */
-	fake_invalidate(f);
+	fixture_invalidate(f);
 	assert_int_equal(hmmu_port_load64(port, VA, &v), 0);
-	assert_int_equal(atomic_load(&f->faults), 2);
+	assert_int_equal(fixture_faults(f), 2);
 	hmmu_port_end(port);
 	use_all_of(f, port);
 	assert_int_equal(is_all_ones(port, known), !is_own);
 	hmmu_port_close(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 static void test_port_of_another_layout_goes_out_of_line(void **state)
@@ -659,8 +669,8 @@ static void test_port_of_another_layout_goes_out_of_line(void **state)
 
 static void test_port_layout_is_checked(void **state)
 {
-	struct fake *f = fake_create(1);
-	struct hmmu_device *d = device_of(f);
+	struct fixture *f = fixture_create(1);
+	struct hmmu_device *d = f->device;
 	struct hmmu_port *port = NULL;
 
 	(void)state;
@@ -671,7 +681,7 @@ static void test_port_layout_is_checked(void **state)
 	assert_int_equal(hmmu__port_open_layout(d, 2, 4096, NULL), -EINVAL);
 	assert_int_equal(hmmu__port_open_layout(NULL, 2, 4096, &port), -EINVAL);
 	assert_null(port);
-	fake_destroy(f);
+	fixture_destroy(f);
 }
 
 int main(void)
