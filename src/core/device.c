@@ -250,18 +250,3 @@ struct hmmu_mirror *hmmu_device_mirror(struct hmmu_device *device)
 {
 	return device->mirror;
 }
-
-struct hmmu_port_list *hmmu__device_ports(struct hmmu_device *device)
-{
-	return &device->space->ports;
-}
-
-void hmmu__device_port_opened(struct hmmu_device *device)
-{
-	atomic_fetch_add_explicit(&device->open_ports, 1, memory_order_acq_rel);
-}
-
-void hmmu__device_port_closed(struct hmmu_device *device)
-{
-	atomic_fetch_sub_explicit(&device->open_ports, 1, memory_order_acq_rel);
-}

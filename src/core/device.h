@@ -17,7 +17,6 @@
 #include "core/notifier.h"
 
 struct hmmu_memory;
-struct hmmu_port_list;
 struct hmmu_space;
 
 struct hmmu_device {
@@ -32,14 +31,10 @@ struct hmmu_device {
 	/* One past the last address that the mirror can map. */
 	uintptr_t va_limit;
 	uint32_t fault_around_pages;
+	/* While > 0 the device cannot be destroyed. */
 	_Atomic uint32_t open_ports;
 	struct hmmu_device *next;
 	char name[32];
 };
-
-struct hmmu_port_list *hmmu__device_ports(struct hmmu_device *device);
-/* Count open ports: a device with an open port cannot be destroyed. */
-void hmmu__device_port_opened(struct hmmu_device *device);
-void hmmu__device_port_closed(struct hmmu_device *device);
 
 #endif

@@ -22,7 +22,7 @@
 #include "base/fault_point.h"
 #include "base/thread.h"
 #include "core/device.h"
-#include "core/sections.h"
+#include "core/space.h"
 
 #define TLB_OFFSET     offsetof(struct hmmu_port, large)
 /* An upper limit for all future layouts. */
@@ -84,8 +84,8 @@ static struct hmmu_port_full *port_alloc(struct hmmu_device *device,
 		return NULL;
 	full->bytes = bytes;
 	full->device = device;
-	full->list = hmmu__device_ports(device);
-	full->mirror = hmmu_device_mirror(device);
+	full->list = &device->space->ports;
+	full->mirror = device->mirror;
 	full->bounce = hmmu__alloc(PORT_BOUNCE_BYTES);
 	if (!full->bounce ||
 	    hmmu_mirror_reader_create(full->mirror, &full->reader) != 0) {
@@ -155,7 +155,7 @@ port_open_inside(struct hmmu_device *device, uint32_t layout, size_t head_bytes)
 
 	if (!full)
 		return NULL;
-	hmmu__device_port_opened(device);
+	atomic_fetch_add_explicit(&device->open_ports, 1, memory_order_acq_rel);
 	list_insert(full->list, full);
 	return full;
 }
@@ -186,7 +186,7 @@ static void port_close_inside(struct hmmu_port_full *full)
 
 	list_remove(full->list, full);
 	port_free(full);
-	hmmu__device_port_closed(device);
+	atomic_fetch_sub_explicit(&device->open_ports, 1, memory_order_acq_rel);
 }
 
 void hmmu_port_close(struct hmmu_port *port)

@@ -308,7 +308,7 @@ static HMMU_COLD void report_overdue(struct hmmu_port_full *full)
 static void wait_step(struct hmmu_port_full *full, struct hmmu_mm *mm,
 		      unsigned int *round)
 {
-	if (!mm || !mm->ops->help)
+	if (!mm->ops->help)
 		hmmu__backoff(round);
 	else if (mm->ops->help(mm, HELP_NS, owner_of(full)))
 		break_user(full);
