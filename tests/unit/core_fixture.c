@@ -110,6 +110,21 @@ struct hmmu_device *core_coherent_device(unsigned int i, size_t chunks)
 	return make_device(i, HMMU_MEMORY_COHERENT, chunks);
 }
 
+void core_map_filled(uintptr_t addr, size_t bytes)
+{
+	array_map(core.m, addr, bytes, ARRAY_ANON_RW);
+	array_fill(core.m, addr, bytes, 1);
+}
+
+void core_map_large(uintptr_t addr, size_t blocks)
+{
+	size_t i;
+
+	core_map_filled(addr, blocks * LARGE);
+	for (i = 0; i < blocks; i++)
+		array_make_large(core.m, addr + i * LARGE);
+}
+
 /* --- what must be true ------------------------------------------------------------ */
 
 static struct hmmu_place place_of(uintptr_t addr)
@@ -307,6 +322,11 @@ struct hmmu_space_stats core_stats(void)
 	return stats;
 }
 
+uint64_t core_device_pages(void)
+{
+	return core_stats().device_pages;
+}
+
 struct hmmu_memory_stats core_memory_stats(unsigned int i)
 {
 	struct hmmu_memory_stats stats = { .size = sizeof(stats) };
@@ -456,6 +476,12 @@ void core_sweep(int (*operation)(void), void (*undo)(int err))
 }
 
 /* --- a second thread ------------------------------------------------------------ */
+
+void stall_here(void *step)
+{
+	step_set(step, 1);
+	step_wait(step, 2);
+}
 
 static void *helper_run(void *arg)
 {

@@ -72,6 +72,11 @@ void core_end_device(unsigned int i);
  */
 void core_check(void);
 
+/* Private anonymous memory in which each page has its number of seed 1. */
+void core_map_filled(uintptr_t addr, size_t bytes);
+/* The same, as large pages. */
+void core_map_large(uintptr_t addr, size_t blocks);
+
 /* Bytes of the arena that are in use. */
 size_t core_used_bytes(void);
 
@@ -97,6 +102,7 @@ int core_fault(struct hmmu_device *device, uintptr_t addr, size_t bytes,
 	       enum hmmu_access access);
 
 struct hmmu_space_stats core_stats(void);
+uint64_t core_device_pages(void);
 struct hmmu_memory_stats core_memory_stats(unsigned int i);
 
 /* Subscribes, and notes what is reported: how often, and the first ones. */
@@ -136,6 +142,9 @@ static inline void step_set(_Atomic int *step, int value)
 {
 	atomic_store_explicit(step, value, memory_order_release);
 }
+
+/* For array_on(), with a step: sets step 1, and waits for step 2. */
+void stall_here(void *step);
 
 #define SHORT_NS 20000000u
 

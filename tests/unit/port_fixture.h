@@ -96,18 +96,10 @@ static inline void fixture_invalidate(void *arg)
 	array_protect(core.m, VA, f->pages * PAGE, ARRAY_ANON_RW);
 }
 
-static inline void fixture_stall_here(void *arg)
-{
-	struct fixture *f = arg;
-
-	step_set(&f->step, 1);
-	step_wait(&f->step, 2);
-}
-
 /* The next device fault sets step 1 and waits for step 2. */
 static inline void fixture_stall_fault(struct fixture *f)
 {
-	array_on(core.m, ARRAY_WATCH, 1, fixture_stall_here, f);
+	array_on(core.m, ARRAY_WATCH, 1, stall_here, &f->step);
 }
 
 static inline struct hmmu_port_fault fault_of(const struct hmmu_port *port)

@@ -20,18 +20,6 @@ static int setup(void **state)
 	return err;
 }
 
-static void map_filled(uintptr_t addr, size_t bytes)
-{
-	array_map(core.m, addr, bytes, ARRAY_ANON_RW);
-	array_fill(core.m, addr, bytes, 1);
-}
-
-static void map_large(uintptr_t addr)
-{
-	map_filled(addr, LARGE);
-	array_make_large(core.m, addr);
-}
-
 static int make_exclusive(uintptr_t addr, size_t bytes, size_t *done)
 {
 	int err = hmmu_device_make_exclusive(device, addr, bytes, done);
@@ -62,7 +50,7 @@ static void test_exclusive_ex1_page_by_page(void **state)
 	size_t done = 0;
 
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	assert_int_equal(make_exclusive(BASE + PAGE, 3 * PAGE, &done), 0);
 	assert_int_equal(done, 3 * PAGE);
 	assert_false(is_exclusive(device, BASE));
@@ -89,7 +77,7 @@ static void test_exclusive_ex2_from_wherever_the_page_is(void **state)
 
 	(void)state;
 	core.m->has_zero = true;
-	map_filled(BASE, 12 * PAGE);
+	core_map_filled(BASE, 12 * PAGE);
 	array_map(core.m, BASE + 12 * PAGE, PAGE, ARRAY_ANON_RW);
 	array_share(core.m, BASE, PAGE);
 	assert_int_equal(core_migrate(device, BASE + 4 * PAGE, 2 * PAGE, NULL),
@@ -134,7 +122,7 @@ static void test_exclusive_ex3_kinds_of_memory(void **state)
 	for (i = 0; i < HMMU_ARRAY_SIZE(kinds); i++) {
 		uintptr_t at = BASE + 4 * i * PAGE;
 
-		map_filled(at, PAGE);
+		core_map_filled(at, PAGE);
 		array_map(core.m, at + PAGE, PAGE, kinds[i].flags);
 		/* What comes before the page that fails is exclusive. */
 		assert_int_equal(make_exclusive(at, 2 * PAGE, &done),
@@ -151,8 +139,8 @@ static void test_exclusive_ex3_kinds_of_memory(void **state)
 static void test_exclusive_ex4_large_pages_are_split(void **state)
 {
 	(void)state;
-	map_large(BASE);
-	map_large(BASE + LARGE);
+	core_map_large(BASE, 1);
+	core_map_large(BASE + LARGE, 1);
 	assert_int_equal(make_exclusive(BASE + 7 * PAGE, PAGE, NULL), 0);
 	assert_false(array_page(core.m, BASE)->is_large);
 	assert_int_equal(make_exclusive(BASE + LARGE, LARGE, NULL), 0);
@@ -172,7 +160,7 @@ static void test_exclusive_ex9_what_must_stay_is_busy(void **state)
 	size_t done = 1;
 
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	array_stay(core.m, BASE, PAGE, HMMU_STAY_PINNED);
 	array_stay(core.m, BASE + PAGE, PAGE, HMMU_STAY_LOCKED);
 	array_exclude(core.m, BASE + 2 * PAGE, PAGE, HMMU_STAY_IN_USE);
@@ -195,7 +183,7 @@ static void test_exclusive_tries_a_busy_page_again(void **state)
 	const struct array_failure busy = { .times = 2, .err = -EBUSY };
 
 	(void)state;
-	map_filled(BASE, PAGE);
+	core_map_filled(BASE, PAGE);
 	array_fail(core.m, ARRAY_FAULT_IN, &busy);
 	assert_int_equal(make_exclusive(BASE, PAGE, NULL), 0);
 	assert_true(core.m->failed[ARRAY_FAULT_IN]);
@@ -208,7 +196,7 @@ static void test_exclusive_in26_events(void **state)
 	uint64_t v;
 
 	(void)state;
-	map_filled(BASE, 2 * PAGE);
+	core_map_filled(BASE, 2 * PAGE);
 	assert_int_equal(core_fault(other, BASE, PAGE, HMMU_ACCESS_WRITE), 0);
 	core_log_begin(&log, BASE, 2 * PAGE);
 	assert_int_equal(make_exclusive(BASE, PAGE, NULL), 0);
@@ -230,7 +218,7 @@ static void test_exclusive_ex12_unmap_discard_and_move(void **state)
 	uint64_t v = 1;
 
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	assert_int_equal(make_exclusive(BASE, 8 * PAGE, NULL), 0);
 	array_discard(core.m, BASE, PAGE);
 	array_unmap(core.m, BASE + PAGE, PAGE);
@@ -259,7 +247,7 @@ static void touch_page(void *arg)
 static void test_exclusive_ex5_touch_before_it_is_mapped(void **state)
 {
 	(void)state;
-	map_filled(BASE, PAGE);
+	core_map_filled(BASE, PAGE);
 	/* The first watch is that of the device fault. */
 	array_on(core.m, ARRAY_WATCH, 1, touch_page, NULL);
 	assert_int_equal(make_exclusive(BASE, PAGE, NULL), 0);
@@ -301,8 +289,8 @@ static void end_some(int err)
 static void test_exclusive_sweep(void **state)
 {
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
-	map_large(BASE + LARGE);
+	core_map_filled(BASE, 4 * PAGE);
+	core_map_large(BASE + LARGE, 1);
 	core_sweep(make_some, end_some);
 }
 
@@ -330,7 +318,7 @@ static void test_pin_pn1_brings_pages_home(void **state)
 	struct hmmu_device *coherent = core_coherent_device(2, 2);
 
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	assert_int_equal(core_migrate(device, BASE, 4 * PAGE, NULL), 0);
 	assert_int_equal(
 		core_migrate(coherent, BASE + 4 * PAGE, 4 * PAGE, NULL), 0);
@@ -359,7 +347,7 @@ static void test_pin_makes_pages_present(void **state)
 static void test_pin_pn2_pins_are_counted(void **state)
 {
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	assert_int_equal(pin(BASE, 4 * PAGE), 0);
 	assert_int_equal(pin(BASE, 4 * PAGE), 0);
 	assert_int_equal(pin(BASE + 2 * PAGE, 4 * PAGE), 0);
@@ -380,7 +368,7 @@ static void test_pin_fails_whole(void **state)
 	const struct array_failure memory = { .times = 1, .err = -ENOMEM };
 
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	array_map(core.m, BASE + 4 * PAGE, PAGE, HMMU_VMA_ANON);
 	assert_int_equal(pin(BASE, 5 * PAGE), -EFAULT);
 	assert_int_equal(pin(BASE + 5 * PAGE, PAGE), -EFAULT);
@@ -397,14 +385,6 @@ struct stall {
 	_Atomic int step;
 	struct helper migration, pinning;
 };
-
-static void stall_here(void *arg)
-{
-	struct stall *s = arg;
-
-	step_set(&s->step, 1);
-	step_wait(&s->step, 2);
-}
 
 static void migrate_pages(void *arg)
 {
@@ -423,8 +403,8 @@ static void test_pin_against_a_migration_that_takes(void **state)
 	struct stall s = { 0 };
 
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
-	array_on(core.m, ARRAY_TAKE, 1, stall_here, &s);
+	core_map_filled(BASE, 4 * PAGE);
+	array_on(core.m, ARRAY_TAKE, 1, stall_here, &s.step);
 	helper_start(&s.migration, migrate_pages, NULL);
 	step_wait(&s.step, 1);
 	helper_start(&s.pinning, pin_pages, NULL);
@@ -454,8 +434,8 @@ static int pin_both(void)
 static void test_pin_sweep(void **state)
 {
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
-	map_large(BASE + LARGE);
+	core_map_filled(BASE, 4 * PAGE);
+	core_map_large(BASE + LARGE, 1);
 	core_sweep(pin_both, end_some);
 }
 
@@ -509,8 +489,8 @@ static void test_residency_of_blocks(void **state)
 	struct hmmu_residency r[4];
 
 	(void)state;
-	map_large(BASE);
-	map_large(BASE + LARGE);
+	core_map_large(BASE, 1);
+	core_map_large(BASE + LARGE, 1);
 	array_map(core.m, BASE + 2 * LARGE, LARGE, ARRAY_ANON_RW);
 	array_fill(core.m, BASE + 2 * LARGE, 100 * PAGE, 1);
 	assert_int_equal(core_migrate(device, BASE + LARGE, LARGE, NULL), 0);
@@ -562,7 +542,7 @@ static void expect_no_memory(int err)
 static void test_residency_sweep(void **state)
 {
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	core_sweep(picture, expect_no_memory);
 	assert_int_equal(hmmu_space_get_residency(core.space, BASE, 0, NULL),
 			 -EINVAL);

@@ -167,19 +167,12 @@ static void test_fault_rf7_write_of_shared_memory(void **state)
 
 /* --- large pages ------------------------------------------------------------- */
 
-static void map_large(uintptr_t addr)
-{
-	array_map(core.m, addr, LARGE, ARRAY_ANON_RW);
-	array_fill(core.m, addr, LARGE, 1);
-	array_make_large(core.m, addr);
-}
-
 static void test_fault_rf12_large_page_is_one_leaf(void **state)
 {
 	struct hmmu_device *one = device_around(1, 1);
 
 	(void)state;
-	map_large(BASE);
+	core_map_large(BASE, 1);
 	/* Whatever part is asked for, and however little is mapped around it. */
 	assert_int_equal(core_fault(one, BASE + 7 * PAGE, 1, HMMU_ACCESS_READ),
 			 0);
@@ -205,7 +198,7 @@ static void test_fault_rf28_small_pages_in_a_row_are_small_leaves(void **state)
 static void test_fault_large_page_over_two_mappings_is_small(void **state)
 {
 	(void)state;
-	map_large(BASE);
+	core_map_large(BASE, 1);
 	array_protect(core.m, BASE, 4 * PAGE, RO);
 	assert_int_equal(write_at(BASE + 4 * PAGE, PAGE), 0);
 	assert_int_equal(leaf_lg2(BASE + 4 * PAGE), HMMU_PAGE_LG2);
@@ -499,20 +492,6 @@ static void test_fault_rf32_retries_until_nothing_collides(void **state)
 }
 
 /* RF23, IN8: a fault in the middle of a change waits for its end. */
-struct change {
-	_Atomic int step;
-	void (*fn)(void *arg);
-	struct helper h;
-};
-
-static void stall_here(void *arg)
-{
-	struct change *c = arg;
-
-	step_set(&c->step, 1);
-	step_wait(&c->step, 2);
-}
-
 static void fault_page(void *arg)
 {
 	_Atomic int *err = arg;
@@ -522,23 +501,23 @@ static void fault_page(void *arg)
 
 static void test_fault_in14_waits_for_a_change_to_end(void **state)
 {
-	struct change c = { .fn = unmap_all };
-	struct helper faulter;
+	struct helper changer, faulter;
+	_Atomic int step = 0;
 	_Atomic int err = 1;
 
 	(void)state;
 	array_map(core.m, BASE, LARGE, ARRAY_ANON_RW);
 	assert_int_equal(read_at(BASE, PAGE), 0);
-	array_on(core.m, ARRAY_BEGUN, 1, stall_here, &c);
-	helper_start(&c.h, c.fn, NULL);
-	step_wait(&c.step, 1);
+	array_on(core.m, ARRAY_BEGUN, 1, stall_here, &step);
+	helper_start(&changer, unmap_all, NULL);
+	step_wait(&step, 1);
 	/* IN13: begin has returned. */
 	assert_int_equal(core_leaf(device, BASE), 0);
 	helper_start(&faulter, fault_page, &err);
 	assert_false(helper_is_done_soon(&faulter));
 	assert_int_equal(core_leaf(device, BASE), 0);
-	step_set(&c.step, 2);
-	helper_join(&c.h);
+	step_set(&step, 2);
+	helper_join(&changer);
 	helper_join(&faulter);
 	assert_int_equal(err, -EFAULT);
 }
@@ -601,7 +580,7 @@ static void test_fault_dc2_of_coherent_pages(void **state)
 	struct hmmu_device *owner = core_coherent_device(1, 4);
 
 	(void)state;
-	map_large(BASE);
+	core_map_large(BASE, 1);
 	array_map(core.m, BASE + LARGE, 8 * PAGE, ARRAY_ANON_RW);
 	array_fill(core.m, BASE + LARGE, 8 * PAGE, 1);
 	assert_int_equal(core_migrate(owner, BASE, LARGE + 4 * PAGE, NULL), 0);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device pages on their way back: a CPU fault, by request, by eviction; and
- * what becomes of them when the program's mappings change.
+ * Device pages on their way back: by a CPU fault, by request, by eviction.
  */
 #include "tests/unit/core_fixture.h"
 
@@ -19,21 +18,6 @@ static int setup(void **state)
 	return err;
 }
 
-static void map_filled(uintptr_t addr, size_t bytes)
-{
-	array_map(core.m, addr, bytes, ARRAY_ANON_RW);
-	array_fill(core.m, addr, bytes, 1);
-}
-
-static void map_large(uintptr_t addr, size_t blocks)
-{
-	size_t i;
-
-	map_filled(addr, blocks * LARGE);
-	for (i = 0; i < blocks; i++)
-		array_make_large(core.m, addr + i * LARGE);
-}
-
 static void take(uintptr_t addr, size_t bytes)
 {
 	assert_int_equal(core_migrate(device, addr, bytes, NULL), 0);
@@ -48,11 +32,6 @@ static int home(uintptr_t addr, size_t bytes)
 	err = core_home(addr, bytes, &result);
 	core_check();
 	return err;
-}
-
-static uint64_t device_pages(void)
-{
-	return core_stats().device_pages;
 }
 
 static uint8_t state_of(uintptr_t addr)
@@ -90,7 +69,7 @@ static void test_home_dp1_touch_sees_what_the_device_wrote(void **state)
 	uint64_t v = 0;
 
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	take(BASE, 16 * PAGE);
 	core_device_store(device, BASE + 3 * PAGE, 77);
 	core_device_store(device, BASE + 4 * PAGE + 8, 78);
@@ -112,12 +91,12 @@ static void test_home_dp5_the_block_comes_too(void **state)
 	uint64_t v;
 
 	(void)state;
-	map_large(BASE, 2);
+	core_map_large(BASE, 2);
 	take(BASE, 2 * LARGE);
 	assert_int_equal(core_fault(device, BASE, 2 * LARGE, HMMU_ACCESS_WRITE),
 			 0);
 	assert_int_equal(array_load(core.m, BASE + 9 * PAGE, &v), 0);
-	assert_int_equal(device_pages(), BLOCK);
+	assert_int_equal(core_device_pages(), BLOCK);
 	assert_true(array_page(core.m, BASE)->is_large);
 	assert_int_equal(core_stats().large_home, 1);
 	assert_int_equal(core_stats().pages_home, BLOCK);
@@ -155,7 +134,7 @@ static void test_home_hole_beside_device_pages(void **state)
 	take(BASE, 4 * PAGE);
 	assert_int_equal(array_load(core.m, BASE + 6 * PAGE, &v), 0);
 	assert_int_equal(v, 0);
-	assert_int_equal(device_pages(), 4);
+	assert_int_equal(core_device_pages(), 4);
 	assert_int_equal(core_stats().hole_faults, 1);
 	assert_int_equal(core_stats().cpu_faults, 0);
 	core_check();
@@ -164,7 +143,7 @@ static void test_home_hole_beside_device_pages(void **state)
 static void test_home_fill_leaves_device_pages_alone(void **state)
 {
 	(void)state;
-	map_filled(BASE, 2 * PAGE);
+	core_map_filled(BASE, 2 * PAGE);
 	array_map(core.m, BASE + 2 * PAGE, PAGE, ARRAY_ANON_RW);
 	take(BASE, 2 * PAGE);
 	assert_int_equal(fill(BASE), 0);
@@ -178,7 +157,7 @@ static void test_home_fill_leaves_device_pages_alone(void **state)
 static void test_home_dp2_second_fault_of_a_page(void **state)
 {
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	take(BASE, 4 * PAGE);
 	assert_int_equal(cpu_fault(BASE + PAGE), 0);
 	assert_int_equal(cpu_fault(BASE + PAGE), 0);
@@ -193,7 +172,7 @@ static void test_home_errors_of_a_fault(void **state)
 	const struct array_failure memory = { .times = 1, .err = -ENOMEM };
 
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	array_map(core.m, BASE + 4 * PAGE, PAGE, ARRAY_ANON_RW);
 	take(BASE, 4 * PAGE);
 	array_fail(core.m, ARRAY_PUT, &again);
@@ -204,7 +183,7 @@ static void test_home_errors_of_a_fault(void **state)
 	assert_int_equal(cpu_fault(BASE + 4 * PAGE), -EAGAIN);
 	array_fail(core.m, ARRAY_FILL_HOLE, &memory);
 	assert_int_equal(fill(BASE + 4 * PAGE), -ENOMEM);
-	assert_int_equal(device_pages(), 4);
+	assert_int_equal(core_device_pages(), 4);
 	core_check();
 	array_expect(core.m, BASE, 4 * PAGE, 1);
 }
@@ -219,13 +198,13 @@ static void drop_all(void *arg)
 static void test_home_page_is_dropped_before_it_is_put(void **state)
 {
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	take(BASE, 8 * PAGE);
 	/* The second hold is that of the way home. */
 	array_on(core.m, ARRAY_HOLD, 2, drop_all, NULL);
 	assert_int_equal(cpu_fault(BASE), 1);
 	assert_int_equal(core_stats().pages_dropped, 4);
-	assert_int_equal(device_pages(), 0);
+	assert_int_equal(core_device_pages(), 0);
 	core_check();
 }
 
@@ -235,14 +214,14 @@ static void test_home_ex7_exclusive_page_comes_alone(void **state)
 	uint64_t v;
 
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	take(BASE + 4 * PAGE, 4 * PAGE);
 	assert_int_equal(
 		hmmu_device_make_exclusive(device, BASE, 4 * PAGE, NULL), 0);
 	assert_int_equal(array_load(core.m, BASE + PAGE, &v), 0);
-	assert_int_equal(device_pages(), 7);
+	assert_int_equal(core_device_pages(), 7);
 	assert_int_equal(array_load(core.m, BASE + 5 * PAGE, &v), 0);
-	assert_int_equal(device_pages(), 3);
+	assert_int_equal(core_device_pages(), 3);
 	core_check();
 	array_expect(core.m, BASE, 8 * PAGE, 1);
 }
@@ -252,7 +231,7 @@ static void test_home_ex7_exclusive_page_comes_alone(void **state)
 static void test_home_on_demand(void **state)
 {
 	(void)state;
-	map_large(BASE, 3);
+	core_map_large(BASE, 3);
 	take(BASE, 3 * LARGE);
 	assert_int_equal(home(BASE, 3 * LARGE), 0);
 	assert_int_equal(result.pages_moved, 3 * BLOCK);
@@ -271,7 +250,7 @@ static void test_home_on_demand(void **state)
 static void test_home_of_blocks_in_disorder(void **state)
 {
 	(void)state;
-	map_large(BASE, 3);
+	core_map_large(BASE, 3);
 	take(BASE + LARGE, LARGE);
 	take(BASE, LARGE);
 	take(BASE + 2 * LARGE, LARGE);
@@ -284,12 +263,12 @@ static void test_home_of_blocks_in_disorder(void **state)
 static void test_home_mv17_part_of_a_large_page(void **state)
 {
 	(void)state;
-	map_large(BASE, 3);
+	core_map_large(BASE, 3);
 	take(BASE, 3 * LARGE);
 	assert_int_equal(home(BASE + LARGE - 4 * PAGE, LARGE + 8 * PAGE), 0);
 	assert_int_equal(result.pages_moved, BLOCK + 8);
 	assert_int_equal(result.large_moved, 1);
-	assert_int_equal(device_pages(), 2 * (BLOCK - 4));
+	assert_int_equal(core_device_pages(), 2 * (BLOCK - 4));
 	/* What comes before a large page goes alone, and what follows it. */
 	assert_int_equal(array_calls(core.m, ARRAY_PUT), 3);
 	core_device_expect(device, BASE, 3 * LARGE, 1);
@@ -299,7 +278,7 @@ static void test_home_mv17_part_of_a_large_page(void **state)
 static void test_home_mv24_large_page_is_refused(void **state)
 {
 	(void)state;
-	map_large(BASE, 1);
+	core_map_large(BASE, 1);
 	take(BASE, LARGE);
 	assert_int_equal(hmmu_memory_fail_large(core.memory[0]), 0);
 	assert_int_equal(home(BASE, LARGE), 0);
@@ -350,7 +329,7 @@ static void test_home_refuses_bad_arguments(void **state)
 static void test_home_into_protected_memory(void **state)
 {
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	take(BASE, 4 * PAGE);
 	array_protect(core.m, BASE, 4 * PAGE, RO);
 	assert_int_equal(home(BASE, 4 * PAGE), 0);
@@ -364,7 +343,7 @@ static void test_home_of_coherent_pages(void **state)
 	struct hmmu_device *coherent = core_coherent_device(1, 2);
 
 	(void)state;
-	map_large(BASE, 1);
+	core_map_large(BASE, 1);
 	assert_int_equal(core_migrate(coherent, BASE, LARGE, NULL), 0);
 	assert_int_equal(core_memory_stats(1).used_pages, BLOCK);
 	assert_int_equal(home(BASE, LARGE), 0);
@@ -382,7 +361,7 @@ static void test_home_mv32_evict_one_device(void **state)
 	struct hmmu_device *other = core_device(1, 2);
 
 	(void)state;
-	map_filled(BASE, 2 * LARGE);
+	core_map_filled(BASE, 2 * LARGE);
 	take(BASE, 8 * PAGE);
 	take(BASE + LARGE, 8 * PAGE);
 	assert_int_equal(core_migrate(other, BASE + 8 * PAGE, 8 * PAGE, NULL),
@@ -403,11 +382,11 @@ static void test_home_dp11_when_the_device_goes(void **state)
 	struct hmmu_port *port;
 
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	take(BASE, 8 * PAGE);
 	assert_int_equal(hmmu_port_open(device, &port), 0);
 	assert_int_equal(hmmu_device_destroy(device), -EBUSY);
-	assert_int_equal(device_pages(), 8);
+	assert_int_equal(core_device_pages(), 8);
 	hmmu_port_close(port);
 	assert_int_equal(hmmu_device_destroy(device), 0);
 	core.device[0] = NULL;
@@ -421,7 +400,7 @@ static void test_home_of_everything(void **state)
 	struct hmmu_thread *self = hmmu__enter();
 
 	(void)state;
-	map_filled(BASE, 2 * LARGE);
+	core_map_filled(BASE, 2 * LARGE);
 	take(BASE, 8 * PAGE);
 	assert_int_equal(core_migrate(other, BASE + LARGE, LARGE, NULL), 0);
 	assert_int_equal(hmmu_device_make_exclusive(other, BASE + 20 * PAGE,
@@ -441,7 +420,7 @@ static void test_home_in25_events_name_the_owner(void **state)
 	struct core_log log;
 
 	(void)state;
-	map_filled(BASE, 4 * LARGE);
+	core_map_filled(BASE, 4 * LARGE);
 	take(BASE, LARGE);
 	assert_int_equal(core_migrate(other, BASE + LARGE, LARGE, NULL), 0);
 	/* One block with pages of both; and one that is exclusive. */
@@ -478,7 +457,7 @@ static void test_home_put_is_tried_again(void **state)
 					      .done_bytes = 2 * PAGE };
 
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	take(BASE, 16 * PAGE);
 	array_fail(core.m, ARRAY_PUT, &again);
 	assert_int_equal(home(BASE, 16 * PAGE), 0);
@@ -488,7 +467,7 @@ static void test_home_put_is_tried_again(void **state)
 	assert_int_equal(home(BASE, 16 * PAGE), -ENOMEM);
 	/* What is not home is still on the device. */
 	assert_int_equal(result.pages_moved, 2);
-	assert_int_equal(device_pages(), 14);
+	assert_int_equal(core_device_pages(), 14);
 	array_expect(core.m, BASE, 16 * PAGE, 1);
 }
 
@@ -503,7 +482,7 @@ static void test_home_into_a_hole_in_the_mapping(void **state)
 	(void)state;
 	core_end_device(0);
 	device = core_device(0, 1);
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	take(BASE, 16 * PAGE);
 	array_unmap_unreported(core.m, BASE + 4 * PAGE, 4 * PAGE);
 	assert_int_equal(home(BASE, 16 * PAGE), 0);
@@ -514,7 +493,7 @@ static void test_home_into_a_hole_in_the_mapping(void **state)
 	assert_int_equal(core_stats().pages_dropped, 4);
 	array_expect(core.m, BASE, 4 * PAGE, 1);
 	/* Their places are empty: something else may go there. */
-	map_filled(BASE + LARGE, LARGE);
+	core_map_filled(BASE + LARGE, LARGE);
 	for (i = 0; i < BLOCK; i += 32)
 		take(BASE + LARGE + i * PAGE, 32 * PAGE);
 	core_device_expect(device, BASE + LARGE, LARGE, 1);
@@ -532,7 +511,7 @@ static void test_home_e8_into_a_new_mapping(void **state)
 	uint64_t v = 1;
 
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	take(BASE, 16 * PAGE);
 	array_unmap_unreported(core.m, BASE + 4 * PAGE, 4 * PAGE);
 	array_map(core.m, BASE + 4 * PAGE, 4 * PAGE, ARRAY_ANON_RW);
@@ -553,14 +532,6 @@ struct stall {
 	struct helper change, homing;
 };
 
-static void stall_here(void *arg)
-{
-	struct stall *s = arg;
-
-	step_set(&s->step, 1);
-	step_wait(&s->step, 2);
-}
-
 static void home_some(void *arg)
 {
 	int *err = arg;
@@ -580,9 +551,9 @@ static void test_home_dp14_waits_for_the_drop(void **state)
 	int err = 1;
 
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	take(BASE, 8 * PAGE);
-	array_on(core.m, ARRAY_CHANGED, 1, stall_here, &s);
+	array_on(core.m, ARRAY_CHANGED, 1, stall_here, &s.step);
 	helper_start(&s.change, drop_all, NULL);
 	step_wait(&s.step, 1);
 	holds = array_calls(core.m, ARRAY_HOLD);
@@ -624,206 +595,16 @@ static void test_home_dp2_threads_touch_the_same_pages(void **state)
 	unsigned int round, i;
 
 	(void)state;
-	map_filled(BASE, 64 * PAGE);
+	core_map_filled(BASE, 64 * PAGE);
 	for (round = 0; round < 20; round++) {
 		take(BASE, 64 * PAGE);
 		for (i = 0; i < TOUCHERS; i++)
 			helper_start(&h[i], touch_each_page, NULL);
 		for (i = 0; i < TOUCHERS; i++)
 			helper_join(&h[i]);
-		assert_int_equal(device_pages(), 0);
+		assert_int_equal(core_device_pages(), 0);
 	}
 	assert_int_equal(core_stats().pages_home, 20 * 64);
-}
-
-/* --- changes of the program -------------------------------------------------------- */
-
-/* DP14, DP7, DM5: what is gone is dropped, the rest stays on the device. */
-static void test_home_dp14_unmap_and_discard_drop(void **state)
-{
-	uint64_t v = 1;
-
-	(void)state;
-	map_large(BASE, 1);
-	take(BASE, LARGE);
-	array_unmap(core.m, BASE, 8 * PAGE);
-	array_discard(core.m, BASE + 100 * PAGE, PAGE);
-	assert_int_equal(core_stats().pages_dropped, 9);
-	assert_int_equal(device_pages(), BLOCK - 9);
-	assert_int_equal(core_memory_stats(0).used_pages, BLOCK - 9);
-	core_check();
-	assert_int_equal(array_load(core.m, BASE + 100 * PAGE, &v), 0);
-	assert_int_equal(v, 0);
-	assert_int_equal(core_device_load(device, BASE + 9 * PAGE),
-			 array_number(9, 1));
-	array_unmap(core.m, BASE + 8 * PAGE, LARGE - 8 * PAGE);
-	assert_int_equal(core_memory_stats(0).free_chunks, 4);
-	/* A new mapping has nothing of the old one (E8). */
-	array_map(core.m, BASE, LARGE, ARRAY_ANON_RW);
-	assert_int_equal(array_load(core.m, BASE + 9 * PAGE, &v), 0);
-	assert_int_equal(v, 0);
-	take(BASE, LARGE);
-	assert_int_equal(core_device_load(device, BASE + 9 * PAGE), 0);
-}
-
-static void test_home_dp14_drops_coherent_places(void **state)
-{
-	struct hmmu_device *coherent = core_coherent_device(1, 2);
-
-	(void)state;
-	map_filled(BASE, 8 * PAGE);
-	assert_int_equal(core_migrate(coherent, BASE, 8 * PAGE, NULL), 0);
-	array_unmap(core.m, BASE, 4 * PAGE);
-	assert_int_equal(core_memory_stats(1).used_pages, 4);
-	array_discard(core.m, BASE + 4 * PAGE, 4 * PAGE);
-	assert_int_equal(core_memory_stats(1).used_pages, 0);
-	core_check();
-}
-
-/* DP15: over blocks, to an address that lies otherwise in its block. */
-static void test_home_dp15_move_carries_pages_along(void **state)
-{
-	const uintptr_t to = BASE + 4 * LARGE + 100 * PAGE;
-
-	(void)state;
-	map_large(BASE, 2);
-	take(BASE, 2 * LARGE);
-	core_device_expect(device, BASE, LARGE, 1);
-	array_move(core.m, BASE, to, 2 * LARGE);
-	assert_int_equal(device_pages(), 2 * BLOCK);
-	assert_int_equal(core_stats().pages_home, 0);
-	assert_int_equal(core_mapped_pages(device, BASE, ARRAY_END - BASE), 0);
-	core_check();
-	core_device_expect(device, to, 2 * LARGE, 1);
-	array_expect(core.m, to, 2 * LARGE, 1);
-	assert_int_equal(device_pages(), 0);
-}
-
-/* A large page that lands on a block is one still. */
-static void test_home_dp15_large_page_stays_large(void **state)
-{
-	(void)state;
-	map_large(BASE, 1);
-	take(BASE, LARGE);
-	array_move(core.m, BASE, BASE + 3 * LARGE, LARGE);
-	assert_int_equal(
-		core_fault(device, BASE + 3 * LARGE, 1, HMMU_ACCESS_READ), 0);
-	assert_int_equal(
-		hmmu_mirror_leaf_lg2(core_leaf(device, BASE + 3 * LARGE)),
-		HMMU_LARGE_LG2);
-	core_check();
-}
-
-/* Part of what is moved is on the device; what is beside it stays. */
-static void test_home_dp15_move_of_a_part(void **state)
-{
-	(void)state;
-	map_filled(BASE, 32 * PAGE);
-	take(BASE + 4 * PAGE, 4 * PAGE);
-	take(BASE + 10 * PAGE, 4 * PAGE);
-	take(BASE + 20 * PAGE, 4 * PAGE);
-	array_move(core.m, BASE + 6 * PAGE, BASE + LARGE, 10 * PAGE);
-	core_check();
-	assert_int_equal(device_pages(), 12);
-	core_device_expect(device, BASE, 6 * PAGE, 1);
-	array_expect(core.m, BASE, 6 * PAGE, 1);
-	assert_int_equal(core_device_load(device, BASE + LARGE + PAGE),
-			 array_number(7, 1));
-	assert_int_equal(core_device_load(device, BASE + LARGE + 4 * PAGE),
-			 array_number(10, 1));
-}
-
-/* Without memory to record them they land in system memory, and are not lost. */
-static void test_home_dp15_move_without_memory(void **state)
-{
-	const uintptr_t to = BASE + 5 * LARGE - 4 * PAGE;
-	uint64_t n;
-
-	(void)state;
-	for (n = 1; n < 10; n++) {
-		map_filled(BASE, 8 * PAGE);
-		take(BASE, 8 * PAGE);
-		hmmu__fault_points_arm_thread(n);
-		array_move(core.m, BASE, to, 8 * PAGE);
-		hmmu__fault_points_disarm();
-		core_check();
-		array_expect(core.m, to, 8 * PAGE, 1);
-		array_unmap(core.m, to, 8 * PAGE);
-	}
-}
-
-static void test_home_dp15_put_of_a_moved_page_is_tried_again(void **state)
-{
-	const struct array_failure again = { .times = 5, .err = -EAGAIN };
-
-	(void)state;
-	map_filled(BASE, 4 * PAGE);
-	take(BASE, 4 * PAGE);
-	array_fail(core.m, ARRAY_PUT, &again);
-	hmmu__fault_points_arm_thread(1);
-	array_move(core.m, BASE, BASE + 6 * LARGE, 4 * PAGE);
-	hmmu__fault_points_disarm();
-	assert_true(core.m->failed[ARRAY_PUT] || !HMMU_FAULT_POINTS);
-	core_check();
-	array_expect(core.m, BASE + 6 * LARGE, 4 * PAGE, 1);
-}
-
-/* Lifted pages are at no address, until they land or are dropped. */
-static void test_home_lift_land_and_drop(void **state)
-{
-	struct hmmu_thread *self = hmmu__enter();
-	struct hmmu_lifted first, second, none;
-
-	(void)state;
-	map_filled(BASE, 16 * PAGE);
-	take(BASE, 4 * PAGE);
-	take(BASE + 8 * PAGE, 4 * PAGE);
-	assert_true(hmmu__core_lift(core.space, BASE, BASE + LARGE, &first));
-	assert_int_equal(first.addr, BASE);
-	assert_int_equal(first.pages, 4);
-	assert_ptr_equal(first.memory, core.memory[0]);
-	assert_true(
-		hmmu__core_lift(core.space, BASE, BASE + 10 * PAGE, &second));
-	assert_int_equal(second.addr, BASE + 8 * PAGE);
-	assert_int_equal(second.pages, 2);
-	assert_false(
-		hmmu__core_lift(core.space, BASE, BASE + 10 * PAGE, &none));
-	assert_int_equal(core_memory_stats(0).used_pages, 8);
-	hmmu__core_land(core.space, &first, BASE);
-	hmmu__core_land(core.space, &second, BASE + 8 * PAGE);
-	hmmu__leave(self);
-	core_check();
-	array_expect(core.m, BASE, 16 * PAGE, 1);
-	/* Dropped: only when the mapping has gone. */
-	take(BASE, 4 * PAGE);
-	array_unmap_unreported(core.m, BASE, 4 * PAGE);
-	self = hmmu__enter();
-	assert_true(hmmu__core_lift(core.space, BASE, BASE + LARGE, &first));
-	hmmu__core_lifted_drop(core.space, &first);
-	hmmu__leave(self);
-	array_unmap_report(core.m, BASE, 4 * PAGE);
-	assert_int_equal(core_memory_stats(0).used_pages, 0);
-	assert_int_equal(core_stats().pages_dropped, 4);
-	core_check();
-}
-
-/* --- what is asked of core --------------------------------------------------------- */
-
-static void test_home_whether_pages_are_away(void **state)
-{
-	struct hmmu_space *s = core.space;
-	uintptr_t at = 0;
-
-	(void)state;
-	map_filled(BASE, 3 * LARGE);
-	assert_false(hmmu__core_is_held(s, 0, UINTPTR_MAX));
-	assert_false(hmmu__core_next_away(s, 0, UINTPTR_MAX, &at));
-	take(BASE + 2 * LARGE + 5 * PAGE, PAGE);
-	assert_true(hmmu__core_is_held(s, BASE, BASE + 3 * LARGE));
-	assert_false(hmmu__core_is_away(s, BASE, BASE + 2 * LARGE));
-	assert_true(hmmu__core_next_away(s, BASE, ARRAY_END, &at));
-	assert_int_equal(at, BASE + 2 * LARGE);
-	assert_int_equal(hmmu__core_device_pages(s), 1);
 }
 
 /* --- failures -------------------------------------------------------------------- */
@@ -854,8 +635,8 @@ static void make_again(int err)
 static void test_home_sweep(void **state)
 {
 	(void)state;
-	map_filled(BASE, 40 * PAGE);
-	map_large(BASE + LARGE, 1);
+	core_map_filled(BASE, 40 * PAGE);
+	core_map_large(BASE + LARGE, 1);
 	make_both();
 	core_sweep(home_both, make_again);
 }
@@ -872,40 +653,10 @@ static int touch_both(void)
 static void test_home_dp1_sweep(void **state)
 {
 	(void)state;
-	map_filled(BASE, 40 * PAGE);
-	map_large(BASE + LARGE, 1);
+	core_map_filled(BASE, 40 * PAGE);
+	core_map_large(BASE + LARGE, 1);
 	make_both();
 	core_sweep(touch_both, make_again);
-}
-
-/* Changes can not fail: what they drop is dropped. */
-static int change_some(void)
-{
-	array_discard(core.m, BASE + 2 * PAGE, 2 * PAGE);
-	array_move(core.m, BASE + 8 * PAGE, BASE + 2 * LARGE, 8 * PAGE);
-	array_unmap(core.m, BASE + 20 * PAGE, 4 * PAGE);
-	return 0;
-}
-
-static void make_changed_again(int err)
-{
-	assert_int_equal(err, 0);
-	array_expect(core.m, BASE, 2 * PAGE, 1);
-	array_unmap(core.m, BASE, 8 * PAGE);
-	array_unmap(core.m, BASE + 16 * PAGE, 4 * PAGE);
-	array_unmap(core.m, BASE + 24 * PAGE, 16 * PAGE);
-	array_unmap(core.m, BASE + 2 * LARGE, 8 * PAGE);
-	assert_int_equal(core_memory_stats(0).used_pages, 0);
-	map_filled(BASE, 40 * PAGE);
-	take(BASE, 40 * PAGE);
-}
-
-static void test_home_dp14_sweep(void **state)
-{
-	(void)state;
-	map_filled(BASE, 40 * PAGE);
-	take(BASE, 40 * PAGE);
-	core_sweep(change_some, make_changed_again);
 }
 
 #define HOME_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, core_teardown)
@@ -939,18 +690,8 @@ int main(void)
 		HOME_TEST(test_home_e8_into_a_new_mapping),
 		HOME_TEST(test_home_dp14_waits_for_the_drop),
 		HOME_TEST(test_home_dp2_threads_touch_the_same_pages),
-		HOME_TEST(test_home_dp14_unmap_and_discard_drop),
-		HOME_TEST(test_home_dp14_drops_coherent_places),
-		HOME_TEST(test_home_dp15_move_carries_pages_along),
-		HOME_TEST(test_home_dp15_large_page_stays_large),
-		HOME_TEST(test_home_dp15_move_of_a_part),
-		HOME_TEST(test_home_dp15_move_without_memory),
-		HOME_TEST(test_home_dp15_put_of_a_moved_page_is_tried_again),
-		HOME_TEST(test_home_lift_land_and_drop),
-		HOME_TEST(test_home_whether_pages_are_away),
 		HOME_TEST(test_home_sweep),
 		HOME_TEST(test_home_dp1_sweep),
-		HOME_TEST(test_home_dp14_sweep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

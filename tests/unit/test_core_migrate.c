@@ -37,26 +37,6 @@ static int migrate(uintptr_t addr, size_t bytes)
 	return err;
 }
 
-static void map_filled(uintptr_t addr, size_t bytes)
-{
-	array_map(core.m, addr, bytes, ARRAY_ANON_RW);
-	array_fill(core.m, addr, bytes, 1);
-}
-
-static void map_large(uintptr_t addr, size_t blocks)
-{
-	size_t i;
-
-	map_filled(addr, blocks * LARGE);
-	for (i = 0; i < blocks; i++)
-		array_make_large(core.m, addr + i * LARGE);
-}
-
-static uint64_t device_pages(void)
-{
-	return core_stats().device_pages;
-}
-
 static unsigned int leaf_lg2(uintptr_t addr)
 {
 	return hmmu_mirror_leaf_lg2(core_leaf(device, addr));
@@ -67,12 +47,12 @@ static unsigned int leaf_lg2(uintptr_t addr)
 static void test_migrate_moves_content(void **state)
 {
 	(void)state;
-	map_filled(BASE, 20 * PAGE);
+	core_map_filled(BASE, 20 * PAGE);
 	assert_int_equal(migrate(BASE + PAGE, 8 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 8);
 	assert_int_equal(result.large_moved, 0);
 	core_device_expect(device, BASE, 20 * PAGE, 1);
-	assert_int_equal(device_pages(), 8);
+	assert_int_equal(core_device_pages(), 8);
 	assert_int_equal(core_stats().pages_to_device, 8);
 	/* MV4: again, and all of it is there. */
 	assert_int_equal(migrate(BASE + PAGE, 8 * PAGE), 0);
@@ -103,8 +83,8 @@ static void test_migrate_mv8_absent_pages_become_zeroes(void **state)
 static void test_migrate_mv16_large_pages_move_whole(void **state)
 {
 	(void)state;
-	map_large(BASE, 2);
-	map_filled(BASE + 2 * LARGE, LARGE);
+	core_map_large(BASE, 2);
+	core_map_filled(BASE + 2 * LARGE, LARGE);
 	assert_int_equal(migrate(BASE, 3 * LARGE), 0);
 	assert_int_equal(result.pages_moved, 3 * BLOCK);
 	assert_int_equal(result.large_moved, 2);
@@ -142,7 +122,7 @@ static void test_migrate_in_batches(void **state)
 static void test_migrate_mv17_part_of_a_large_page(void **state)
 {
 	(void)state;
-	map_large(BASE, 1);
+	core_map_large(BASE, 1);
 	assert_int_equal(migrate(BASE + 10 * PAGE, 100 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 100);
 	assert_int_equal(result.large_moved, 0);
@@ -155,7 +135,7 @@ static void test_migrate_mv17_part_of_a_large_page(void **state)
 static void test_migrate_mv24_large_page_without_a_large_place(void **state)
 {
 	(void)state;
-	map_large(BASE, 1);
+	core_map_large(BASE, 1);
 	assert_int_equal(hmmu_memory_fail_large(core.memory[0]), 0);
 	assert_int_equal(migrate(BASE, LARGE), 0);
 	assert_int_equal(result.pages_moved, BLOCK);
@@ -165,13 +145,13 @@ static void test_migrate_mv24_large_page_without_a_large_place(void **state)
 	assert_int_equal(leaf_lg2(BASE), HMMU_PAGE_LG2);
 	/* Every chunk has a page of somebody's: 3 * 511 single ones are left. */
 	array_unmap(core.m, BASE, LARGE);
-	map_filled(BASE + LARGE, 4 * PAGE);
+	core_map_filled(BASE + LARGE, 4 * PAGE);
 	assert_int_equal(migrate(BASE + LARGE, PAGE), 0);
-	map_large(BASE + 2 * LARGE, 3);
+	core_map_large(BASE + 2 * LARGE, 3);
 	assert_int_equal(migrate(BASE + 2 * LARGE, 3 * LARGE), 0);
 	assert_int_equal(result.pages_moved, 3 * BLOCK);
 	assert_int_equal(result.large_moved, 3);
-	map_large(BASE + 6 * LARGE, 1);
+	core_map_large(BASE + 6 * LARGE, 1);
 	assert_int_equal(migrate(BASE + 6 * LARGE, LARGE), 0);
 	assert_int_equal(result.pages_moved, BLOCK - 1);
 	assert_int_equal(result.stayed[HMMU_STAY_FULL], 1);
@@ -186,13 +166,13 @@ static void test_migrate_mv16_into_a_chunk_that_had_small_pages(void **state)
 	(void)state;
 	core_end_device(0);
 	device = core_device(0, 1);
-	map_filled(BASE, 4 * PAGE);
-	map_large(BASE + LARGE, 1);
+	core_map_filled(BASE, 4 * PAGE);
+	core_map_large(BASE + LARGE, 1);
 	assert_int_equal(migrate(BASE, 4 * PAGE), 0);
 	assert_int_equal(core_home(BASE, 4 * PAGE, NULL), 0);
 	array_fail(core.m, ARRAY_EMPTY, &f);
 	assert_int_equal(migrate(BASE + LARGE, LARGE), -ENOMEM);
-	assert_int_equal(device_pages(), 0);
+	assert_int_equal(core_device_pages(), 0);
 	assert_int_equal(migrate(BASE + LARGE, LARGE), 0);
 	assert_int_equal(result.large_moved, 1);
 }
@@ -203,8 +183,8 @@ static void test_migrate_into_single_places(void **state)
 	(void)state;
 	core_end_device(0);
 	device = core_device(0, 1);
-	map_filled(BASE, LARGE);
-	map_filled(BASE + LARGE, 4 * PAGE);
+	core_map_filled(BASE, LARGE);
+	core_map_filled(BASE + LARGE, 4 * PAGE);
 	assert_int_equal(migrate(BASE, LARGE), 0);
 	assert_int_equal(core_home(BASE + 3 * PAGE, PAGE, NULL), 0);
 	assert_int_equal(core_home(BASE + 9 * PAGE, PAGE, NULL), 0);
@@ -218,7 +198,7 @@ static void test_migrate_into_single_places(void **state)
 static void test_migrate_places_lie_beside_each_other(void **state)
 {
 	(void)state;
-	map_filled(BASE, LARGE);
+	core_map_filled(BASE, LARGE);
 	assert_int_equal(migrate(BASE + 100 * PAGE, 100 * PAGE), 0);
 	assert_int_equal(migrate(BASE, 100 * PAGE), 0);
 	assert_int_equal(migrate(BASE + 200 * PAGE, LARGE - 200 * PAGE), 0);
@@ -235,7 +215,7 @@ static void test_migrate_small_runs_share_a_chunk(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		map_filled(BASE + i * LARGE, 8 * PAGE);
+		core_map_filled(BASE + i * LARGE, 8 * PAGE);
 		assert_int_equal(migrate(BASE + i * LARGE, 8 * PAGE), 0);
 	}
 	assert_int_equal(core_memory_stats(0).free_chunks, 3);
@@ -248,14 +228,14 @@ static void test_migrate_small_runs_share_a_chunk(void **state)
 static void test_migrate_dp9_kinds_of_memory(void **state)
 {
 	(void)state;
-	map_filled(BASE, PAGE);
+	core_map_filled(BASE, PAGE);
 	array_map(core.m, BASE + 2 * PAGE, PAGE, SHARED_RW);
 	array_map(core.m, BASE + 3 * PAGE, PAGE, RO);
 	array_map(core.m, BASE + 4 * PAGE, PAGE, HMMU_VMA_ANON);
 	array_map(core.m, BASE + 5 * PAGE, PAGE, ARRAY_ANON_RW | HMMU_VMA_OWN);
 	array_map(core.m, BASE + 6 * PAGE, PAGE,
 		  ARRAY_ANON_RW | HMMU_VMA_SPECIAL);
-	map_filled(BASE + 7 * PAGE, PAGE);
+	core_map_filled(BASE + 7 * PAGE, PAGE);
 	assert_int_equal(migrate(BASE, 16 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 2);
 	assert_int_equal(result.stayed[HMMU_STAY_UNMAPPED], 1 + 8);
@@ -269,7 +249,7 @@ static void test_migrate_dp9_kinds_of_memory(void **state)
 static void test_migrate_mv14_held_pages_stay(void **state)
 {
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	array_stay(core.m, BASE + 2 * PAGE, 2 * PAGE, HMMU_STAY_PINNED);
 	array_stay(core.m, BASE + 6 * PAGE, 3 * PAGE, HMMU_STAY_LOCKED);
 	assert_int_equal(migrate(BASE, 16 * PAGE), 0);
@@ -286,14 +266,14 @@ static void test_migrate_mv14_held_pages_stay(void **state)
 static void test_migrate_mv15_shared_pages_are_unshared(void **state)
 {
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	array_share(core.m, BASE + 2 * PAGE, 4 * PAGE);
 	assert_int_equal(migrate(BASE, 16 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 16);
 	assert_int_equal(array_calls(core.m, ARRAY_FAULT_IN), 1);
 	core_device_expect(device, BASE, 16 * PAGE, 1);
 	/* A large one is split by that. */
-	map_large(BASE + LARGE, 1);
+	core_map_large(BASE + LARGE, 1);
 	array_share(core.m, BASE + LARGE, LARGE);
 	assert_int_equal(migrate(BASE + LARGE, LARGE), 0);
 	assert_int_equal(result.pages_moved, BLOCK);
@@ -306,7 +286,7 @@ static void test_migrate_mv15_unsharing_fails(void **state)
 	const struct array_failure f = { .times = 1, .err = -ENOMEM };
 
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	array_share(core.m, BASE + PAGE, PAGE);
 	array_fail(core.m, ARRAY_FAULT_IN, &f);
 	assert_int_equal(migrate(BASE, 4 * PAGE), 0);
@@ -318,7 +298,7 @@ static void test_migrate_mv15_unsharing_fails(void **state)
 static void test_migrate_e1_excluded_pages_stay(void **state)
 {
 	(void)state;
-	map_large(BASE, 2);
+	core_map_large(BASE, 2);
 	array_exclude(core.m, BASE + 7 * PAGE, PAGE, HMMU_STAY_IN_USE);
 	array_exclude(core.m, BASE + 9 * PAGE, 2 * PAGE, HMMU_STAY_HMMU);
 	assert_int_equal(migrate(BASE, 2 * LARGE), 0);
@@ -334,8 +314,8 @@ static void test_migrate_e1_excluded_pages_stay(void **state)
 static void test_migrate_pn2_pinned_pages_stay(void **state)
 {
 	(void)state;
-	map_large(BASE, 1);
-	map_filled(BASE + LARGE, 8 * PAGE);
+	core_map_large(BASE, 1);
+	core_map_filled(BASE + LARGE, 8 * PAGE);
 	assert_int_equal(hmmu_pin_range(core.space, BASE + 3 * PAGE, PAGE), 0);
 	assert_int_equal(
 		hmmu_pin_range(core.space, BASE + LARGE + PAGE, 2 * PAGE), 0);
@@ -356,7 +336,7 @@ static void test_migrate_mv7_pages_of_another_device_stay(void **state)
 	struct hmmu_device *other = core_device(1, 1);
 
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	assert_int_equal(core_migrate(other, BASE + 4 * PAGE, 4 * PAGE, NULL),
 			 0);
 	assert_int_equal(hmmu_device_make_exclusive(other, BASE + 10 * PAGE,
@@ -374,7 +354,7 @@ static void test_migrate_mv7_pages_of_another_device_stay(void **state)
 static void test_migrate_mv18_full_memory(void **state)
 {
 	(void)state;
-	map_filled(BASE, 6 * LARGE);
+	core_map_filled(BASE, 6 * LARGE);
 	assert_int_equal(migrate(BASE, 6 * LARGE), 0);
 	assert_int_equal(result.pages_moved, 4 * BLOCK);
 	assert_int_equal(result.stayed[HMMU_STAY_FULL], 2 * BLOCK);
@@ -396,7 +376,7 @@ static void test_migrate_mapping_that_can_not_be_armed(void **state)
 					      .why = HMMU_STAY_KERNEL };
 
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	array_fail(core.m, ARRAY_ARM, &busy);
 	assert_int_equal(migrate(BASE, 8 * PAGE), 0);
 	assert_int_equal(result.stayed[HMMU_STAY_FOREIGN], 8);
@@ -414,7 +394,7 @@ static void test_migrate_mv11_changing_mapping(void **state)
 					      .err = -EAGAIN };
 
 	(void)state;
-	map_filled(BASE, 2 * PAGE);
+	core_map_filled(BASE, 2 * PAGE);
 	array_fail(core.m, ARRAY_ARM, &thrice);
 	assert_int_equal(migrate(BASE, 2 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 2);
@@ -432,7 +412,7 @@ static void test_migrate_mv11_changing_mapping(void **state)
 static void test_migrate_e2_releases_what_it_armed(void **state)
 {
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	array_stay(core.m, BASE, 4 * PAGE, HMMU_STAY_LOCKED);
 	assert_int_equal(migrate(BASE, 4 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 0);
@@ -462,7 +442,7 @@ static void test_migrate_without_take(void **state)
 	(void)state;
 	private = core_device(0, 1);
 	with_coherent = core_coherent_device(1, 1);
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	warnings = 0;
 	hmmu_log_set(count_warning, NULL, HMMU_LOG_WARN);
 	assert_int_equal(core_migrate(private, BASE, PAGE, NULL), -EOPNOTSUPP);
@@ -471,7 +451,7 @@ static void test_migrate_without_take(void **state)
 	hmmu_log_set(NULL, NULL, HMMU_LOG_WARN);
 	assert_int_equal(warnings, 1);
 	assert_int_equal(core_migrate(with_coherent, BASE, 4 * PAGE, NULL), 0);
-	assert_int_equal(device_pages(), 4);
+	assert_int_equal(core_device_pages(), 4);
 	assert_int_equal(core_fault(private, BASE, PAGE, HMMU_ACCESS_WRITE), 0);
 }
 
@@ -500,7 +480,7 @@ static void test_migrate_in25_event_and_owner(void **state)
 	struct core_log log;
 
 	(void)state;
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	array_map(core.m, BASE + 4 * PAGE, 4 * PAGE, SHARED_RW);
 	core_log_begin(&log, BASE, 8 * PAGE);
 	assert_int_equal(core_fault(other, BASE, 8 * PAGE, HMMU_ACCESS_READ),
@@ -523,14 +503,6 @@ struct stall {
 	_Atomic int step;
 	struct helper change, migration;
 };
-
-static void stall_here(void *arg)
-{
-	struct stall *s = arg;
-
-	step_set(&s->step, 1);
-	step_wait(&s->step, 2);
-}
 
 static void unmap_pages(void *arg)
 {
@@ -562,12 +534,12 @@ static void check_conflict(void (*change)(void *arg), bool mapped_anew)
 	unsigned int holds;
 	int err = 1;
 
-	map_filled(BASE, 8 * PAGE);
-	array_on(core.m, ARRAY_CHANGED, 1, stall_here, &s);
+	core_map_filled(BASE, 8 * PAGE);
+	array_on(core.m, ARRAY_CHANGED, 1, stall_here, &s.step);
 	helper_start(&s.change, change, NULL);
 	step_wait(&s.step, 1);
 	if (mapped_anew)
-		map_filled(BASE, 8 * PAGE);
+		core_map_filled(BASE, 8 * PAGE);
 	holds = array_calls(core.m, ARRAY_HOLD);
 	helper_start(&s.migration, migrate_pages, &err);
 	while (array_calls(core.m, ARRAY_HOLD) == holds)
@@ -579,7 +551,7 @@ static void check_conflict(void (*change)(void *arg), bool mapped_anew)
 	helper_join(&s.migration);
 	assert_int_equal(err, 0);
 	assert_int_equal(result.pages_moved, 8);
-	assert_int_equal(device_pages(), 8);
+	assert_int_equal(core_device_pages(), 8);
 	core_check();
 }
 
@@ -601,7 +573,7 @@ static void test_migrate_dp14_takes_nothing_between_discard_and_drop(void **s)
 static void test_migrate_mapping_changes_before_it_is_taken(void **state)
 {
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	array_on(core.m, ARRAY_ARM, 1, unmap_pages, NULL);
 	assert_int_equal(migrate(BASE, 16 * PAGE), 0);
 	assert_int_equal(result.pages_moved, 8);
@@ -627,9 +599,9 @@ static void test_migrate_mv12_fault_meanwhile_waits(void **state)
 	struct helper faulter;
 
 	(void)state;
-	map_filled(BASE, 16 * PAGE);
+	core_map_filled(BASE, 16 * PAGE);
 	assert_int_equal(core_fault(device, BASE, PAGE, HMMU_ACCESS_WRITE), 0);
-	array_on(core.m, ARRAY_HOLD, 1, stall_here, &s);
+	array_on(core.m, ARRAY_HOLD, 1, stall_here, &s.step);
 	helper_start(&s.migration, migrate_pages, &err);
 	step_wait(&s.step, 1);
 	assert_int_equal(core_leaf(device, BASE), 0);
@@ -681,7 +653,7 @@ static void test_migrate_dc1_coherent_pages_stay_with_the_cpu(void **state)
 	core_device_store(coherent, BASE + 4 * PAGE, 9);
 	array_expect(core.m, BASE, 4 * PAGE, 1);
 	assert_int_equal(core_stats().cpu_faults, 0);
-	assert_int_equal(device_pages(), 8);
+	assert_int_equal(core_device_pages(), 8);
 }
 
 /* It need not be writable; it must be anonymous. */
@@ -701,7 +673,7 @@ static void test_migrate_coherent_kinds_of_memory(void **state)
 static void test_migrate_coherent_beside_private(void **state)
 {
 	(void)state;
-	map_filled(BASE, 12 * PAGE);
+	core_map_filled(BASE, 12 * PAGE);
 	assert_int_equal(core_migrate(device, BASE + 4 * PAGE, 4 * PAGE, NULL),
 			 0);
 	assert_int_equal(migrate_coherent(BASE, 12 * PAGE), 0);
@@ -732,7 +704,7 @@ static void check_coherent_answer(enum array_op op, int answer, int want,
 static void test_migrate_coherent_must_be_watched(void **state)
 {
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	check_coherent_answer(ARRAY_WATCH, -EOPNOTSUPP, 0, 0,
 			      HMMU_STAY_FOREIGN);
 	check_coherent_answer(ARRAY_WATCH, -EBUSY, 0, 0, HMMU_STAY_FOREIGN);
@@ -770,8 +742,8 @@ static void test_migrate_mv29_sweep(void **state)
 {
 	(void)state;
 	core.m->has_large = true;
-	map_filled(BASE, SMALL_PAGES * PAGE);
-	map_large(BASE + LARGE, 1);
+	core_map_filled(BASE, SMALL_PAGES * PAGE);
+	core_map_large(BASE + LARGE, 1);
 	core_sweep(migrate_both, home_both);
 }
 
@@ -797,8 +769,8 @@ static void home_all_coherent(int err)
 static void test_migrate_coherent_sweep(void **state)
 {
 	(void)state;
-	map_filled(BASE, SMALL_PAGES * PAGE);
-	map_large(BASE + LARGE, 1);
+	core_map_filled(BASE, SMALL_PAGES * PAGE);
+	core_map_large(BASE + LARGE, 1);
 	core_sweep(migrate_all_coherent, home_all_coherent);
 }
 
@@ -810,7 +782,7 @@ static void test_migrate_mv29_result_of_a_partial_failure(void **state)
 					 .done_bytes = 3 * PAGE };
 
 	(void)state;
-	map_filled(BASE, 8 * PAGE);
+	core_map_filled(BASE, 8 * PAGE);
 	array_fail(core.m, ARRAY_TAKE, &f);
 	assert_int_equal(migrate(BASE, 8 * PAGE), -ENOMEM);
 	assert_int_equal(result.pages_moved, 3);

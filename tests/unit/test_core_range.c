@@ -543,18 +543,6 @@ static void test_range_rf40_timeout_bounds_collisions(void **state)
 }
 
 /* RF23, IN8: begun in the middle of a change, it waits for the end. */
-struct stall {
-	_Atomic int step;
-};
-
-static void stall_here(void *arg)
-{
-	struct stall *s = arg;
-
-	step_set(&s->step, 1);
-	step_wait(&s->step, 2);
-}
-
 static void fault_unlocked(void *arg)
 {
 	struct hmmu_range *r = arg;
@@ -565,19 +553,19 @@ static void fault_unlocked(void *arg)
 static void test_range_waits_for_a_change_to_end(void **state)
 {
 	struct helper changer, faulter;
-	struct stall s = { 0 };
+	_Atomic int step = 0;
 	struct hmmu_range r;
 
 	(void)state;
 	array_map(core.m, BASE, 4 * PAGE, ARRAY_ANON_RW);
 	r = range_of(0, 1);
 	ask(0, 1, FAULT);
-	array_on(core.m, ARRAY_BEGUN, 1, stall_here, &s);
+	array_on(core.m, ARRAY_BEGUN, 1, stall_here, &step);
 	helper_start(&changer, discard_first, NULL);
-	step_wait(&s.step, 1);
+	step_wait(&step, 1);
 	helper_start(&faulter, fault_unlocked, &r);
 	assert_false(helper_is_done_soon(&faulter));
-	step_set(&s.step, 2);
+	step_set(&step, 2);
 	helper_join(&changer);
 	helper_join(&faulter);
 	expect(0, 1, VALID | WRITE);

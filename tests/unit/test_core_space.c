@@ -350,14 +350,6 @@ struct stall {
 	struct helper h;
 };
 
-static void stall_here(void *arg)
-{
-	struct stall *s = arg;
-
-	step_set(&s->step, 1);
-	step_wait(&s->step, 2);
-}
-
 static void discard_first(void *arg)
 {
 	(void)arg;
@@ -367,7 +359,7 @@ static void discard_first(void *arg)
 static void stall_begin(struct stall *s)
 {
 	*s = (struct stall){ 0 };
-	array_on(core.m, ARRAY_CHANGED, 1, stall_here, s);
+	array_on(core.m, ARRAY_CHANGED, 1, stall_here, &s->step);
 	helper_start(&s->h, discard_first, NULL);
 	step_wait(&s->step, 1);
 }
