@@ -282,8 +282,10 @@ static const struct facility_row rows[] = {
 		.needs_uffd = true,
 		.has = has_move,
 		.yes = "UFFDIO_MOVE works: pages migrate without a copy",
-		.no = "UFFDIO_MOVE does not work: it needs Linux 6.8",
-		.instead = HMMU__WITHOUT_MOVE,
+		.no = "UFFDIO_MOVE does not work: " HMMU__MOVE_REMEDY,
+		.instead = "migration to host-private memory and exclusive "
+			   "access fail with EOPNOTSUPP; notifiers, ranges, "
+			   "mirrors, ports and coherent memory work",
 	},
 	{
 		.name = "write-protect",

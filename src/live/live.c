@@ -179,7 +179,8 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 		return err;
 	l->hooks = !o->no_hooks && l->platform.hooks_allowed;
 	l->lends = l->hooks && l->platform.user_mode_only;
-	l->mm.no_take = l->platform.have_move ? NULL : HMMU__WITHOUT_MOVE;
+	l->mm.no_take = l->platform.have_move ? NULL :
+						hmmu__without_move_sentence();
 	l->mm.ops = l->platform.have_move ? &live_ops : &live_ops_without_take;
 	if (hmmu__is_exhausted(l->platform.uffd))
 		return l->platform.uffd;

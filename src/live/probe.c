@@ -50,6 +50,18 @@ const char *hmmu__force_sentence(enum hmmu__force which)
 	return forces[which].sentence;
 }
 
+#define MIGRATION_FAILS                                                    \
+	"migration to host-private memory and exclusive access fail with " \
+	"EOPNOTSUPP: "
+
+const char *hmmu__without_move_sentence(void)
+{
+	if (hmmu__force_is_set(HMMU__FORCE_NO_MOVE))
+		return MIGRATION_FAILS "UFFDIO_MOVE is disabled by "
+				       "HMMU_FORCE_NO_MOVE: unset it";
+	return MIGRATION_FAILS HMMU__MOVE_REMEDY;
+}
+
 /* --- userfaultfd ---------------------------------------------------------- */
 
 #define UFFD_FLAGS (O_CLOEXEC | O_NONBLOCK)

@@ -19,12 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The consequence of a kernel without UFFDIO_MOVE, and how to get one. */
-#define HMMU__WITHOUT_MOVE                                                 \
-	"migration to host-private memory and exclusive access fail with " \
-	"EOPNOTSUPP: install Linux 6.8 or newer (Debian 12: apt install "  \
-	"linux-image-6.12-amd64); notifiers, ranges, mirrors, ports and "  \
-	"coherent memory work"
+/* The kernel that has UFFDIO_MOVE, and how Debian 12 gets it. */
+#define HMMU__MOVE_REMEDY                                     \
+	"install Linux 6.8 or newer (Debian 12: apt install " \
+	"linux-image-6.12-amd64)"
 
 enum hmmu__force {
 	HMMU__FORCE_NO_UFFD,
@@ -42,6 +40,11 @@ enum hmmu__force {
 bool hmmu__force_is_set(enum hmmu__force which);
 /* A static sentence that names the variable which disabled a facility. */
 const char *hmmu__force_sentence(enum hmmu__force which);
+/*
+ * What fails without UFFDIO_MOVE, and the remedy: to unset the variable that
+ * disabled it, otherwise another kernel. A static sentence for the log.
+ */
+const char *hmmu__without_move_sentence(void);
 
 /*
  * @uffd is a userfaultfd, close-on-exec and non-blocking, with @features

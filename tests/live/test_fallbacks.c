@@ -28,7 +28,7 @@ enum {
 	FALLBACKS = sizeof(fallbacks) / sizeof(fallbacks[0])
 };
 
-static void check_facility(const char *name)
+static void check_facility(const char *name, const char *variable)
 {
 	static struct hmmu_facility all[64];
 	size_t count, i;
@@ -43,6 +43,7 @@ static void check_facility(const char *name)
 				       name, all[i].forced_off,
 				       all[i].available, all[i].reason);
 		HMMU_CHECK(all[i].reason && all[i].instead);
+		HMMU_CHECK(strstr(all[i].reason, variable));
 		return;
 	}
 	hmmu_test_fail(__FILE__, __LINE__, "no facility %s", name);
@@ -60,7 +61,8 @@ static void force(unsigned int set)
 	/* Some are decided once per process, by the first who asks. */
 	for (i = 0; i < FALLBACKS; i++) {
 		if (set & (1u << i))
-			check_facility(fallbacks[i].facility);
+			check_facility(fallbacks[i].facility,
+				       fallbacks[i].variable);
 	}
 }
 
@@ -243,7 +245,7 @@ static void test_fallbacks_no_uffd_says_why(void)
 	HMMU_CHECK_OK(setenv("HMMU_FORCE_NO_UFFD", "1", 1));
 	HMMU_CHECK_INT(hmmu_space_open(NULL, &why, &s), -EOPNOTSUPP);
 	HMMU_CHECK(why && !s);
-	check_facility("userfaultfd");
+	check_facility("userfaultfd", "HMMU_FORCE_NO_UFFD");
 }
 
 /* The option of the caller does what the environment does. */

@@ -117,7 +117,8 @@ static const char *why_it_stays(void)
 		return NULL;
 	for (size_t i = 0; i < count && i < FACILITIES_MAX; i++)
 		if (!strcmp(facility[i].name, "move"))
-			return facility[i].instead;
+			return facility[i].available ? NULL :
+						       facility[i].reason;
 	return NULL;
 }
 
