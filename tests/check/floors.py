@@ -50,10 +50,7 @@ FLOORS = [
 SEAM = "mm"
 
 # (file, the include or name). Remove entries; never add one.
-EXCEPTIONS = [
-    # It calls the public function to migrate all pages of a device back.
-    ("src/core/device.c", "hmmu_migrate_evict"),
-]
+EXCEPTIONS = []
 
 SCANNED = ["src", "tools", "bench", "examples", "compat"]
 # The compiler's search path, after the folder of the file itself.
