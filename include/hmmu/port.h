@@ -7,7 +7,8 @@
  * of 2 MiB and 4 KiB entries. On a miss it walks the device's mirror, and if
  * the mirror has no entry it raises a device fault. If the program's memory
  * does not allow an access, the call returns -EFAULT or -EPERM, and
- * hmmu_port_last_fault() has the details. It never raises a signal.
+ * hmmu_port_last_fault() has the details. Only an access through a span can
+ * raise a signal.
  *
  * Sections: a translation is valid only inside an access section. An access
  * opens one if none is open. A loop opens one around many accesses, so that
