@@ -59,7 +59,7 @@ struct hmmu_device;
  * The number 4 is never reported: a page that is shared after a fork is made
  * private, or is reported as pinned.
  *
- * Source: contract DP9, MV10-MV15, EX1.
+ * Source: contract DP9, MV11, MV13-MV15, E1.
  */
 enum hmmu_stay {
 	HMMU_STAY_UNMAPPED = 0,
