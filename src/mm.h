@@ -44,6 +44,9 @@
 #include "base/bitmap.h"
 #include "base/process.h"
 
+/* The end of the range of all pages. */
+#define HMMU_MM_END (UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1))
+
 struct hmmu_memory;
 struct hmmu_mm;
 struct hmmu_space;

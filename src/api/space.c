@@ -123,7 +123,7 @@ static void release_locked(void) HMMU_REQUIRES(&open_lock)
 	struct hmmu_space *s = open_space;
 	struct hmmu_invalidate_call call = {
 		.inv = { .start = 0,
-			 .end = UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1),
+			 .end = HMMU_MM_END,
 			 .event = HMMU_EVENT_RELEASE },
 	};
 

@@ -472,7 +472,7 @@ int hmmu__core_home(struct hmmu_space *space, uintptr_t start, uintptr_t end)
 
 int hmmu__core_all_home(struct hmmu_space *space)
 {
-	return hmmu__core_home(space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES);
+	return hmmu__core_home(space, 0, HMMU_MM_END);
 }
 
 /*
@@ -594,8 +594,7 @@ int hmmu_migrate_evict(struct hmmu_device *device,
 	err = hmmu__space_enter_to_wait(device->space, &self);
 	if (err)
 		return err;
-	err = hmmu__range_home(device->space, 0, UINTPTR_MAX & ~HMMU_PAGE_BYTES,
-			       device, &r);
+	err = hmmu__range_home(device->space, 0, HMMU_MM_END, device, &r);
 	hmmu__leave(self);
 	hmmu__copy_out_any(result, &r, sizeof(r));
 	return err;

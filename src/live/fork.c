@@ -75,7 +75,7 @@ static void prepare(void)
 		return;
 	forking_call.inv = (struct hmmu_invalidation){
 		.start = 0,
-		.end = UINTPTR_MAX & ~(HMMU_PAGE_BYTES - 1),
+		.end = HMMU_MM_END,
 		.event = HMMU_EVENT_PROTECTION_PAGE,
 	};
 	hmmu__core_break_own(l->mm.space);
