@@ -141,9 +141,9 @@ static struct hmmu_place place_of(uintptr_t addr)
 }
 
 /* Only coherent memory leaves its pages where the CPU has them. */
-static void check_page(uintptr_t addr, const struct array_page *page,
-		       const struct hmmu_place *place)
+static void check_page(uintptr_t addr, const struct hmmu_place *place)
 {
+	const struct array_page *page = array_page(core.m, addr);
 	bool is_away = place->memory &&
 		       place->memory->kind != HMMU_MEMORY_COHERENT;
 
@@ -151,6 +151,27 @@ static void check_page(uintptr_t addr, const struct array_page *page,
 		fail_msg("page %lu is in state %u, and core has it %s",
 			 (unsigned long)((addr - BASE) >> HMMU_PAGE_LG2),
 			 page->state, is_away ? "away" : "at home");
+}
+
+/* How many pages of the block at @start are held. */
+static uint64_t check_block(uintptr_t start)
+{
+	struct hmmu_place place[HMMU_PAGES_PER_LARGE] = { 0 };
+	struct hmmu_block *b = hmmu__block_find(&core.space->blocks, start);
+	uint64_t held = 0;
+	unsigned int i;
+
+	if (b) {
+		hmmu__block_lock(b);
+		for (i = 0; i < HMMU_PAGES_PER_LARGE; i++)
+			place[i] = hmmu__block_place(b, i);
+		hmmu__block_unlock(b);
+	}
+	for (i = 0; i < HMMU_PAGES_PER_LARGE; i++) {
+		check_page(start + i * PAGE, &place[i]);
+		held += place[i].memory != NULL;
+	}
+	return held;
 }
 
 static void check_leaf(struct hmmu_device *device, uintptr_t addr,
@@ -210,13 +231,8 @@ void core_check(void)
 	unsigned int i;
 
 	assert_non_null(self);
-	for (addr = BASE; addr < ARRAY_END; addr += PAGE) {
-		const struct array_page *page = array_page(core.m, addr);
-		struct hmmu_place place = place_of(addr);
-
-		check_page(addr, page, &place);
-		held += place.memory != NULL;
-	}
+	for (addr = BASE; addr < ARRAY_END; addr += LARGE)
+		held += check_block(addr);
 	for (i = 0; i < CORE_DEVICES; i++) {
 		if (core.device[i])
 			check_mirror(core.device[i]);
