@@ -89,6 +89,12 @@ def versions():
     return problems
 
 
+def absent_library():
+    """The loader would go on without it, and so without the devices."""
+    return expect(run("dmirror", "--library", "/nonexistent.so", "--", "true"),
+                  1, err=["--library /nonexistent.so: ", "No such file"])
+
+
 def full_disk():
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = run("help", "demo", stdout=full)
@@ -109,6 +115,7 @@ def main():
     if len(sys.argv) == 4:
         tap.case("a library of another version is named", versions())
     tap.case("wrong arguments are named, with status 2", usage_errors())
+    tap.case("dmirror names a library that is absent", absent_library())
     tap.case("output that does not arrive is an error", full_disk())
     tap.done()
 

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,18 @@ static bool find_shim(char *path, size_t room)
 	return !access(path, R_OK);
 }
 
+/*
+ * Write the absolute path of @file to @path. The loader would ignore a file
+ * that is not there, and search its folders for a name without a slash.
+ */
+static bool find_library(const char *file, char path[PATH_MAX])
+{
+	if (realpath(file, path) && !access(path, R_OK))
+		return true;
+	tool_error("dmirror: --library %s: %s", file, strerror(errno));
+	return false;
+}
+
 /* The shim comes first, so that its mmap() is called before the hook's. */
 static int preload(const char *shim, const char *library)
 {
@@ -105,7 +118,7 @@ int cmd_dmirror(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *library = NULL;
-	char path[4096];
+	char path[PATH_MAX];
 	int got;
 
 	optind = 1;
@@ -122,11 +135,13 @@ int cmd_dmirror(int argc, char **argv)
 		tool_error("dmirror: no command; see `hmmu dmirror --help`");
 		return TOOL_USAGE;
 	}
+	if (library && !find_library(library, path))
+		return TOOL_FAILED;
 	if (!library && !find_shim(path, sizeof(path))) {
 		tool_error("dmirror: " SHIM
 			   " is not in %s; name it with --library",
 			   HMMU_PRIVATE_LIBDIR);
 		return TOOL_FAILED;
 	}
-	return run(library ? library : path, argv + optind);
+	return run(path, argv + optind);
 }
