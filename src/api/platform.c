@@ -167,8 +167,9 @@ static void refine_thp(const struct hmmu__platform *p,
 	if (strstr(mode, "[always]"))
 		out->reason = "mode always: all private anonymous memory";
 	else if (mode[0] == '\0')
-		out->reason = "the kernel has no huge pages: build it with "
-			      "CONFIG_TRANSPARENT_HUGEPAGE=y";
+		out->reason =
+			"the kernel has no transparent huge pages: build it with "
+			"CONFIG_TRANSPARENT_HUGEPAGE=y";
 }
 
 static bool has_hugetlb(const char *pool, const char *overcommit)
@@ -313,7 +314,7 @@ static const struct facility_row rows[] = {
 		.has = has_pagemap_scan,
 		.yes = "PAGEMAP_SCAN reads page tables in runs",
 		.no = "PAGEMAP_SCAN does not work: it needs Linux 6.7",
-		.instead = "/proc/self/pagemap is read page by page; huge "
+		.instead = "/proc/self/pagemap is read page by page; large "
 			   "pages and the zero page are reported as ordinary "
 			   "ones",
 	},
@@ -338,10 +339,10 @@ static const struct facility_row rows[] = {
 		.name = "madvise-collapse",
 		.force = HMMU__FORCE_COUNT,
 		.has = has_collapse,
-		.yes = "MADV_COLLAPSE makes huge pages of small ones",
+		.yes = "MADV_COLLAPSE makes large pages of small ones",
 		.no = "MADV_COLLAPSE needs Linux 6.1 with "
 		      "CONFIG_TRANSPARENT_HUGEPAGE=y",
-		.instead = "huge pages that were split stay small until the "
+		.instead = "large pages that were split stay small until the "
 			   "kernel joins them",
 	},
 	{

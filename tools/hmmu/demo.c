@@ -36,7 +36,7 @@ static const char help_text[] =
 	"  -t, --top N         number of packages to print (10)\n"
 	"  -j, --json          print the report as JSON\n"
 	"      --no-picture    do not draw the address space\n"
-	"      --no-thp        do not ask malloc for a heap of huge pages\n"
+	"      --no-thp        do not ask malloc for a heap of large pages\n"
 	"  -h, --help          print this\n"
 	"\n"
 	"Exit status: 0 the ranks are equal; 1 they differ, or the run failed;\n"
