@@ -2,6 +2,7 @@
 #include <hmmu.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct item {
 	uint64_t value;
@@ -32,19 +33,18 @@ int main(void)
 	struct hmmu_soft *soft;
 	struct hmmu_soft_job *job;
 	const char *why = NULL;
+	int err;
 
-	for (uint64_t i = 1; i <= 100000; i++) { /* an ordinary list */
+	for (uint64_t i = 1; i <= 100000; last->value = i++) /* an ordinary list */
 		last = *(last ? &last->next : &first) = calloc(1, sizeof(*last));
-		last->value = i;
-	}
-	if (hmmu_space_open(NULL, &why, &space) ||
-	    hmmu_memory_create(space, &pool, &options.memory) ||
-	    hmmu_soft_create(space, &options, &soft) ||
-	    hmmu_device_migrate(hmmu_soft_device(soft), (uintptr_t)first,
-				(uintptr_t)(last + 1) - (uintptr_t)first, &moved) ||
-	    hmmu_soft_launch(soft, sum_list, first, 1, &job) ||
-	    hmmu_soft_job_wait(job, HMMU_SOFT_FOREVER, &result) || result.error)
-		return fprintf(stderr, "hello: %s\n", why ? why : "failed"), 1;
+	if ((err = hmmu_space_open(NULL, &why, &space)) ||
+	    (err = hmmu_memory_create(space, &pool, &options.memory)) ||
+	    (err = hmmu_soft_create(space, &options, &soft)) ||
+	    ((err = hmmu_device_migrate(hmmu_soft_device(soft), (uintptr_t)first,
+		(uintptr_t)(last + 1) - (uintptr_t)first, &moved)) && err != -EOPNOTSUPP) ||
+	    (err = hmmu_soft_launch(soft, sum_list, first, 1, &job)) ||
+	    (err = hmmu_soft_job_wait(job, HMMU_SOFT_FOREVER, &result)) || (err = result.error))
+		return fprintf(stderr, "hello: %s\n", why ? why : strerror(-err)), 1;
 	printf("%lu pages moved, sum %lu, last %lu\n", moved.pages_moved, sum, last->value);
 	return hmmu_soft_destroy(soft) || hmmu_memory_destroy(options.memory) ||
 	       hmmu_space_close(space);
