@@ -273,6 +273,8 @@ struct hmmu_mm {
 	struct hmmu_space *space;
 	/* Where ops->take is NULL, what that means: a static sentence. */
 	const char *no_take;
+	/* What the first take restricts: a static sentence, or NULL. */
+	const char *take_warning;
 	struct hmmu_mm_counters counters;
 	/* This process is a child of the one that the space belongs to. */
 	_Atomic bool forked;

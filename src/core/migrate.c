@@ -323,13 +323,14 @@ int hmmu__migration_run(struct hmmu_migration *m, uintptr_t start,
 
 int hmmu__take_check(struct hmmu_space *space)
 {
-	if (space->mm->ops->take)
-		return 0;
+	struct hmmu_mm *mm = space->mm;
+	const char *warning = mm->ops->take ? mm->take_warning : mm->no_take;
+
 	/* Relaxed: a second message does no harm. */
-	if (!atomic_exchange_explicit(&space->no_take_logged, true,
-				      memory_order_relaxed))
-		hmmu__log(HMMU_LOG_WARN, "%s", space->mm->no_take);
-	return -EOPNOTSUPP;
+	if (warning && !atomic_exchange_explicit(&space->take_logged, true,
+						 memory_order_relaxed))
+		hmmu__log(HMMU_LOG_WARN, "%s", warning);
+	return mm->ops->take ? 0 : -EOPNOTSUPP;
 }
 
 static int migrate_inside(struct hmmu_device *device, uintptr_t start,

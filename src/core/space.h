@@ -51,8 +51,8 @@ struct hmmu_space {
 	struct hmmu_device *devices HMMU_GUARDED_BY(&lock);
 	/* Devices, memories and subscriptions. The space closes only at 0. */
 	_Atomic uint32_t users;
-	/* The reason why no page can be taken has been logged. */
-	_Atomic bool no_take_logged;
+	/* mm->no_take or mm->take_warning has been logged. */
+	_Atomic bool take_logged;
 };
 
 /* Takes ownership of @mm and sets @mm->space. NULL: out of memory. */

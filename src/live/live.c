@@ -181,6 +181,8 @@ static int live_open(struct hmmu_live *l, const struct hmmu_space_options *o,
 	l->lends = l->hooks && l->platform.user_mode_only;
 	l->mm.no_take = l->platform.have_move ? NULL :
 						hmmu__without_move_sentence();
+	l->mm.take_warning =
+		l->platform.user_mode_only ? hmmu__user_mode_sentence() : NULL;
 	l->mm.ops = l->platform.have_move ? &live_ops : &live_ops_without_take;
 	if (hmmu__is_exhausted(l->platform.uffd))
 		return l->platform.uffd;

@@ -62,6 +62,17 @@ const char *hmmu__without_move_sentence(void)
 	return MIGRATION_FAILS HMMU__MOVE_REMEDY;
 }
 
+#define SYSTEM_CALLS_FAIL                                          \
+	"system calls on device pages fail with EFAULT (hmmu(7), " \
+	"USERS WITHOUT PRIVILEGES): call hmmu_populate() first, or "
+
+const char *hmmu__user_mode_sentence(void)
+{
+	if (hmmu__force_is_set(HMMU__FORCE_USER_MODE))
+		return SYSTEM_CALLS_FAIL "unset HMMU_FORCE_USER_MODE";
+	return SYSTEM_CALLS_FAIL "give the user access to /dev/userfaultfd";
+}
+
 /* --- userfaultfd ---------------------------------------------------------- */
 
 #define UFFD_FLAGS (O_CLOEXEC | O_NONBLOCK)

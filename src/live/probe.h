@@ -45,6 +45,8 @@ const char *hmmu__force_sentence(enum hmmu__force which);
  * disabled it, otherwise another kernel. A static sentence for the log.
  */
 const char *hmmu__without_move_sentence(void);
+/* What a migration means for system calls in user mode, and the remedy. */
+const char *hmmu__user_mode_sentence(void);
 
 /*
  * @uffd is a userfaultfd, close-on-exec and non-blocking, with @features

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include <hmmu/log.h>
 #include <hmmu/platform.h>
 
 #include "fixture.h"
@@ -237,6 +238,49 @@ static void test_fallbacks_in_pairs(void)
 	}
 }
 
+static struct {
+	unsigned int count;
+	char text[256];
+} warning;
+
+static void keep_warning(void *arg, enum hmmu_log_level level,
+			 const char *message)
+{
+	(void)arg;
+	if (level != HMMU_LOG_WARN)
+		return;
+	warning.count++;
+	(void)strncpy(warning.text, message, sizeof(warning.text) - 1);
+}
+
+/* Only where faults of system calls are not served; once for each space. */
+static void test_fallbacks_user_mode_is_logged(void)
+{
+	char *p = live_map_small(8, 1);
+
+	live_open();
+	live_need_move();
+	hmmu_log_set(keep_warning, NULL, HMMU_LOG_WARN);
+	(void)live_migrate(live_device, p, 4 * PAGE);
+	(void)live_migrate(live_device, p, 8 * PAGE);
+	hmmu_log_set(NULL, NULL, HMMU_LOG_WARN);
+	HMMU_CHECK_INT(warning.count, live_serves_kernel() ? 0 : 1);
+	if (warning.count) {
+		HMMU_CHECK(strstr(warning.text, "EFAULT"));
+		HMMU_CHECK(strstr(warning.text, "hmmu_populate()"));
+		HMMU_CHECK(strstr(warning.text, live_is_forced("USER_MODE") ?
+							"HMMU_FORCE_USER_MODE" :
+							"/dev/userfaultfd"));
+	}
+	live_close();
+}
+
+static void test_fallbacks_forced_user_mode_is_logged(void)
+{
+	HMMU_CHECK_OK(setenv("HMMU_FORCE_USER_MODE", "1", 1));
+	test_fallbacks_user_mode_is_logged();
+}
+
 static void test_fallbacks_no_uffd_says_why(void)
 {
 	struct hmmu_space *s = NULL;
@@ -280,5 +324,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_fallbacks_none),
 	       HMMU_TEST(test_fallbacks_no_hooks_alone),
 	       HMMU_TEST(test_fallbacks_in_pairs),
 	       HMMU_TEST(test_fallbacks_all_together),
+	       HMMU_TEST(test_fallbacks_user_mode_is_logged),
+	       HMMU_TEST(test_fallbacks_forced_user_mode_is_logged),
 	       HMMU_TEST(test_fallbacks_no_uffd_says_why),
 	       HMMU_TEST(test_fallbacks_no_hooks_by_option))

@@ -430,8 +430,7 @@ static void count_warning(void *arg, enum hmmu_log_level level,
 			  const char *text)
 {
 	(void)arg;
-	warnings += level == HMMU_LOG_WARN &&
-		    strstr(text, "an array without take");
+	warnings += level == HMMU_LOG_WARN && strstr(text, "an array with");
 }
 
 /* An address space that can not take pages says so, once. */
@@ -453,6 +452,29 @@ static void test_migrate_without_take(void **state)
 	assert_int_equal(core_migrate(with_coherent, BASE, 4 * PAGE, NULL), 0);
 	assert_int_equal(core_device_pages(), 4);
 	assert_int_equal(core_fault(private, BASE, PAGE, HMMU_ACCESS_WRITE), 0);
+}
+
+/* What a migration restricts is logged once for a space, at the first one. */
+static void test_migrate_take_warning(void **state)
+{
+	struct hmmu_device *private, *with_coherent;
+
+	(void)state;
+	private = core_device(0, 1);
+	with_coherent = core_coherent_device(1, 1);
+	map_filled(BASE, 4 * PAGE);
+	core.m->mm.take_warning = "an array with take";
+	warnings = 0;
+	hmmu_log_set(count_warning, NULL, HMMU_LOG_WARN);
+	assert_int_equal(core_migrate(with_coherent, BASE, PAGE, NULL), 0);
+	assert_int_equal(warnings, 0);
+	assert_int_equal(core_migrate(private, BASE + PAGE, PAGE, NULL), 0);
+	assert_int_equal(warnings, 1);
+	assert_int_equal(core_migrate(private, BASE, 4 * PAGE, NULL), 0);
+	assert_int_equal(hmmu_device_make_exclusive(private, BASE, PAGE, NULL),
+			 0);
+	assert_int_equal(warnings, 1);
+	hmmu_log_set(NULL, NULL, HMMU_LOG_WARN);
 }
 
 /* MV3 */
@@ -824,6 +846,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_migrate_without_take,
 						core_setup_without_take,
 						core_teardown),
+		CORE_TEST(test_migrate_take_warning),
 		MIGRATE_TEST(test_migrate_mv3_refuses_bad_arguments),
 		MIGRATE_TEST(test_migrate_in25_event_and_owner),
 		MIGRATE_TEST(
