@@ -68,6 +68,11 @@ versions_agree() {
 	[ "$(pc "$shared" --modversion)" = 0.1.0 ]
 }
 
+# It finds the library that was installed with it.
+tool_starts() {
+	env -u LD_LIBRARY_PATH timeout 60 "$tool" --version
+}
+
 # A program that takes the address of every public symbol: each is there, and
 # has C linkage in C++ too.
 write_consumer() {
@@ -134,6 +139,12 @@ tap_run "the headers are there" headers_are_there
 tap_run "the soname is libhmmu.so.0" soname_is_right
 tap_run "needs libc only" needs_only_libc
 tap_run "pkg-config says the version" versions_agree
+tool=$(find "$shared" -type f -name hmmu -path '*/bin/*')
+if [ -n "$tool" ]; then
+	tap_run "the tool starts without LD_LIBRARY_PATH" tool_starts
+else
+	tap_skip "the tool starts without LD_LIBRARY_PATH" "the tool"
+fi
 write_consumer
 for kind in shared static; do
 	tap_run "C consumer, $kind" build_and_run gcc c11 consumer.c $kind
