@@ -73,6 +73,30 @@ tool_starts() {
 	env -u LD_LIBRARY_PATH timeout 60 "$tool" --version
 }
 
+# The names of 0.1 are inline functions in the headers, and in no NAME.
+old_calls() {
+	cat "$source_root"/include/hmmu/*.h | tr '\n' ' ' |
+		grep -oE 'HMMU_NAME_OF_0_1[^({;]*\(' | grep -oE '\w+\($' |
+		tr -d '('
+}
+
+# `man CALL` works for each call, and each alias leads to a page.
+calls_have_pages() {
+	local call missing=0
+	for call in $(grep -o '\bhmmu_[a-z0-9][a-z0-9_]*;' \
+		"$source_root/src/libhmmu.map" | tr -d ';' |
+		grep -vxF "$(old_calls)"); do
+		[ -s "$man3/$call.3" ] ||
+			{ echo "no $call.3"; missing=1; }
+	done
+	for call in "$man3"/*.3; do
+		call=$(sed -n 's/^\.so man3\///p' "$call")
+		[ -z "$call" ] || grep -q '^\.SH NAME' "$man3/$call" ||
+			{ echo "no page $call"; missing=1; }
+	done
+	return "$missing"
+}
+
 # A program that takes the address of every public symbol: each is there, and
 # has C linkage in C++ too.
 write_consumer() {
@@ -144,6 +168,12 @@ if [ -n "$tool" ]; then
 	tap_run "the tool starts without LD_LIBRARY_PATH" tool_starts
 else
 	tap_skip "the tool starts without LD_LIBRARY_PATH" "the tool"
+fi
+man3=$(find "$shared" -type d -name man3)
+if [ -n "$man3" ]; then
+	tap_run "each call has a manual page" calls_have_pages
+else
+	tap_skip "each call has a manual page" "scdoc"
 fi
 write_consumer
 for kind in shared static; do
