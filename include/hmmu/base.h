@@ -23,7 +23,8 @@
  *
  * A struct that the caller fills in starts with its size. A library that is
  * older than the caller returns -E2BIG if a field that it does not know is not
- * 0. Set that field to 0, or install the version that has it.
+ * 0. Set that field to 0, or install the version that has it. The smallest size
+ * that is accepted is in hmmu(7), STRUCTS WITH A SIZE.
  */
 #ifndef HMMU_BASE_H
 #define HMMU_BASE_H

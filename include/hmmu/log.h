@@ -16,8 +16,8 @@ HMMU_BEGIN_DECLS
  * enum hmmu_log_level - importance of a message, most urgent first
  * @HMMU_LOG_ERROR: a call failed because something was lost or is wrong.
  * @HMMU_LOG_WARN:  HMMU works, but slower or with less than was requested.
- * @HMMU_LOG_INFO:  a choice that HMMU made, once per object.
- * @HMMU_LOG_DEBUG: everything else; possibly a message for each fault.
+ * @HMMU_LOG_INFO:  reserved for choices that HMMU made; none is sent yet.
+ * @HMMU_LOG_DEBUG: reserved for everything else; none is sent yet.
  */
 enum hmmu_log_level {
 	HMMU_LOG_ERROR = 0,

@@ -82,7 +82,7 @@ enum hmmu_stay {
  * @reason: enum hmmu_stay.
  *
  * Context: Any.
- * Return: a static string; "unknown" for a number that is no reason.
+ * Return: a static string; "unknown" if @reason is not in enum hmmu_stay.
  * Since: 0.1
  */
 HMMU_API const char *hmmu_stay_text(unsigned int reason);

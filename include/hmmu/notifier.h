@@ -224,7 +224,8 @@ hmmu_notifier_read_retry(const struct hmmu_notifier *sub, uint64_t seq);
  *
  * Context: Does not sleep.
  * Locking: None needed.
- * Return: non-zero if read_retry would fail, too. 0 means nothing.
+ * Return: non-zero if read_retry would fail, too. 0 is not reliable:
+ *         read_retry may still fail.
  * Source: contract IN12.
  * Since: 0.1
  */

@@ -162,7 +162,7 @@ HMMU_API HMMU_MUST_CHECK int hmmu_range_fault(struct hmmu_range *range);
 /**
  * hmmu_range_fault_unlocked() - call hmmu_range_fault() until it succeeds
  * @range:      as for hmmu_range_fault(). The call sets @range->seq.
- * @timeout_ns: time limit of retries after collisions, ns; 0: none.
+ * @timeout_ns: time limit of retries after collisions, ns; 0: no limit.
  *
  * Context: As hmmu_range_fault().
  * Return: as hmmu_range_fault(). -EBUSY: the time limit was reached.
