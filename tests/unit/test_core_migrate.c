@@ -462,7 +462,7 @@ static void test_migrate_take_warning(void **state)
 	(void)state;
 	private = core_device(0, 1);
 	with_coherent = core_coherent_device(1, 1);
-	map_filled(BASE, 4 * PAGE);
+	core_map_filled(BASE, 4 * PAGE);
 	core.m->mm.take_warning = "an array with take";
 	warnings = 0;
 	hmmu_log_set(count_warning, NULL, HMMU_LOG_WARN);
