@@ -116,10 +116,26 @@ def page_examples():
     return problems
 
 
+def test_runs():
+    """doc/testing.md says of each build and fallback what it is for."""
+    builds = re.search(r"^all_builds=\((.*?)\)", read("scripts/test"),
+                       re.M).group(1).split()
+    fallbacks = re.search(r"^live_fallbacks = \{(.*?)^\}",
+                          read("tests/live/meson.build"),
+                          re.M | re.S).group(1)
+    want = [*builds, "user", *("@" + name for name in
+                               re.findall(r"^  '(\S+)':", fallbacks, re.M))]
+    table = re.findall(r"^\| (\S+) \|(?: [^|\n]+ \|){2,}$",
+                       read("doc/testing.md"), re.M)
+    return [f"doc/testing.md: {name} is in {table.count(name)} rows"
+            for name in want if table.count(name) != 1]
+
+
 def main():
     tap = Tap()
     tap.case("doc/locking.md lists the ranks in their order", ranks())
     tap.case("each HMMU_FORCE switch is described", switches())
+    tap.case("each build and each fallback run has its purpose", test_runs())
     tap.case("the example of the README is examples/hello.c",
              readme_example())
     tap.case("each public call is in one manual page", public_calls())
