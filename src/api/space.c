@@ -176,12 +176,28 @@ static void forget_in_child(void)
 	opens = 0;
 }
 
+static int forget_err;
+
+static void forget_install(void)
+{
+	forget_err = pthread_atfork(NULL, NULL, forget_in_child) ? -ENOMEM : 0;
+}
+
+/*
+ * Also by a constructor: handlers run in the order in which they were
+ * registered, and a handler of the program may open a space in the child.
+ */
+static __attribute__((constructor)) int forget_in_children(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, forget_install);
+	return forget_err;
+}
+
 static void release_install(void)
 {
-	release_err = pthread_atfork(NULL, NULL, forget_in_child) ||
-				      atexit(release) ?
-			      -ENOMEM :
-			      0;
+	release_err = atexit(release) ? -ENOMEM : 0;
 }
 
 /*
@@ -193,7 +209,7 @@ static int release_at_exit(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	(void)pthread_once(&once, release_install);
-	return release_err;
+	return release_err ? release_err : forget_in_children();
 }
 
 static int read_space_options(const struct hmmu_space_options *in,

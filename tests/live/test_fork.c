@@ -176,6 +176,35 @@ static void test_fork_e10_child_opens_its_own_space(void)
 	live_close();
 }
 
+/* Its handler is registered before the first open, and after HMMU is loaded. */
+static struct hmmu_space *handler_space;
+static int handler_err;
+
+static void open_in_handler(void)
+{
+	handler_err = hmmu_space_open(NULL, NULL, &handler_space);
+}
+
+static void test_fork_child_opens_in_a_handler(void)
+{
+	struct hmmu_space_stats stats = { .size = sizeof(stats) };
+	pid_t child;
+
+	HMMU_CHECK_OK(pthread_atfork(NULL, NULL, open_in_handler));
+	live_open_space();
+	child = fork();
+	HMMU_CHECK(child >= 0);
+	if (!child) {
+		HMMU_CHECK_OK(handler_err);
+		HMMU_CHECK(handler_space != live_space);
+		HMMU_CHECK_OK(hmmu_space_get_stats(handler_space, &stats));
+		HMMU_CHECK_OK(hmmu_space_close(handler_space));
+		_exit(0);
+	}
+	live_child_ok(child);
+	HMMU_CHECK_OK(hmmu_space_close(live_space));
+}
+
 static void test_fork_grandchild(void)
 {
 	char *p = open_mixed();
@@ -353,6 +382,7 @@ HMMU_TEST_MAIN(HMMU_TEST(test_fork_fk2_parent_writes_first),
 	       HMMU_TEST_TIMEOUT(test_fork_fk2_a_gib_of_large_pages, 120),
 	       HMMU_TEST(test_fork_fk7_device_writes_for_the_parent),
 	       HMMU_TEST(test_fork_e10_child_opens_its_own_space),
+	       HMMU_TEST(test_fork_child_opens_in_a_handler),
 	       HMMU_TEST(test_fork_grandchild),
 	       HMMU_TEST(test_fork_spawn_and_vfork),
 	       HMMU_TEST(test_fork_while_others_migrate),
