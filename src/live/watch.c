@@ -192,21 +192,38 @@ static bool has_record(struct hmmu_live *l, const struct hmmu_vma_info *vma)
 	return covered;
 }
 
-int hmmu__live_watch(struct hmmu_mm *mm,
+static int watch_vma(struct hmmu_live *l,
 		     const struct hmmu_vma_info *vma) HMMU_NO_TSA
 {
+	int err;
+
+	hmmu__rw_read_lock(&l->events);
+	hmmu__mutex_lock(&l->watch_lock);
+	err = watch_locked(l, vma);
+	hmmu__mutex_unlock(&l->watch_lock);
+	hmmu__rw_read_unlock(&l->events);
+	return err;
+}
+
+/*
+ * Registered alike, two neighbours become one mapping: it gets one record while
+ * nothing of it is on a device. Later a device page of another mapping in the
+ * same block would count as one of this.
+ */
+int hmmu__live_watch(struct hmmu_mm *mm, const struct hmmu_vma_info *vma)
+{
 	struct hmmu_live *l = hmmu__live(mm);
+	struct hmmu_vma_info now;
 	int err;
 
 	if (!is_watchable(vma) || !l->platform.have_events)
 		return -EOPNOTSUPP;
 	if (has_record(l, vma))
 		return 0;
-	hmmu__rw_read_lock(&l->events);
-	hmmu__mutex_lock(&l->watch_lock);
-	err = watch_locked(l, vma);
-	hmmu__mutex_unlock(&l->watch_lock);
-	hmmu__rw_read_unlock(&l->events);
+	err = watch_vma(l, vma);
+	if (!err && !hmmu__live_describe(mm, vma->start, &now) &&
+	    is_watchable(&now) && !has_record(l, &now))
+		err = watch_vma(l, &now);
 	return err;
 }
 

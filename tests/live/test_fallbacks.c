@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <hmmu/log.h>
@@ -314,6 +315,44 @@ static void test_fallbacks_no_hooks_by_option(void)
 	HMMU_CHECK_OK(hmmu_space_close(live_space));
 }
 
+static char *map_at(char *at, size_t pages)
+{
+	return mmap(at, pages * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+}
+
+/*
+ * In user mode a system call fails on a hole of an armed mapping. Two mappings
+ * are watched one after the other and become one. A neighbour in their block
+ * migrates. They must not be armed for that.
+ */
+static void test_fallbacks_user_mode_arms_no_neighbour(void)
+{
+	char *p = live_map_small(256, 1);
+	struct stat *st = (void *)(p + 32 * PAGE);
+	struct hmmu_device *device;
+
+	HMMU_CHECK_OK(setenv("HMMU_FORCE_USER_MODE", "1", 1));
+	live_open();
+	device = live_device;
+	live_need_move();
+	HMMU_CHECK_OK(munmap(p, 256 * PAGE));
+	HMMU_CHECK(map_at(p + 64 * PAGE, 64) == p + 64 * PAGE);
+	HMMU_CHECK_OK(hmmu_device_fault(device, (uintptr_t)p + 64 * PAGE, 1,
+					HMMU_ACCESS_READ));
+	HMMU_CHECK(map_at(p, 64) == p);
+	HMMU_CHECK_OK(
+		hmmu_device_fault(device, (uintptr_t)p, 1, HMMU_ACCESS_READ));
+	HMMU_CHECK(map_at(p + 192 * PAGE, 64) == p + 192 * PAGE);
+	live_fill(p + 192 * PAGE, 64 * PAGE, 1);
+	live_take(p + 192 * PAGE, 64 * PAGE);
+	HMMU_CHECK_OK(hmmu_device_fault(device, (uintptr_t)p + PAGE, 1,
+					HMMU_ACCESS_READ));
+	HMMU_CHECK_OK(fstatat(AT_FDCWD, "/", st, 0));
+	HMMU_CHECK(S_ISDIR(st->st_mode));
+	live_close();
+}
+
 HMMU_TEST_MAIN(HMMU_TEST(test_fallbacks_none),
 	       HMMU_TEST(test_fallbacks_no_pagemap_scan_alone),
 	       HMMU_TEST(test_fallbacks_no_procmap_query_alone),
@@ -327,4 +366,5 @@ HMMU_TEST_MAIN(HMMU_TEST(test_fallbacks_none),
 	       HMMU_TEST(test_fallbacks_user_mode_is_logged),
 	       HMMU_TEST(test_fallbacks_forced_user_mode_is_logged),
 	       HMMU_TEST(test_fallbacks_no_uffd_says_why),
+	       HMMU_TEST(test_fallbacks_user_mode_arms_no_neighbour),
 	       HMMU_TEST(test_fallbacks_no_hooks_by_option))
