@@ -5,6 +5,11 @@
  * break, pages are missing and accesses are refused when and where the test
  * wants, and nothing of the kernel is needed.
  *
+ * The array address space (array_mm.h) can not stand in here: it has no say in
+ * when a section breaks between its last span and the use of it, when a signal
+ * ends hmmu_port_run(), and how many bytes a span has. test_soft_work, which
+ * needs none of that, runs on it.
+ *
  * One region of memory is managed, and each of its pages is in a state; all
  * other memory is mapped one to one. There is no TLB: every inline access goes
  * to hmmu__port_access().
@@ -54,8 +59,6 @@ struct fake_port {
  *               handed out is not what it seems.
  * @break_runs:  so many calls of hmmu_port_run() end as by a signal.
  * @span_limit:  most bytes of a span, 0 for no limit.
- * @open_error:  what the next hmmu_port_open() returns, once.
- * @open_after:  ... after so many that succeed.
  * @longest_span: longest span handed out, bytes.
  */
 struct fake {
@@ -68,9 +71,6 @@ struct fake {
 	_Atomic int faults;
 	size_t span_limit;
 	size_t longest_span;
-	int open_error;
-	int open_after;
-	int foreign_ports;
 };
 
 static struct fake fake;
@@ -203,7 +203,7 @@ int __wrap_hmmu_device_destroy(struct hmmu_device *device)
 {
 	struct fake_device *d = (struct fake_device *)device;
 
-	if (d->ports || fake.foreign_ports)
+	if (d->ports)
 		return -EBUSY;
 	free(d);
 	return 0;
@@ -218,8 +218,6 @@ int __wrap_hmmu__port_open_layout(struct hmmu_device *device, uint32_t layout,
 
 	(void)layout;
 	(void)head_bytes;
-	if (fake.open_error && fake.open_after-- == 0)
-		return fake.open_error;
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		abort();

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues, kernels and the life of the software accelerator over a port that
- * does what it is told.
+ * Queues, kernels and the life of the software accelerator, on the address
+ * space that is an array.
  */
-#include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/arena.h"
-#include "test_soft_fake.h"
+#include "tests/unit/core_fixture.h"
 
 #define WAIT_NS (20ull * 1000 * 1000 * 1000)
 #define WORKERS 3u
+/* Where the accelerator sees the test's memory. */
+#define VA	BASE
 #define T(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 static struct hmmu_soft *soft;
@@ -28,23 +24,36 @@ static int make(uint32_t workers, struct hmmu_soft **ret)
 						   .workers = workers,
 						   .records = 1024 };
 
-	return hmmu_soft_create((struct hmmu_space *)&fake, &options, ret);
+	return hmmu_soft_create(core.space, &options, ret);
+}
+
+static uint32_t open_ports(void)
+{
+	return atomic_load(&core.space->ports.ports);
 }
 
 static int setup(void **state)
 {
-	(void)state;
-	fake_reset();
+	int err = core_setup(state);
+
+	array_map(core.m, VA, 64 * PAGE, ARRAY_ANON_RW);
+	for (size_t i = 0; i < 64; i++)
+		assert_int_equal(array_store(core.m, VA + i * PAGE, 0), 0);
 	assert_int_equal(make(WORKERS, &soft), 0);
-	return 0;
+	return err;
 }
 
 static int teardown(void **state)
 {
-	(void)state;
 	assert_int_equal(hmmu_soft_destroy(soft), 0);
-	assert_int_equal(fake.open_ports, 0);
-	return 0;
+	assert_int_equal(open_ports(), 0);
+	return core_teardown(state);
+}
+
+/* The number that the accelerator has at @va. */
+static uint64_t number_at(uintptr_t va)
+{
+	return *(volatile uint64_t *)array_host(core.m, va);
 }
 
 static struct hmmu_soft_queue *make_queue(uint32_t kind, uint32_t depth)
@@ -110,7 +119,7 @@ static void test_queue_refuses_when_full_and_loses_nothing(void **state)
 	int i;
 
 	(void)state;
-	d.dst = (uintptr_t)fake.memory;
+	d.dst = VA;
 	job = close_gate(&gate, 0);
 	for (i = 0; i < 4; i++)
 		assert_int_equal(hmmu_soft_submit(queue, &d), 0);
@@ -119,10 +128,10 @@ static void test_queue_refuses_when_full_and_loses_nothing(void **state)
 	assert_int_equal(hmmu_soft_drain(soft, 0), -ETIMEDOUT);
 	open_gate(&gate, job);
 	assert_int_equal(hmmu_soft_queue_drain(queue, WAIT_NS), 0);
-	assert_int_equal(*(uint64_t *)fake.memory, 4);
+	assert_int_equal(number_at(VA), 4);
 	assert_int_equal(hmmu_soft_submit(queue, &d), 0);
 	assert_int_equal(hmmu_soft_queue_destroy(queue), 0);
-	assert_int_equal(*(uint64_t *)fake.memory, 5);
+	assert_int_equal(number_at(VA), 5);
 	assert_int_equal(hmmu_soft_get_stats(soft, &s), 0);
 	assert_int_equal(s.refused, 1);
 	assert_int_equal(s.descriptors, 5);
@@ -144,7 +153,7 @@ static void *submit_many(void *arg)
 	uint32_t i = 0;
 	int err = 0;
 
-	d.dst = (uintptr_t)fake.memory;
+	d.dst = VA;
 	while (i < s->count) {
 		err = hmmu_soft_submit(s->queue, &d);
 		if (!err)
@@ -189,7 +198,7 @@ static void test_queue_shared_takes_from_all_threads(void **state)
 		assert_int_equal(s[i].error, 0);
 	}
 	assert_int_equal(hmmu_soft_drain(soft, WAIT_NS), 0);
-	assert_int_equal(*(uint64_t *)fake.memory, 20000);
+	assert_int_equal(number_at(VA), 20000);
 }
 
 static void test_queue_dedicated_belongs_to_one_thread(void **state)
@@ -211,7 +220,7 @@ static void test_queue_refuses_records_it_could_not_write(void **state)
 
 	(void)state;
 	assert_int_equal(hmmu_soft_submit(queue, &d), -EINVAL);
-	d.record = (uintptr_t)fake.memory + 16;
+	d.record = VA + 16;
 	assert_int_equal(hmmu_soft_submit(queue, &d), -EINVAL);
 	assert_int_equal(hmmu_soft_submit(NULL, &d), -EINVAL);
 	assert_int_equal(hmmu_soft_submit(queue, NULL), -EINVAL);
@@ -232,7 +241,7 @@ static void check_fence(uint8_t opcode, uint32_t flags)
 	struct hmmu_soft_record *record = hmmu_soft_record_at(soft, 0);
 	uint64_t round;
 
-	fill.dst = (uintptr_t)fake.memory;
+	fill.dst = VA;
 	fence.flags |= HMMU_SOFT_RECORD;
 	fence.record = (uintptr_t)record;
 	for (round = 1; round < 200; round++) {
@@ -241,7 +250,7 @@ static void check_fence(uint8_t opcode, uint32_t flags)
 		assert_int_equal(hmmu_soft_submit(queue, &fill), 0);
 		assert_int_equal(hmmu_soft_submit(queue, &fence), 0);
 		assert_int_equal(hmmu_soft_wait(soft, record, WAIT_NS), 0);
-		assert_true(*(uint64_t *)(fake.memory + 99992) == round);
+		assert_true(number_at(VA + 99992) == round);
 	}
 	assert_int_equal(hmmu_soft_queue_destroy(queue), 0);
 }
@@ -336,11 +345,11 @@ static int fail_one(struct hmmu_port *port, void *arg, unsigned int worker,
 static void test_kernel_reports_who_failed_and_where(void **state)
 {
 	struct hmmu_soft_job_result result = { .size = sizeof(result) };
-	uintptr_t hole = (uintptr_t)fake.memory + 8 * HMMU_PAGE_BYTES + 24;
+	uintptr_t hole = VA + 8 * PAGE + 24;
 	struct hmmu_soft_job *job;
 
 	(void)state;
-	fake.page[8] = PAGE_HOLE;
+	array_unmap(core.m, VA + 8 * PAGE, PAGE);
 	assert_int_equal(hmmu_soft_launch(soft, fail_one, &hole, 2, &job), 0);
 	result.size = 4;
 	assert_int_equal(hmmu_soft_job_wait(job, WAIT_NS, &result), -EINVAL);
@@ -351,7 +360,7 @@ static void test_kernel_reports_who_failed_and_where(void **state)
 	assert_true(result.fault.va == hole);
 	assert_int_equal(result.fault.access, HMMU_ACCESS_READ);
 	/* The slot is clean for the next. */
-	fake.page[8] = PAGE_WRITABLE;
+	array_map(core.m, VA + 8 * PAGE, PAGE, ARRAY_ANON_RW);
 	assert_int_equal(hmmu_soft_launch(soft, fail_one, &hole, 2, &job), 0);
 	assert_int_equal(hmmu_soft_job_wait(job, WAIT_NS, &result), 0);
 	assert_int_equal(result.error, 0);
@@ -399,7 +408,7 @@ static int forget_section(struct hmmu_port *port, void *arg,
 	return -5;
 }
 
-/* The port of the fake aborts when it is closed in a section. */
+/* A debug build ends when a port is closed in a section. */
 static void test_kernel_that_forgets_its_section(void **state)
 {
 	struct hmmu_soft_job_result result = { .size = sizeof(result) };
@@ -531,27 +540,28 @@ static void test_soft_destroy_finishes_what_was_submitted(void **state)
 					  .bytes = 8,
 					  .operand = { 1 } };
 	struct hmmu_soft_job *job;
+	struct hmmu_port *port;
 	_Atomic uint32_t met = 0;
 	int i;
 
 	(void)state;
 	queue = make_queue(HMMU_SOFT_SHARED, 64);
-	d.dst = (uintptr_t)fake.memory;
+	d.dst = VA;
 	for (i = 0; i < 64; i++)
 		assert_int_equal(hmmu_soft_submit(queue, &d), 0);
 	assert_int_equal(hmmu_soft_launch(soft, meet, &met, 0, &job), 0);
 	/* Somebody else's port keeps the device: the work is done all the same,
 	 * and nothing new is taken. */
-	fake.foreign_ports = 1;
+	assert_int_equal(hmmu_port_open(hmmu_soft_device(soft), &port), 0);
 	assert_int_equal(hmmu_soft_destroy(soft), -EBUSY);
-	assert_int_equal(*(uint64_t *)fake.memory, 64);
+	assert_int_equal(number_at(VA), 64);
 	assert_int_equal(met, WORKERS);
 	assert_int_equal(hmmu_soft_submit(queue, &d), -ESHUTDOWN);
 	assert_int_equal(hmmu_soft_launch(soft, meet, &met, 0, &job),
 			 -ESHUTDOWN);
 	assert_int_equal(hmmu_soft_queue_create(soft, NULL, &queue),
 			 -ESHUTDOWN);
-	fake.foreign_ports = 0;
+	hmmu_port_close(port);
 	assert_int_equal(hmmu_soft_destroy(soft), 0);
 	assert_int_equal(make(1, &soft), 0);
 }
@@ -569,40 +579,51 @@ static void test_soft_destroy_in_a_child_is_refused(void **state)
 	assert_int_equal(status, 0);
 }
 
-static size_t arena_used(void)
-{
-	struct hmmu_arena_stats stats;
-
-	hmmu__arena_stats(&stats);
-	return stats.used_bytes;
-}
-
-static void test_soft_create_that_fails_leaves_nothing(void **state)
+static void test_soft_create_refuses_bad_options(void **state)
 {
 	struct hmmu_soft_options options = { .size = sizeof(options) };
-	struct hmmu_space *space = (struct hmmu_space *)&fake;
 	struct hmmu_soft *other = NULL;
-	size_t before = arena_used();
 
 	(void)state;
 	assert_int_equal(hmmu_soft_create(NULL, NULL, &other), -EINVAL);
-	assert_int_equal(hmmu_soft_create(space, NULL, NULL), -EINVAL);
+	assert_int_equal(hmmu_soft_create(core.space, NULL, NULL), -EINVAL);
 	options.workers = HMMU_SOFT_WORKERS_MAX + 1;
-	assert_int_equal(hmmu_soft_create(space, &options, &other), -EINVAL);
+	assert_int_equal(hmmu_soft_create(core.space, &options, &other),
+			 -EINVAL);
 	options.workers = 1;
 	options.reserved = 1;
-	assert_int_equal(hmmu_soft_create(space, &options, &other), -EINVAL);
-	fake.open_error = -ENOMEM;
-	fake.open_after = 2;
-	assert_int_equal(make(4, &other), -ENOMEM);
+	assert_int_equal(hmmu_soft_create(core.space, &options, &other),
+			 -EINVAL);
 	assert_null(other);
-	assert_int_equal(fake.open_ports, WORKERS);
-	assert_int_equal(arena_used(), before);
-	fake.open_error = 0;
+	assert_int_equal(hmmu_soft_destroy(NULL), 0);
+}
+
+/* Each allocation and each port of a worker fails once. */
+static void test_soft_create_that_fails_leaves_nothing(void **state)
+{
+	struct hmmu_soft *other = NULL;
+	size_t before = core_used_bytes();
+	uint64_t n;
+	int err;
+
+	(void)state;
+	for (n = 1;; n++) {
+		hmmu__fault_points_arm(n);
+		err = make(4, &other);
+		hmmu__fault_points_disarm();
+		if (!hmmu__fault_points_failed())
+			break;
+		assert_int_equal(err, -ENOMEM);
+		assert_null(other);
+		assert_int_equal(open_ports(), WORKERS);
+		assert_int_equal(core_used_bytes(), before);
+	}
+	assert_int_equal(err, 0);
+	assert_true(n > 10 || !HMMU_FAULT_POINTS);
+	assert_int_equal(hmmu_soft_destroy(other), 0);
 	assert_int_equal(make(0, &other), 0);
 	assert_int_equal(hmmu_soft_destroy(other), 0);
-	assert_int_equal(arena_used(), before);
-	assert_int_equal(hmmu_soft_destroy(NULL), 0);
+	assert_int_equal(core_used_bytes(), before);
 }
 
 int main(void)
@@ -624,6 +645,7 @@ int main(void)
 		T(test_worker_stands_on_memory_of_hmmu),
 		T(test_soft_destroy_finishes_what_was_submitted),
 		T(test_soft_destroy_in_a_child_is_refused),
+		T(test_soft_create_refuses_bad_options),
 		T(test_soft_create_that_fails_leaves_nothing),
 	};
 
