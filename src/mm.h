@@ -156,8 +156,9 @@ struct hmmu_mm_ops {
 
 	/*
 	 * From now on changes of the mapping @vma are reported, also those
-	 * that bypass the hooks; on success it is still as @vma says. -EAGAIN:
-	 * it is not, or it is changing: look it up again. -EOPNOTSUPP: the
+	 * that bypass the hooks. On success it is as @vma says, unless another
+	 * call began to watch it since it was looked up. -EAGAIN: it is not,
+	 * or it is changing: look it up again. -EOPNOTSUPP: the
 	 * kernel can not watch this kind. -EBUSY: another userfaultfd watches
 	 * it. Devices use memory that can not be watched all the same. -ENOMEM:
 	 * the caller must fail, changes would be missed. Caller holds no lock.

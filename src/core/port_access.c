@@ -446,7 +446,7 @@ static int perform_operation(struct hmmu_port_full *full, uintptr_t va,
 			     struct operation *op)
 {
 	struct attempt attempt = { 0 };
-	struct target target;
+	struct target target = { 0 };
 	int err;
 
 	for (;;) {

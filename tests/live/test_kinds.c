@@ -189,6 +189,7 @@ static uint64_t entries[PER_LARGE];
 
 static void say(char *text, const char *result)
 {
+	HMMU_CHECK(result);
 	snprintf(text, TEXT_BYTES, "%s", result);
 }
 
