@@ -25,9 +25,11 @@ def parse():
 
 
 def chosen(options):
-    return [test for test in introspect(options.build)
-            if suites(test) & set(options.suite)
-            and not suites(test) & set(options.no_suite)]
+    """In meson's order."""
+    return sorted((test for test in introspect(options.build)
+                   if suites(test) & set(options.suite)
+                   and not suites(test) & set(options.no_suite)),
+                  key=lambda test: -test["priority"])
 
 
 def run_all(nobody, tests, jobs):
